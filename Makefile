@@ -1,0 +1,41 @@
+# make demo            the main job, on a simulated dataset
+# make demo DATA=folder   ... on your own folder of fMRIPrep outputs (ATLAS=labels.nii.gz, OUT=folder)
+# make test            the tests
+# make lint            style and types
+# make bench           entense beside its peers (ARGS="--quick")
+
+PYTHON ?= python3
+VENV ?= .venv
+DATA ?=
+OUT ?=
+ATLAS ?=
+ARGS ?=
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.installed-all
+	$(BIN)/entense demo $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") $(if $(ATLAS),--atlas "$(ATLAS)")
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# a set of extras is installed once, and again when pyproject.toml changes
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
+	touch $@
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "entense needs Python 3.11 or newer; say which: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist demo

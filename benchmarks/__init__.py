@@ -1,0 +1,1 @@
+"""entense beside its peers: ``python -m benchmarks``, or ``python -m benchmarks --quick``."""

@@ -1,0 +1,108 @@
+"""TFRecord files of tf.train.Example, framed by hand: TensorFlow's bytes without TensorFlow."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+from crc32c import crc32c
+
+from entense.archive.formats.base import Buffer, Format, Kind, Piece, Scalar
+from entense.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+KEY = "__key__"
+LIMIT = 2**31 - 1  # protobuf reads no message larger than this
+DATA_TYPES = {
+    "float32": 1, "float64": 2, "int32": 3, "uint8": 4, "int16": 5, "int8": 6, "complex64": 8,
+    "int64": 9, "bool": 10, "bfloat16": 14, "uint16": 17, "complex128": 18, "float16": 19,
+    "uint32": 22, "uint64": 23,
+}  # fmt: skip
+"""NumPy's names to the numbers of TensorFlow's DataType."""
+
+
+def layout(key: str, kinds: Mapping[str, Kind], scalars: Mapping[str, Scalar]) -> list[Piece]:
+    """Return the pieces of a record: its length, then the Example.
+
+    A tensor is a bytes_list with one serialised TensorProto (read it with `tf.io.parse_tensor`);
+    integers and booleans are int64_list, floats float_list (32 bits), strings bytes_list; a null
+    is absent; the record's id is under ``__key__``.
+    """
+    if KEY in kinds or KEY in scalars:
+        raise ArchiveError(f"{KEY!r} names the record's id in TFRecord; rename that column")
+    features = {KEY: _scalar(key)}
+    features |= {name: _scalar(value) for name, value in scalars.items() if value is not None}
+    features |= {name: _tensor(name, kind) for name, kind in kinds.items()}
+    pieces = _field(0x0A, _entries(features, kinds), kinds)  # Example.features
+    length = _size(pieces, kinds)
+    if length > LIMIT:
+        raise ArchiveError(
+            f"record {key} takes {length / 2**30:.1f} GiB, and a TFRecord holds at most 2 GiB; "
+            'write it with format="webdataset" or a smaller dtype'
+        )
+    head = struct.pack("<Q", length)
+    return [head + _masked(crc32c(head)), *pieces]
+
+
+def seal(buffers: Sequence[Buffer]) -> bytes:
+    """Return the masked CRC-32C of the payload, which is all but the first buffer."""
+    crc = 0
+    for buffer in buffers[1:]:
+        crc = crc32c(buffer, crc)
+    return _masked(crc)
+
+
+def _masked(crc: int) -> bytes:
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _entries(features: Mapping[str, list[Piece]], kinds: Mapping[str, Kind]) -> list[Piece]:
+    """Return the entries of the map, in the order of their keys as bytes."""
+    pieces: list[Piece] = []
+    for name in sorted(features, key=str.encode):
+        feature = _field(0x12, features[name], kinds)
+        pieces += _field(0x0A, [*_field(0x0A, [name.encode()], kinds), *feature], kinds)
+    return pieces
+
+
+def _tensor(name: str, kind: Kind) -> list[Piece]:
+    if kind.dtype.name not in DATA_TYPES:
+        raise ArchiveError(f"TFRecord has no dtype {kind.dtype} for {name!r}; use .astype first")
+    sizes = b"".join(_bytes(0x12, b"\x08" + _varint(n)) if n else b"\x12\x00" for n in kind.shape)
+    proto: list[Piece] = [b"\x08" + _varint(DATA_TYPES[kind.dtype.name]) + _bytes(0x12, sizes)]
+    kinds = {name: kind}
+    if kind.nbytes:
+        proto += _field(0x22, [name], kinds)
+    else:
+        proto += [name]  # no content has no field, and its place is still known
+    return _field(0x0A, _field(0x0A, proto, kinds), kinds)
+
+
+def _scalar(value: Any) -> list[Piece]:
+    if isinstance(value, str):
+        return [_bytes(0x0A, _bytes(0x0A, value.encode()))]
+    if isinstance(value, float):
+        return [_bytes(0x12, _bytes(0x0A, struct.pack("<f", value)))]
+    return [_bytes(0x1A, _bytes(0x0A, _varint(int(value) & 0xFFFFFFFFFFFFFFFF)))]
+
+
+def _field(tag: int, pieces: list[Piece], kinds: Mapping[str, Kind]) -> list[Piece]:
+    return [bytes([tag]) + _varint(_size(pieces, kinds)), *pieces]
+
+
+def _bytes(tag: int, content: bytes) -> bytes:
+    return bytes([tag]) + _varint(len(content)) + content
+
+
+def _size(pieces: Iterable[Piece], kinds: Mapping[str, Kind]) -> int:
+    return sum(kinds[piece].nbytes if isinstance(piece, str) else len(piece) for piece in pieces)
+
+
+def _varint(value: int) -> bytes:
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+
+
+TFRECORD = Format("tfrecord", ".tfrecord", layout, seal)

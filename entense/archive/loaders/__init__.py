@@ -1,0 +1,1 @@
+"""Batches for training: NumPy from an archive or a table, and tf.data."""

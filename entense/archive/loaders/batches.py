@@ -1,0 +1,200 @@
+"""The loader: which windows of which records, in which order, in batches of NumPy arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from entense.archive.loaders.prefetch import prefetched
+from entense.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+TIME = "time"
+
+
+class Kind(Protocol):
+    """What the loader asks of a tensor."""
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of its dimensions."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its dtype."""
+
+
+class Source(Protocol):
+    """Where the loader gets records from: an archive, or a table computed on the fly."""
+
+    @property
+    def tensors(self) -> Mapping[str, Kind]:
+        """Tensor name to its dims and dtype."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The records' ids."""
+
+    @property
+    def dear(self) -> bool:
+        """Whether a record is costly to come by: its windows then follow each other."""
+
+    def shape(self, record: int, tensor: str) -> tuple[int, ...]:
+        """Return the extents of a tensor."""
+
+    def scalars(self, records: Sequence[int]) -> pl.DataFrame:
+        """Return the scalars of some records."""
+
+    def readers(
+        self, records: Sequence[int]
+    ) -> Generator[Callable[[str, int, int, NDArray[Any]], None]]:
+        """Yield for each record a function that reads rows: ``read(tensor, start, stop, out)``."""
+
+
+@dataclass(eq=False)
+class Loader:
+    """Batches of records or of windows in time; each iteration is another epoch.
+
+    A batch is a dict: each tensor ``(batch, …)`` in its own dtype; each scalar an array (a string
+    a list; a number that may be null a float array with NaN); ``"record"``, the ids; ``"start"``,
+    int64, the first frame of each window.
+
+    Parameters
+    ----------
+    source
+        Where the records are.
+    batch_size, window, windows_per_record, seed, drop_last
+        As `Archive.loader` says.
+    epoch
+        Number of the next epoch; with `seed`, it decides order and windows.
+
+    Raises
+    ------
+    ArchiveError
+        When a window is longer than a record, or records are ragged and cannot be stacked.
+    """
+
+    source: Source
+    batch_size: int
+    window: int | None = None
+    windows_per_record: int = 1
+    seed: int | None = None
+    drop_last: bool = False
+    epoch: int = 0
+    _room: NDArray[np.int64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        sizes = {"batch_size": self.batch_size, "windows_per_record": self.windows_per_record}
+        for name, size in (sizes | {"window": self.window or 1}).items():
+            if size < 1 or self.window == 0:
+                raise ArchiveError(f"{name}={size} is no count; give 1 or more")
+        if self.window is None and self.windows_per_record > 1:
+            raise ArchiveError("windows_per_record needs a window; give window=, in frames")
+        records = range(len(self.source.ids))
+        self._room = np.array([self._last_start(record) for record in records], np.int64)
+        self._check_shapes()
+
+    def __len__(self) -> int:
+        items = len(self.source.ids) * self.windows_per_record
+        return items // self.batch_size if self.drop_last else -(-items // self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        return prefetched(self._batches(epoch))
+
+    def _batches(self, epoch: int) -> Generator[dict[str, Any]]:
+        records, starts = self._items(epoch)
+        readers = self.source.readers(records)
+        for number in range(len(self)):
+            part = slice(number * self.batch_size, (number + 1) * self.batch_size)
+            yield self._batch(records[part], starts[part], readers)
+
+    def _items(self, epoch: int) -> tuple[list[int], list[int]]:
+        """Return record and first frame of each item of an epoch, in order."""
+        count, each = len(self.source.ids), self.windows_per_record
+        if self.seed is None:
+            spaced = np.linspace(np.zeros(count), self._room, each, axis=1)
+            return np.repeat(np.arange(count), each).tolist(), spaced.astype(int).ravel().tolist()
+        rng = np.random.default_rng([self.seed, epoch])
+        starts = rng.integers(0, self._room[:, None], (count, each), endpoint=True)
+        if self.source.dear:
+            order = rng.permutation(count)[:, None] * each + np.arange(each)
+        else:
+            order = rng.permutation(count * each)
+        return (order.ravel() // each).tolist(), starts.ravel()[order.ravel()].tolist()
+
+    def _batch(
+        self,
+        records: Sequence[int],
+        starts: Sequence[int],
+        readers: Iterator[Callable[[str, int, int, NDArray[Any]], None]],
+    ) -> dict[str, Any]:
+        kinds = self.source.tensors
+        batch: dict[str, Any] = {
+            name: np.empty((len(records), *self._extent(records[0], name)), kind.dtype)
+            for name, kind in kinds.items()
+        }
+        for place, (start, read) in enumerate(zip(starts, readers, strict=False)):
+            for name in kinds:
+                out = batch[name][place : place + 1].reshape(batch[name].shape[1:] or (1,))
+                begin = start if self._is_cut(name) else 0
+                read(name, begin, begin + len(out), out)
+        return batch | _columns(self.source.scalars(records)) | {"start": np.array(starts)}
+
+    def _is_cut(self, tensor: str) -> bool:
+        return self.window is not None and self.source.tensors[tensor].dims[:1] == (TIME,)
+
+    def _extent(self, record: int, tensor: str) -> tuple[int, ...]:
+        shape = self.source.shape(record, tensor)
+        return (self.window or 0, *shape[1:]) if self._is_cut(tensor) else shape
+
+    def _last_start(self, record: int) -> int:
+        """Return the last frame that a window of the record can begin at."""
+        cut = [name for name in self.source.tensors if self._is_cut(name)]
+        frames = {self.source.shape(record, name)[0] for name in cut}
+        if not frames:
+            return 0
+        if len(frames) > 1:
+            raise ArchiveError(
+                f"the tensors of record {self.source.ids[record]} have different numbers of frames "
+                f"({sorted(frames)}), so a window cannot be the same in each; write them apart"
+            )
+        room = frames.pop() - (self.window or 0)
+        if room < 0:
+            raise ArchiveError(
+                f"record {self.source.ids[record]} has {room + (self.window or 0)} frames, fewer "
+                f"than window={self.window}; take a shorter window, or filter such records out"
+            )
+        return room
+
+    def _check_shapes(self) -> None:
+        if self.batch_size == 1:
+            return
+        for name in self.source.tensors:
+            shapes = {self._extent(record, name) for record in range(len(self.source.ids))}
+            if len(shapes) > 1:
+                raise ArchiveError(
+                    f"the records differ in the shape of {name!r} ({sorted(shapes)[:2]}, …), so "
+                    "they make no batch; give a window= that fits all (time), use one mask or "
+                    "atlas for all (space), or batch_size=1"
+                )
+
+
+def _columns(table: pl.DataFrame) -> dict[str, Any]:
+    """Return columns as arrays; strings as lists."""
+    return {
+        column.name: column.to_list() if column.dtype == pl.String else _numbers(column)
+        for column in table
+    }
+
+
+def _numbers(column: pl.Series) -> NDArray[Any]:
+    """Return numbers; as floats where one is null, whose place NaN takes."""
+    return column.cast(pl.Float64).to_numpy() if column.null_count() else column.to_numpy()

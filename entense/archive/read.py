@@ -1,0 +1,306 @@
+"""An archive opened: its records, its tensors, its images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from entense.archive import manifest as names
+from entense.archive.blocks import Place, read_rows
+from entense.archive.folder import HIDDEN, checksum
+from entense.archive.manifest import Manifest
+from entense.archive.schema import Tensor, schema_of
+from entense.archive.verify import Verified, verify
+from entense.errors import ArchiveError, RecordError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from nibabel import Nifti1Image
+    from numpy.typing import NDArray
+
+    from entense.archive.loaders.batches import Loader
+
+
+def open_archive(path: str | Path) -> Archive:
+    """Open an archive that was written whole.
+
+    Parameters
+    ----------
+    path
+        The folder that `write` was given.
+
+    Raises
+    ------
+    ArchiveError
+        When there is none, it is unfinished, its manifest or records.parquet are damaged, or it
+        is of a newer version.
+
+    Examples
+    --------
+    >>> open_archive("nowhere")
+    Traceback (most recent call last):
+    entense.errors.ArchiveError: there is no archive at nowhere; write one, or mend the path
+    """
+    folder = Path(path)
+    where = folder / names.NAME
+    if not where.exists():
+        if (folder / HIDDEN).exists():
+            raise ArchiveError(f"the archive {folder} is unfinished; run the same write again")
+        raise ArchiveError(f"there is no archive at {folder}; write one, or mend the path")
+    manifest = Manifest.from_json(where.read_bytes(), where)
+    return Archive(folder, manifest, _read_records(folder, manifest))
+
+
+def _read_records(folder: Path, manifest: Manifest) -> pl.DataFrame:
+    path = folder / manifest.records.path
+    if checksum(path) != (manifest.records.bytes, manifest.records.crc32c):
+        raise ArchiveError(
+            f"{path} is missing, cut or damaged; copy it again, or run write again, which mends it"
+        )
+    return pl.read_parquet(path.read_bytes())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Archive:
+    """Shards and their manifest; made by `write` and `open_archive`.
+
+    ``len(archive)`` counts its records, failed ones among them; ``archive[i]`` (or
+    ``archive["id"]``) is one of them, as NumPy arrays beside its scalars.
+
+    Parameters
+    ----------
+    folder
+        Where it lies.
+    manifest
+        What it holds.
+    records
+        A row a record: id, entities, tables, split, shard, where each tensor lies, error.
+
+    Examples
+    --------
+    >>> archive = open_archive("out")  # doctest: +SKIP
+    >>> archive[0]["clean"].shape  # doctest: +SKIP
+    (200, 290176)
+    """
+
+    folder: Path
+    manifest: Manifest
+    records: pl.DataFrame
+
+    @cached_property
+    def schema(self) -> dict[str, Tensor]:
+        """Tensor name to its dtype, dims, shape, coords and TR."""
+        return schema_of(self.manifest)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, record: int | str) -> dict[str, Any]:
+        """Return a record: its tensors as arrays, its scalars, and its id under ``"record"``.
+
+        Raises
+        ------
+        IndexError, KeyError
+            When there is no such record.
+        RecordError
+            When that record could not be computed.
+        ArchiveError
+            When its bytes are damaged.
+        """
+        row = self.row(record)
+        tensors = {name: self.read(row, name) for name in self.schema}
+        return tensors | self._scalars.row(row, named=True)
+
+    def row(self, record: int | str) -> int:
+        """Return the row of a record, given by id or by number; negative counts from the end."""
+        if isinstance(record, str):
+            if record not in self._rows:
+                raise KeyError(f"there is no record {record!r} in {self.folder}")
+            return self._rows[record]
+        if not -len(self) <= record < len(self):
+            raise IndexError(f"there is no record {record} in {self.folder}, it has {len(self)}")
+        return record % len(self)
+
+    def read(self, row: int, tensor: str) -> NDArray[Any]:
+        """Return one tensor of a record, checked."""
+        place = self.place(row, tensor)
+        out = np.empty(place.shape, self.schema[tensor].dtype)
+        read_rows(place, 0, place.rows, out)
+        return out
+
+    def place(self, row: int, tensor: str) -> Place:
+        """Return where a tensor of a record lies; a RecordError where it could not be computed."""
+        at: dict[str, Any] = self._places[tensor].row(row, named=True)
+        record = self.records["record"][row]
+        if at["shard"] is None:
+            raise RecordError(
+                f"record {record} could not be computed: {self.records['error'][row]}"
+            )
+        shard = self.folder / self.manifest.shards[at["shard"]].path
+        shape, step = tuple(at["shape"]), at["frames_per_block"]
+        return Place(shard, at["offset"], at["size"], shape, step, at["crc32c"], record)
+
+    def verify(self) -> Verified:
+        """Read every byte of the archive and compare it with what was written.
+
+        Returns
+        -------
+        Verified
+            How many shards, records and bytes are right.
+
+        Raises
+        ------
+        ArchiveError
+            Naming every file that is damaged and the records in it.
+        """
+        return verify(self)
+
+    def unmask(
+        self, values: NDArray[Any], tensor: str, record: int | str | None = None
+    ) -> Nifti1Image:
+        """Put values of a voxel axis back into the brain.
+
+        Parameters
+        ----------
+        values
+            (voxel,) or (time, voxel).
+        tensor
+            The tensor whose voxel axis it is.
+        record
+            Whose mask to use, where the records have masks of their own.
+
+        Returns
+        -------
+        nibabel.Nifti1Image
+            3-D, or 4-D with time last.
+
+        Raises
+        ------
+        ArchiveError
+            When the tensor has no voxel axis, or records have masks of their own and none is named.
+        """
+        from entense.geometry import read_mask, unmask
+
+        own = self._places[tensor]["mask"]
+        digest = self.manifest.tensors[tensor].mask if record is None else own[self.row(record)]
+        if digest is None:
+            raise ArchiveError(
+                f"{tensor!r} has no mask to go back into: it has no voxel axis, or its records "
+                "have masks of their own; then say whose: unmask(…, record=id)"
+            )
+        return unmask(values, read_mask(str(self.folder / self.manifest.masks[digest].path)))
+
+    def loader(
+        self,
+        split: str | None = None,
+        *,
+        batch_size: int,
+        window: int | None = None,
+        windows_per_record: int = 1,
+        seed: int | None = None,
+        drop_last: bool = False,
+    ) -> Loader:
+        """Return batches of NumPy arrays, read straight from the shards.
+
+        Parameters
+        ----------
+        split
+            Only the records of this split; None for all. Failed records are never in it.
+        batch_size
+            Records, or windows, in a batch.
+        window
+            Frames to cut from each tensor whose first dimension is time; None for all of them.
+        windows_per_record
+            How many windows of each record an epoch has.
+        seed
+            Shuffles records and places windows at random, differently each epoch; None: records
+            in the order of their ids, windows evenly spaced.
+        drop_last
+            Leave out a last batch that is smaller than the others.
+
+        Returns
+        -------
+        Loader
+            Iterate over it for an epoch; each time is another.
+
+        Examples
+        --------
+        >>> archive = open_archive("out")  # doctest: +SKIP
+        >>> loader = archive.loader("train", batch_size=8, window=32, seed=0)  # doctest: +SKIP
+        >>> next(iter(loader))["clean"].shape  # doctest: +SKIP
+        (8, 32, 290176)
+        """
+        from entense.archive.loaders.archive import ArchiveSource
+        from entense.archive.loaders.batches import Loader
+
+        return Loader(
+            ArchiveSource(self, self.rows(split)),
+            batch_size=batch_size,
+            window=window,
+            windows_per_record=windows_per_record,
+            seed=seed,
+            drop_last=drop_last,
+        )
+
+    def to_tf(self, split: str | None = None) -> tf.data.Dataset:
+        """Return the records as a `tf.data.Dataset` of dicts, in the order of their ids.
+
+        See `entense.archive.loaders.tensorflow.to_tf`.
+        """
+        from entense.archive.loaders.tensorflow import to_tf
+
+        return to_tf(self, split)
+
+    def rows(self, split: str | None) -> list[int]:
+        """Return the rows of a split's records (None: of all), without those that failed.
+
+        Raises
+        ------
+        ArchiveError
+            When there is no such split.
+        """
+        if split is not None and split not in self.manifest.splits:
+            known = ", ".join(map(repr, self.manifest.splits))
+            raise ArchiveError(f"there is no split {split!r} in {self.folder}; there are: {known}")
+        wanted = pl.col("shard").is_not_null()
+        if split is not None:
+            wanted &= pl.col("split") == split
+        return self.records.with_row_index("row").filter(wanted)["row"].to_list()
+
+    def shapes(self, tensor: str, rows: list[int]) -> list[tuple[int, ...]]:
+        """Return the extents of a tensor in some records."""
+        return [tuple(shape) for shape in self._places[tensor]["shape"][rows].to_list()]
+
+    def scalars(self, rows: list[int]) -> pl.DataFrame:
+        """Return the scalars and ids of some records."""
+        return self._scalars[rows]
+
+    def __repr__(self) -> str:
+        m = self.manifest
+        size = sum(shard.bytes for shard in m.shards)
+        failed = f", {m.failures} failed" if m.failures else ""
+        splits = ", ".join(f"{name} {count}" for name, count in m.splits.items())
+        lines = [f"  {name}: {tensor}" for name, tensor in self.schema.items()]
+        lines += [f"  {name}: {dtype}" for name, dtype in m.columns.items()]
+        head = (
+            f"archive {self.folder}: {len(self)} records{failed} ({splits}) in {len(m.shards)} "
+            f"{m.format} shards, {size / 1e6:.1f} MB"
+        )
+        return "\n".join([head, *lines])
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {record: row for row, record in enumerate(self.records["record"])}
+
+    @cached_property
+    def _scalars(self) -> pl.DataFrame:
+        return self.records.select("record", *self.manifest.columns)
+
+    @cached_property
+    def _places(self) -> dict[str, pl.DataFrame]:
+        return {name: self.records.select("shard", name).unnest(name) for name in self.schema}

@@ -1,0 +1,165 @@
+"""The command line: each command is a few lines around a public function."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from entense.errors import EntenseError, RecipeError, TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments
+        The words after ``entense``; without them those of the process.
+
+    Returns
+    -------
+    0, or 1 after an `EntenseError`, whose one sentence goes to stderr.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except EntenseError as error:
+        print(f"entense: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser; each command carries the function that runs it as ``run``."""
+    top = argparse.ArgumentParser(
+        prog="entense", description="Turns neuroimaging datasets into training data."
+    )
+    top.add_argument("--version", action="version", version=f"entense {version('entense')}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    add = commands.add_parser("demo", help="run the main job on simulated data or on your folder")
+    add.add_argument("--data", type=Path, metavar="FOLDER", help="your fMRIPrep outputs")
+    add.add_argument("--out", type=Path, default=Path("demo"), help="where to write (./demo)")
+    add.add_argument("--atlas", type=Path, metavar="FILE", help="label image, for a connectome")
+    add.set_defaults(run=_demo)
+
+    add = commands.add_parser("index", help="say what a folder holds")
+    add.add_argument("folder", type=Path)
+    add.add_argument("--layout", default="fmriprep", help="how its files are named (fmriprep)")
+    add.add_argument("--out", type=Path, metavar="FILE.parquet", help="keep the file table")
+    add.set_defaults(run=_index)
+
+    add = commands.add_parser("explain", help="show what a plan compiles to")
+    add.add_argument("plan", type=Path, metavar="PLAN.parquet")
+    add.add_argument("--raw", action="store_true", help="before the optimiser")
+    add.set_defaults(run=_explain)
+
+    add = commands.add_parser("write", help="compute a plan and write its archive")
+    add.add_argument("plan", type=Path, metavar="PLAN.parquet")
+    add.add_argument("out", type=Path)
+    add.add_argument("--format", default="webdataset", help="webdataset or tfrecord")
+    add.add_argument("--columns", nargs="*", default=[], help="scalars to put into the samples")
+    add.add_argument("--shard-size", default="512MB")
+    add.add_argument("--dtype", nargs="*", default=[], metavar="TENSOR=DTYPE")
+    add.add_argument("--on-error", choices=["raise", "skip"], default="raise")
+    add.add_argument("--overwrite", action="store_true")
+    add.set_defaults(run=_write)
+
+    add = commands.add_parser("info", help="say what an archive holds")
+    add.add_argument("archive", type=Path)
+    add.add_argument("--json", action="store_true", help="the whole manifest")
+    add.set_defaults(run=_info)
+
+    add = commands.add_parser("verify", help="check every byte of an archive; fails on damage")
+    add.add_argument("archive", type=Path)
+    add.set_defaults(run=_verify)
+    return top
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from entense.demo.job import demo
+
+    demo(options.data, out=options.out, atlas=options.atlas)
+
+
+def _index(options: argparse.Namespace) -> None:
+    import entense as et
+
+    files = et.scan(options.folder, layout=options.layout).collect()
+    kinds = files.group_by("suffix", "desc", "space", "task", "extension").len("files")
+    with pl.Config(tbl_rows=-1, tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True):
+        print(kinds.sort(pl.all()))
+    subjects = files["subject"].drop_nulls().n_unique()
+    print(f"{files.height} files of {subjects} subjects")
+    if options.out:
+        files.write_parquet(options.out)
+        print(f"the file table is in {options.out}")
+
+
+def _explain(options: argparse.Namespace) -> None:
+    import entense as et
+
+    print(et.explain(_plan(options.plan), optimized=not options.raw))
+
+
+def _write(options: argparse.Namespace) -> None:
+    import entense as et
+
+    archive = et.write(
+        _plan(options.plan),
+        options.out,
+        format=options.format,
+        columns=options.columns,
+        shard_size=options.shard_size,
+        dtype=_dtypes(options.dtype),
+        on_error=options.on_error,
+        overwrite=options.overwrite,
+    )
+    print(archive)
+
+
+def _info(options: argparse.Namespace) -> None:
+    import entense as et
+
+    archive = et.open(options.archive)
+    if options.json:
+        print(json.dumps(json.loads((options.archive / "entense.json").read_text()), indent=2))
+        return
+    print(archive)
+
+
+def _verify(options: argparse.Namespace) -> None:
+    import entense as et
+
+    print(et.open(options.archive).verify())
+
+
+def _plan(path: Path) -> pl.DataFrame:
+    """Read a record table; its lazy columns come back because importing entense registered them."""
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise TableError(
+            f"{path}: cannot be read as a plan ({_first_line(error)});"
+            " a plan is a record table saved with write_parquet"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _dtypes(pairs: Sequence[str]) -> dict[str, str]:
+    wrong = [pair for pair in pairs if pair.count("=") != 1]
+    if wrong:
+        raise RecipeError(f"--dtype {wrong[0]}: write it as TENSOR=DTYPE, such as clean=float16")
+    return dict(pair.split("=") for pair in pairs)

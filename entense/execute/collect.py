@@ -1,0 +1,67 @@
+"""Materialise the lazy tensors of a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from entense.errors import RecordError
+from entense.execute.serial import Outcome, run
+from entense.plan.survey import survey
+from entense.progress import progress
+from entense.tensors import lazy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def collect(frame: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+    """Compute every lazy tensor of a table.
+
+    Parameters
+    ----------
+    frame
+        A record table with lazy tensors. All of it is held in memory: take `head` or `filter`
+        first, and `write` what is large.
+
+    Returns
+    -------
+    The table with Arrow tensor columns in place of the lazy ones: ``arrow.fixed_shape_tensor``
+    with named dims where all records have one shape, else ``entense.ragged_tensor`` (a struct of
+    ``data`` and ``shape``). `to_numpy` gives the arrays.
+
+    Raises
+    ------
+    RecordError
+        One error that lists every record that failed.
+
+    Examples
+    --------
+    >>> import entense as et
+    >>> et.collect(pl.DataFrame({"age": [31]}))["age"].to_list()
+    [31]
+    """
+    table = frame.lazy().collect()
+    known = survey(table)
+    if not known.tensors:
+        return table
+    rows = range(table.height)
+    outcomes = list(progress(run(known, rows), what="collect", unit="records", total=len(rows)))
+    _raise(outcomes)
+    return table.with_columns(
+        lazy.arrow_tensors(
+            name,
+            [out.arrays[name] for out in outcomes if out.arrays],
+            next((spec[name].dims for spec in known.specs if spec), ()),
+        )
+        for name in known.tensors
+    )
+
+
+def _raise(outcomes: Sequence[Outcome]) -> None:
+    failed = [f"row {out.row}: {out.error}" for out in outcomes if out.error]
+    if failed:
+        raise RecordError(
+            f"{len(failed)} of {len(outcomes)} records cannot be computed:\n  " + "\n  ".join(failed)
+        )

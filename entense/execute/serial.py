@@ -1,0 +1,238 @@
+"""Run a survey's rows in this process: decode ahead in threads, compute, hand over in order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from entense.errors import RecipeError, RecordError
+from entense.execute.compute import run_blocks, run_whole
+from entense.execute.decode import Decoded, ParcelSink, Sink, VoxelSink, decode
+from entense.ops.core import Kind, Spec, ops
+from entense.ops.spatial import Codes
+from entense.ops.temporal import Operator
+from entense.plan.fuse import DECODED, Program, compile_program
+from entense.plan.optimize import RULES, Rule, kind, nodes
+from entense.plan.survey import Bound, Survey, look, sentence, spec_of
+from entense.tensors.graph import Node, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+_MOST_DECODERS = 4  # more would only wait for the thread that computes and writes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a row.
+
+    Parameters
+    ----------
+    row
+        Its number in the table.
+    arrays
+        Tensor to array, C-contiguous; None where the record failed.
+    counts
+        Tensor to how many of its voxels are ``constant`` or ``nonfinite``, and how many of its
+        parcels are ``absent``.
+    error
+        The sentence that says what is wrong, or None.
+    """
+
+    row: int
+    arrays: Mapping[str, NDArray[Any]] | None
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A record whose files have been read."""
+
+    program: Program
+    known: dict[Node, Any]
+    env: dict[Node, Any]
+    decoded: dict[Node, Decoded]
+
+
+def run(
+    survey: Survey,
+    rows: Sequence[int],
+    *,
+    memory: int | None = None,
+    rules: tuple[Rule, ...] = RULES,
+) -> Iterator[Outcome]:
+    """Compute rows of a surveyed table.
+
+    Files are decoded ahead in threads while this one computes and the caller writes.
+
+    Parameters
+    ----------
+    survey
+        The table's survey.
+    rows
+        Which rows, in the order in which they are wanted.
+    memory
+        How many bytes of arrays may be held at once; at least one record always is. Unless
+        given, one record a decoding thread.
+    rules
+        The optimiser's rules to use.
+
+    Yields
+    ------
+    An outcome a row. One bad record never stops the others.
+    """
+    todo = deque(rows)
+    loading: deque[tuple[int, int, Future[_Loaded]]] = deque()
+    decoders = max(1, min(_cores(), _MOST_DECODERS))
+    with ThreadPoolExecutor(decoders, thread_name_prefix="entense-decode") as pool:
+        try:
+            while todo or loading:
+                held = sum(size for _, size, _ in loading)
+                while todo and len(loading) < decoders:
+                    size = _bytes(survey, todo[0])
+                    if loading and memory is not None and held + size > memory:
+                        break
+                    row, held = todo.popleft(), held + size
+                    loading.append((row, size, pool.submit(_load, survey, row, rules)))
+                row, _, future = loading.popleft()
+                yield _outcome(survey, row, future)
+        finally:  # the caller may stop early, or be interrupted
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _bytes(survey: Survey, row: int) -> int:
+    """Estimate what a row holds in memory: its tensors, and as much again decoded."""
+    specs = survey.specs[row] or {}
+    return sum(8 * int(np.prod(spec.shape)) for spec in specs.values())
+
+
+def _load(survey: Survey, row: int, rules: tuple[Rule, ...]) -> _Loaded:
+    """Read all files of a row; this runs in a decoding thread."""
+    bound = survey.bound[row]
+    if survey.errors[row] is not None or bound is None:
+        raise RecordError(survey.errors[row])
+    program = compile_program(bound.roots, rules)
+    known = look(bound)
+    decoded: dict[Node, Decoded] = {}
+    for stage in program.decodes:
+        sinks = [_sink(node, bound, known) for node in stage.sinks]
+        header = known[_volume(stage.sinks[0], known)].header
+        decoded.update(zip(stage.sinks, decode(header, sinks), strict=True))
+    env = {node: item.data for node, item in decoded.items()}
+    tables = {node for made in program.hosted for node in walk(made) if kind(node) is Kind.TABLE}
+    known.update((node, ops[node.op].function(known[node])) for node in tables)
+    return _Loaded(program, known, env, decoded)
+
+
+def _volume(node: Node, known: dict[Node, Any]) -> Node:
+    """Return the recipe's volume that a decoded node stands for."""
+    volume = Node("volume", *node.inputs[:3])
+    assert volume in known  # noqa: S101  rules keep a volume's inputs
+    return volume
+
+
+def _sink(node: Node, bound: Bound, known: dict[Node, Any]) -> Sink:
+    opened = known[_volume(node, known)]
+    if node.op == "parcels":
+        return ParcelSink(opened.header, opened.mask, known[node.inputs[3]])
+    return VoxelSink(opened.header, opened.mask, centred=node.op == "centred")
+
+
+def _outcome(survey: Survey, row: int, future: Future[_Loaded]) -> Outcome:
+    bound, specs = survey.bound[row], survey.specs[row]
+    try:
+        loaded = future.result()
+        arrays = _compute(loaded)
+        named = dict(zip(survey.tensors, arrays, strict=True))
+        _check(named, specs or {})
+        return Outcome(row, named, dict(zip(survey.tensors, _counts(loaded), strict=True)))
+    except Exception as error:  # whatever it is, the other records go on
+        return Outcome(row, None, error=sentence(error, bound) if bound else str(error))
+
+
+def _compute(loaded: _Loaded) -> list[NDArray[Any]]:
+    program, env = loaded.program, loaded.env
+    with _one_thread():
+        for node in program.hosted:
+            env[node] = (_operator if node.op == "operator" else _codes)(node, loaded.known)
+    for stage in program.blocks:
+        run_blocks(stage, env, _voxels(stage.mask, loaded))
+    run_whole(program.whole, env)
+    return [np.ascontiguousarray(env[root]) for root in program.roots]
+
+
+def _voxels(mask: Node, loaded: _Loaded) -> int:
+    volumes = (n for n in loaded.known if n.op == "volume" and n.inputs[1] is mask)
+    return int(loaded.known[next(volumes)].mask.voxels)
+
+
+def _operator(node: Node, known: dict[Node, Any]) -> Operator:
+    """Make the matrix of a chain of linear ops, in float64."""
+    matrix: NDArray[np.float64] | None = None
+    for step in node.inputs:
+        inputs = [spec_of(known[item]) for item in step.inputs]
+        new = ops[step.op].function(*inputs, **step.params)
+        matrix = new if matrix is None else new @ matrix
+    assert matrix is not None  # noqa: S101  an operator has at least one step
+    return Operator.of(matrix)
+
+
+def _codes(node: Node, known: dict[Node, Any]) -> Codes:
+    labels, x = known[node.inputs[0]], spec_of(known[node.inputs[1]])
+    return Codes(labels.codes[x.mask.inside], np.array(labels.values, np.int32))
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def _one_thread() -> Any:
+    """Hold BLAS to one thread: a matrix product's last bits depend on how many there are."""
+    return _blas().limit(limits=1, user_api="blas")
+
+
+def _check(arrays: Mapping[str, NDArray[Any]], specs: Mapping[str, Spec]) -> None:
+    for name, array in arrays.items():
+        due = specs[name]
+        if array.shape != due.shape or str(array.dtype) != due.dtype:
+            raise RecipeError(
+                f"the tensor {name!r} came out as {array.dtype} {array.shape}, "
+                f"{due.dtype} {due.shape} was promised; an op's `infer` is wrong"
+            )
+
+
+def _counts(loaded: _Loaded) -> Iterator[dict[str, int]]:
+    for root in loaded.program.roots:
+        under = nodes((root,))
+        files = [loaded.decoded[node] for node in under if node.op in DECODED]
+        counts = {
+            "constant": sum(item.constant for item in files),
+            "nonfinite": sum(item.nonfinite for item in files),
+        }
+        pooled = [_absent(n, loaded) for n in under if n.op == "parcels" or kind(n) is Kind.POOL]
+        yield {**counts, "absent": max(pooled)} if pooled else counts
+
+
+def _absent(node: Node, loaded: _Loaded) -> int:
+    """Return how many parcels have no voxel."""
+    if node.op == "parcels":
+        return int(np.isnan(loaded.decoded[node].data.first).sum())
+    if (pool := loaded.env.get(node)) is None:
+        return 0
+    return int((np.asarray(pool.count) == 0).sum())

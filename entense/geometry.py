@@ -1,0 +1,282 @@
+"""Where voxels lie: masks, label images and the anatomical order of a voxel axis.
+
+Everything is seen in the *closest canonical* orientation (RAS), C order, whatever the storage:
+the voxel axis of a tensor is ``nibabel.as_closest_canonical(image).get_fdata()[mask]``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from entense.errors import RecordError
+from entense.files import opening
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The lattice of an image in canonical orientation, and how it is stored.
+
+    Parameters
+    ----------
+    shape
+        Voxels along right, anterior and superior.
+    affine
+        (4, 4) float64, voxel index to millimetres, of the canonical image.
+    orientation
+        (3, 2) ``nibabel.io_orientation`` of the stored image, as nested tuples.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64] = field(compare=False)
+    orientation: tuple[tuple[int, int], ...] = ((0, 1), (1, 1), (2, 1))
+
+    def matches(self, other: Grid) -> bool:
+        """Whether voxel i of one is voxel i of the other, to a micrometre."""
+        return self.shape == other.shape and np.allclose(self.affine, other.affine, atol=1e-3)
+
+    def __str__(self) -> str:
+        size = "×".join(map(str, self.shape))
+        step = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        origin = ", ".join(f"{x:g}" for x in np.round(self.affine[:3, 3], 3))
+        return f"{size} voxels of {'×'.join(f'{x:g}' for x in np.round(step, 3))} mm at ({origin})"
+
+
+@dataclass(frozen=True)
+class Mask:
+    """The voxels of a voxel axis; equal masks have equal digests.
+
+    Parameters
+    ----------
+    grid
+        The lattice that the voxels lie on.
+    packed
+        ``zlib`` of the bits, as `inside` unpacks them: 10 kB for a mask of a million voxels.
+    digest
+        16 hexadecimal digits of shape, affine and bits.
+    voxels
+        How many voxels are inside.
+    """
+
+    grid: Grid = field(compare=False)
+    packed: bytes = field(compare=False, repr=False)
+    digest: str
+    voxels: int = field(compare=False)
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """(4, 4) float64, voxel index to millimetres."""
+        return self.grid.affine
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along right, anterior and superior."""
+        return self.grid.shape
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """(X, Y, Z) bool; the voxel order is its C order."""
+        count = int(np.prod(self.shape))
+        bits = np.frombuffer(zlib.decompress(self.packed), np.uint8)
+        return np.unpackbits(bits, count=count).astype(bool).reshape(self.shape)
+
+    @classmethod
+    def of(cls, inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> Mask:
+        """Make a mask from (X, Y, Z) bool in canonical orientation and its affine.
+
+        Examples
+        --------
+        >>> Mask.of(np.ones((2, 3, 4), bool), np.eye(4)).voxels
+        24
+        """
+        bits = np.packbits(inside.ravel()).tobytes()
+        rounded = np.round(np.asarray(affine, np.float64), 6) + 0.0  # no -0.0 in the digest
+        what = repr(inside.shape).encode() + rounded.tobytes() + bits
+        digest = hashlib.sha256(what).hexdigest()[:16]
+        grid = Grid(inside.shape, rounded)
+        return cls(grid, zlib.compress(bits, 1), digest, int(inside.sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """A label image (parcellation, segmentation).
+
+    Parameters
+    ----------
+    path
+        Where it was read.
+    grid
+        The lattice.
+    codes
+        (X, Y, Z) int32, canonical: 0 for background, else 1 + the place of the label in `values`.
+    values
+        The labels in the image, ascending.
+    """
+
+    path: str
+    grid: Grid
+    codes: NDArray[np.int32] = field(repr=False)
+    values: tuple[int, ...]
+
+
+def grid_of(image: Any) -> Grid:
+    """Return the canonical grid of a nibabel image."""
+    import nibabel as nib
+
+    stored = image.shape[:3]
+    orientation = nib.orientations.io_orientation(image.affine)
+    if np.isnan(orientation).any():
+        raise ValueError("its affine is singular, so its orientation is unknown")
+    to_stored = nib.orientations.inv_ornt_aff(orientation, stored)
+    shape = tuple(int(stored[axis]) for axis in np.argsort(orientation[:, 0]))
+    return Grid(shape, image.affine @ to_stored, tuple((int(a), int(f)) for a, f in orientation))  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=16)
+def storage_index(grid: Grid, mask: Mask | None) -> NDArray[np.intp]:
+    """Where each voxel of the mask (or of the grid) lies in a stored frame.
+
+    Returns
+    -------
+    (voxel,) offsets, in elements, into a frame as NIfTI stores it (Fortran order).
+    """
+    import nibabel as nib
+
+    stored = tuple(grid.shape[axis] for axis, _ in grid.orientation)
+    offsets = np.arange(np.prod(stored), dtype=np.intp).reshape(stored, order="F")
+    canonical = nib.orientations.apply_orientation(offsets, np.array(grid.orientation))
+    index: NDArray[np.intp] = canonical.ravel() if mask is None else canonical[mask.inside]
+    return index
+
+
+def read_mask(path: str | Path) -> Mask:
+    """Read a binary mask.
+
+    Parameters
+    ----------
+    path
+        A NIfTI image of two values, of which the lower is 0: (X, Y, Z) or (X, Y, Z, 1).
+
+    Raises
+    ------
+    RecordError
+        Where the file is missing, damaged, no mask (more than two values) or empty.
+    """
+    return _read_mask(str(path), _version(path))
+
+
+def _version(path: str | Path) -> tuple[int, int] | None:
+    place = Path(path)
+    return (stat := place.stat()) and (stat.st_size, stat.st_mtime_ns) if place.exists() else None
+
+
+@lru_cache(maxsize=16)
+def _read_mask(path: str, _version: tuple[int, int] | None) -> Mask:
+    grid, data = _volume(path)
+    values = np.unique(data)
+    if values.size > 2 or np.isnan(values).any() or (values.size == 2 and values[0] != 0):
+        raise RecordError(
+            f"{path}: this is not a binary mask, it has {values.size} different values "
+            f"from {values[0]:g} to {values[-1]:g}; threshold it first"
+        )
+    inside = data > 0
+    if not inside.any():
+        raise RecordError(f"{path}: the mask is empty (no voxel is above 0); make it again")
+    return Mask.of(inside, grid.affine)
+
+
+def read_labels(path: str | Path) -> Labels:
+    """Read a label image: (X, Y, Z) integers, 0 for background.
+
+    Raises
+    ------
+    RecordError
+        Where the file is missing, damaged, or has values that are no labels.
+    """
+    return _read_labels(str(path), _version(path))
+
+
+@lru_cache(maxsize=4)
+def _read_labels(path: str, _version: tuple[int, int] | None) -> Labels:
+    grid, data = _volume(path)
+    whole = np.rint(data).astype(np.int64)
+    if not np.array_equal(whole, data) or whole.min() < 0:
+        raise RecordError(
+            f"{path}: this is not a label image, it has values that are no whole numbers or "
+            "negative; give a dseg image (probabilistic atlases must be thresholded first)"
+        )
+    values = np.unique(whole)
+    values = values[values > 0]
+    if not values.size:
+        raise RecordError(f"{path}: the label image is empty (no label above 0)")
+    codes = np.where(whole > 0, np.searchsorted(values, whole) + 1, 0).astype(np.int32)
+    return Labels(path, grid, codes, tuple(map(int, values)))
+
+
+def _volume(path: str) -> tuple[Grid, NDArray[Any]]:
+    """Read a 3-D image whole, in canonical orientation."""
+    import nibabel as nib
+
+    with opening(path):
+        image = nib.as_closest_canonical(nib.load(path))
+        data = np.asanyarray(image.dataobj)
+        grid = grid_of(image)
+    if data.ndim > 3 and data.size == np.prod(data.shape[:3]):
+        data = data.reshape(data.shape[:3])
+    if data.ndim != 3:
+        raise RecordError(f"{path}: a 3-D image is due here, this one has shape {data.shape}")
+    return grid, data
+
+
+def write_mask(mask: Mask, path: str | Path) -> None:
+    """Write a mask as NIfTI (uint8); the same mask always gives the same bytes."""
+    import nibabel as nib
+
+    data = nib.Nifti1Image(mask.inside.astype(np.uint8), mask.affine).to_bytes()
+    packed = gzip.compress(data, 6, mtime=0) if str(path).endswith(".gz") else data
+    Path(path).write_bytes(packed)
+
+
+def unmask(values: NDArray[Any], mask: Mask) -> Any:
+    """Put values back into the brain.
+
+    Parameters
+    ----------
+    values
+        (voxel,) or (time, voxel).
+    mask
+        The mask that the voxel axis was made with.
+
+    Returns
+    -------
+    nibabel.Nifti1Image, (X, Y, Z) or (X, Y, Z, time), zero outside the mask; float32, or the dtype
+    of `values` where NIfTI knows it.
+
+    Examples
+    --------
+    >>> mask = Mask.of(np.arange(8).reshape(2, 2, 2) % 2 == 0, np.eye(4))
+    >>> unmask(np.array([1, 2, 3, 4], np.float32), mask).get_fdata()[0, 1, 0]
+    np.float64(2.0)
+    """
+    import nibabel as nib
+
+    values = np.asarray(values)
+    if values.shape[-1] != mask.voxels or values.ndim > 2:
+        raise ValueError(
+            f"values must be (voxel,) or (time, voxel) with {mask.voxels} voxels, "
+            f"these are {values.shape}"
+        )
+    keep = values.dtype.kind in "iu" and values.dtype.itemsize < 8
+    out = np.zeros((*mask.shape, *values.shape[:-1]), values.dtype if keep else np.float32)
+    out[mask.inside] = values.T
+    return nib.Nifti1Image(out, mask.affine)

@@ -1,0 +1,10 @@
+"""The operations: pure functions, registered by name.
+
+Importing this package registers the built-in ones and imports no JAX: it is loaded when a
+program is built.
+"""
+
+from entense.ops import connectome, dtype, load, spatial, temporal
+from entense.ops.core import Kind, Op, Spec, op, ops
+
+__all__ = ["Kind", "Op", "Spec", "connectome", "dtype", "load", "op", "ops", "spatial", "temporal"]

@@ -1,0 +1,88 @@
+"""Confound models: which columns of the table, and their values."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from entense.errors import RecipeError, RecordError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from entense.ops.load import Table
+
+MOTION = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
+SIGNALS = ("csf", "white_matter", "global_signal")
+EXPANSION = ("", "_derivative1", "_power2", "_derivative1_power2")
+
+MODELS: dict[str, tuple[str, ...]] = {
+    "6P": MOTION,
+    "9P": MOTION + SIGNALS,
+    "24P": tuple(name + order for order in EXPANSION for name in MOTION),
+    "36P": tuple(name + order for order in EXPANSION for name in MOTION + SIGNALS),
+}
+
+
+def columns(model: str | list[str]) -> list[str]:
+    """Return the columns that a model takes; an unknown model is an error that lists them."""
+    if not isinstance(model, str):
+        if not model:
+            raise RecipeError("the list of confounds is empty; name a column, or leave denoise out")
+        return list(dict.fromkeys(model))
+    if model not in MODELS:
+        raise RecipeError(
+            f"there is no confound model {model!r}; there are {', '.join(MODELS)}, or give a list "
+            "of column names"
+        )
+    return list(MODELS[model])
+
+
+def regressors(table: Table, model: str | list[str], frames: int) -> NDArray[np.float64]:
+    """Return a model's columns, (time, regressor) float64.
+
+    A gap in the first row, where a derivative has none, takes the next value, as nilearn's
+    `load_confounds` has it.
+
+    Raises
+    ------
+    RecordError
+        As `denoise` says.
+    """
+    names = columns(model)
+    frame = table.frame
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        close = get_close_matches(missing[0], frame.columns, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(frame.columns[:8])}…"
+        raise RecordError(f"{table.path}: there is no column {missing[0]!r}; {hint}")
+    if frame.height != frames:
+        raise RecordError(
+            f"{table.path}: the table has {frame.height} rows, the run has {frames} frames; "
+            "they must be of the same run and both whole"
+        )
+    if len(names) >= frames:
+        raise RecordError(
+            f"{table.path}: {len(names)} regressors leave nothing of {frames} frames; "
+            "take a smaller model, or leave short runs out"
+        )
+    return np.column_stack([_values(table, name) for name in names])
+
+
+def _values(table: Table, name: str) -> NDArray[np.float64]:
+    series = table.frame[name]
+    if not series.dtype.is_numeric():
+        raise RecordError(f"{table.path}: the column {name!r} holds text, numbers are due")
+    values = series.cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
+    if np.isnan(values[0]) and len(values) > 1:
+        values[0] = values[1]
+    gaps = np.flatnonzero(~np.isfinite(values))
+    if gaps.size:
+        raise RecordError(
+            f"{table.path}: the column {name!r} has no finite number in row {gaps[0] + 1}; only "
+            "the first row may lack one"
+        )
+    return values

@@ -1,0 +1,255 @@
+"""What an operation is, and how one is registered."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar, final, get_args, get_type_hints, overload
+
+from entense.errors import RecipeError
+from entense.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from entense.geometry import Mask
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class Kind(Enum):
+    """How an operation takes part in a plan."""
+
+    SOURCE = "is opened before anything runs: headers, masks, atlases"
+    TABLE = "is read when its record runs"
+    OPERATOR = "is linear in time: gives the (time, time) matrix that is to be applied"
+    COLUMNWISE = "treats each column of the last axis by itself"
+    POOL = "adds up columns of the voxel axis"
+    WHOLE = "needs the whole array"
+
+
+@final
+@dataclass(frozen=True)
+class Spec:
+    """A tensor of a record, as it is known before any voxel is read.
+
+    Parameters
+    ----------
+    dims
+        The name of each axis: ``("time", "voxel")``.
+    shape
+        The length of each axis.
+    dtype
+        A NumPy name: ``"float32"``, ``"bfloat16"``.
+    coords
+        The labels along an axis: ``{"parcel": (1, 2, 5)}``.
+    mask
+        Where the voxel axis lies.
+    tr
+        Repetition time in seconds, where it is known.
+    """
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    coords: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+    mask: Mask | None = None
+    tr: float | None = None
+
+    def size(self, dim: str) -> int:
+        """Return the length of the axis called `dim`; an error where there is none."""
+        if dim not in self.dims:
+            have = ", ".join(self.dims)
+            raise RecipeError(f"an axis called {dim!r} is needed, the tensor has ({have})")
+        return self.shape[self.dims.index(dim)]
+
+
+@final
+@dataclass(frozen=True)
+class Op:
+    """A registered operation.
+
+    Parameters
+    ----------
+    name
+        What recipes call it.
+    function
+        Takes arrays by position and parameters by keyword.
+    kind
+        How it takes part in a plan.
+    inputs
+        The names of the arrays.
+    params
+        The parameters, with their annotations and defaults.
+    reads
+        For an input that comes from a file: the source that reads it (``{"confounds": "table"}``).
+    infer
+        From the specs of the inputs and the parameters to the spec of the result; None where JAX
+        can tell the shape and the dims follow from it.
+    finish
+        For a pool: what to do with the sums over all voxels.
+    check
+        Raises, given the parameters, where they cannot be right whatever the data.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    kind: Kind
+    inputs: tuple[str, ...]
+    params: Mapping[str, inspect.Parameter]
+    reads: Mapping[str, str] = field(default_factory=dict)
+    infer: Callable[..., Spec] | None = None
+    finish: Callable[..., Any] | None = None
+    check: Callable[..., object] | None = None
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every parameter of a call, checked and typed; an error names the remedy."""
+        given = dict(zip(self.params, args, strict=False))
+        if len(args) > len(self.params):
+            raise RecipeError(f"{self.name} takes {self._call()}, too many values were given")
+        for name, value in kwargs.items():
+            if name not in self.params or name in given:
+                problem = "is given twice" if name in given else "is unknown"
+                raise RecipeError(f"the parameter {name!r} {problem}: {self._call()}")
+            given[name] = value
+        for name, param in self.params.items():
+            if name not in given and param.default is param.empty:
+                raise RecipeError(f"the parameter {name!r} is missing: {self._call()}")
+        typed = {
+            name: _typed(self.name, param, given.get(name, param.default))
+            for name, param in self.params.items()
+        }
+        if self.check:
+            self.check(**typed)
+        return typed
+
+    def _call(self) -> str:
+        return f"{self.name}({', '.join([*self.inputs[1:], *map(str, self.params.values())])})"
+
+
+ops: Registry[Op] = Registry("op")
+
+
+@overload
+def op(function: F, /) -> F: ...
+@overload
+def op(
+    *,
+    kind: Kind = ...,
+    reads: Mapping[str, str] | None = ...,
+    infer: Callable[..., Spec] | None = ...,
+    finish: Callable[..., Any] | None = ...,
+    check: Callable[..., object] | None = ...,
+) -> Callable[[F], F]: ...
+def op(
+    function: F | None = None,
+    /,
+    *,
+    kind: Kind = Kind.WHOLE,
+    reads: Mapping[str, str] | None = None,
+    infer: Callable[..., Spec] | None = None,
+    finish: Callable[..., Any] | None = None,
+    check: Callable[..., object] | None = None,
+) -> F | Callable[[F], F]:
+    """Register a function as an operation, under its own name.
+
+    Parameters
+    ----------
+    function
+        A pure function, traceable by JAX. Positional arguments are arrays, keyword-only ones are
+        parameters that JSON can hold, annotated with their types.
+    kind
+        ``Kind.COLUMNWISE`` promises that each column of the last axis is treated by itself, and
+        lets the function run in blocks of voxels. The default asks for the whole array.
+    reads
+        For an input that comes from a file: which source reads it.
+    infer
+        From the specs of the inputs to the spec of the result, where dims or shape change.
+    finish
+        For ``Kind.POOL``: applied to the sums over all voxels.
+    check
+        Raises, given the parameters, where they cannot be right whatever the data.
+
+    Raises
+    ------
+    EntenseError
+        Where the name is taken.
+
+    Examples
+    --------
+    >>> import entense as et
+    >>> @et.op
+    ... def centre(x, *, scale: float = 1.0):
+    ...     return scale * (x - x.mean(axis=0))
+    >>> print(et.volume("bold", mask="mask").centre(scale=2.0))
+    volume(bold, mask) → centre(scale=2.0)
+    """
+
+    def register(function: F) -> F:
+        name = function.__name__
+        inputs, params = _signature(function)
+        new = Op(name, function, kind, inputs, params, reads or {}, infer, finish, check)
+        ops.add(name, new)
+        return function
+
+    return register if function is None else register(function)
+
+
+def _signature(
+    function: Callable[..., Any],
+) -> tuple[tuple[str, ...], dict[str, inspect.Parameter]]:
+    """Split a signature into the arrays and the parameters, with annotations resolved."""
+    inputs: list[str] = []
+    params: dict[str, inspect.Parameter] = {}
+    hints = _hints(function)
+    for name, param in inspect.signature(function).parameters.items():
+        if param.kind is param.KEYWORD_ONLY:
+            params[name] = param.replace(annotation=hints.get(name, Any))
+        elif param.kind in (param.POSITIONAL_ONLY, param.POSITIONAL_OR_KEYWORD):
+            inputs.append(name)
+        else:
+            raise RecipeError(f"the op {function.__name__!r} must not take *args or **kwargs")
+    return tuple(inputs), params
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function)
+    except NameError:  # annotations of arrays may name what only type checkers import
+        scope = {**function.__globals__, "Any": Any}
+        return {k: _evaluate(v, scope) for k, v in function.__annotations__.items()}
+
+
+def _evaluate(annotation: Any, scope: dict[str, Any]) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, scope)  # noqa: S307  the text of the op's own source
+    except NameError:
+        return Any
+
+
+def _typed(op_name: str, param: inspect.Parameter, value: Any) -> Any:
+    """Return `value` as its annotation has it: an int for a float becomes a float."""
+    from entense.tensors.graph import canonical
+
+    value = canonical(value, param.name)
+    admitted = get_args(param.annotation) or (param.annotation,)
+    if type(value) is int and float in admitted and int not in admitted:
+        return float(value)
+    plain = {bool, int, float, str, type(None), list}
+    kinds = {getattr(kind, "__origin__", kind) for kind in admitted}
+    if kinds <= plain and type(value) not in kinds:
+        wanted = " or ".join(sorted(kind.__name__.replace("NoneType", "None") for kind in kinds))
+        raise RecipeError(
+            f"{op_name}: the parameter {param.name!r} must be {wanted}, not {value!r}"
+        )
+    return value
+
+
+def in_time(spec: Spec, *_: object, **__: object) -> Spec:
+    """Infer: float32, of the first input's shape, which begins with time."""
+    if spec.dims[:1] != ("time",) or len(spec.dims) != 2:
+        raise RecipeError(f"a tensor (time, …) of two axes is due, this one has {spec.dims}")
+    return replace(spec, dtype="float32")

@@ -1,0 +1,124 @@
+"""Say what a plan will do, as Polars explains a query."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from entense.ops.core import Kind
+from entense.plan.fuse import Blocks, Decode, Program, Whole, compile_program
+from entense.plan.optimize import RULES, kind
+from entense.plan.survey import Spec, Survey, look, survey
+from entense.tensors.graph import Node, describe, said as _said, from_json, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LOOK_AT = 16  # records whose headers are read to find one that shows the shapes
+
+
+def explain(frame: pl.DataFrame | pl.LazyFrame, *, optimized: bool = True) -> str:
+    """Say how the lazy tensors of a table will be computed; no voxel is read.
+
+    Parameters
+    ----------
+    frame
+        A record table with lazy tensors. Headers of its first records are read, for the shapes.
+    optimized
+        Whether to show the program as the rules rewrite it, or as it was written.
+
+    Returns
+    -------
+    A text: the recipes, the rules that apply, and the stages in the order in which they run.
+
+    Examples
+    --------
+    >>> import entense as et
+    >>> print(et.explain(pl.DataFrame({"age": [31]})))
+    no lazy tensors: nothing to compute
+    """
+    head = frame.lazy().head(_LOOK_AT).collect()
+    known = survey(head)
+    if not known.tensors:
+        return "no lazy tensors: nothing to compute"
+    row = next((i for i, error in enumerate(known.errors) if error is None), None)
+    lines = list(_recipes(known, row))
+    if row is None:
+        first = known.errors[0] if known.errors else "the table has no rows"
+        lines.append(f"no record can be looked at: {first}")
+    else:
+        lines += _program(known, row, optimized=optimized)
+    return "\n".join(lines)
+
+
+def _recipes(known: Survey, row: int | None) -> Iterator[str]:
+    yield "TENSORS"
+    width = max(map(len, known.tensors))
+    for name in known.tensors:
+        spec = known.specs[row] if row is not None else None
+        shape = f"  {_shape(spec[name])}" if spec else ""
+        yield f"  {name:<{width}}  {describe(from_json(known.recipes[name]))}{shape}"
+
+
+def _shape(spec: Spec) -> str:
+    axes = ", ".join(f"{d}: {n:,}" for d, n in zip(spec.dims, spec.shape, strict=True))
+    return f"[{axes}] {spec.dtype}"
+
+
+def _program(known: Survey, row: int, *, optimized: bool) -> Iterator[str]:
+    bound = known.bound[row]
+    program = compile_program(bound.roots, RULES if optimized else ())
+    opened = look(bound)
+    names = dict(zip(program.roots, known.tensors, strict=True))
+    yield "RULES"
+    yield from _rules(known, program)
+    yield "STAGES  (a record; shapes are those of the first that could be read)"
+    stages = [*_stages(program, opened, bound.values, names)]
+    yield from (f"  {i}. {line}" for i, line in enumerate(stages, 1))
+
+
+def _rules(known: Survey, program: Program) -> Iterator[str]:
+    apart = sum(len(walk(from_json(recipe))) for recipe in known.recipes.values())
+    together = len(walk(*program.recipe))
+    if together < apart:
+        yield f"  share: equal steps over equal inputs are one ({apart} nodes become {together})"
+    yield from (f"  {rule.name}: {rule.why}" for rule in program.rules)
+    if together == apart and not program.rules:
+        yield "  none applies"
+
+
+def _stages(
+    program: Program, opened: dict[Node, Any], values: tuple[Any, ...], names: dict[Node, str]
+) -> Iterator[str]:
+    for decode in program.decodes:
+        yield _decode(decode, opened, values)
+    for node in program.hosted:
+        if node.op == "operator":
+            chain = " then ".join(_said(step) for step in node.inputs)
+            yield f"operator  cpu, float64   {chain}: one (time, time) matrix"
+    for blocks in program.blocks:
+        yield f"blocks    device, jit    {_steps(blocks, names)}"
+    if program.whole.outputs:
+        yield f"whole     device, jit    {_steps(program.whole, names)}"
+
+
+def _decode(stage: Decode, opened: dict[Node, Any], values: tuple[Any, ...]) -> str:
+    volume = opened[Node("volume", *stage.sinks[0].inputs[:3])]
+    kept = [
+        f"{len(opened[n.inputs[3]].values):,} parcel means" if n.op == "parcels"
+        else f"{volume.mask.voxels:,} voxels, {volume.spec.shape[0] * volume.mask.voxels * 4:,} bytes"
+        for n in stage.sinks
+    ]
+    total = " x ".join(map(str, volume.header.grid.shape))
+    return f"decode    disk and cpu   once, frame by frame: of {total} voxels keep {' and '.join(kept)}"
+
+
+def _steps(stage: Blocks | Whole, names: dict[Node, str]) -> str:
+    steps = [n.op + (f" [{names[n]}]" if n in names else "") for n in stage.nodes]
+    finished = [
+        f"mean [{names[n]}]"
+        for n in stage.inputs
+        if isinstance(stage, Whole) and kind(n) is Kind.POOL and n in names
+    ]
+    return " -> ".join([*finished, *steps]) or "pass on"

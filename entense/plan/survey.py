@@ -1,0 +1,254 @@
+"""The survey: bind every row's recipe to its inputs, and know every shape before anything runs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from entense.errors import EntenseError, RecipeError, RecordError
+from entense.ops.core import Kind, Spec, ops
+from entense.ops.load import Volume
+from entense.progress import progress
+from entense.tensors import lazy
+from entense.tensors.graph import Node, rebuild, slots, to_json, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import polars as pl
+
+__all__ = ["Spec", "Survey", "survey"]
+
+_READERS = 8  # threads that read headers: they wait for the disk, not for a core
+Value = str | float | None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The recipes of one row: a graph whose leaves are places in `values`.
+
+    Rows that share files in the same way have the same graph, and so the same program.
+    """
+
+    roots: tuple[Node, ...]
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a table's tensors before any voxel is read.
+
+    Parameters
+    ----------
+    tensors
+        Their names.
+    recipes
+        Name to canonical JSON.
+    bound
+        A row: the recipes bound to its inputs.
+    specs
+        A row: name to `Spec`; None where the row cannot be surveyed.
+    errors
+        A row: the sentence that says why, or None.
+    inputs
+        A row: slot to path, of every file that the row reads.
+    """
+
+    tensors: tuple[str, ...]
+    recipes: Mapping[str, str]
+    bound: Sequence[Bound | None]
+    specs: Sequence[Mapping[str, Spec] | None]
+    errors: Sequence[str | None]
+    inputs: Sequence[Mapping[str, str]]
+
+
+def survey(
+    table: pl.DataFrame, tensors: Sequence[str] | None = None, *, dtype: Mapping[str, str] = {}
+) -> Survey:
+    """Read headers, masks and atlases of every row; no voxels.
+
+    Parameters
+    ----------
+    table
+        A record table with lazy tensors.
+    tensors
+        Which of them; all unless given.
+    dtype
+        Tensor to the number format it is to be converted to at the end.
+
+    Raises
+    ------
+    RecipeError
+        Where a tensor is not there, or its recipe names an op that is not registered.
+    """
+    names = _names(table, tensors, dtype)
+    roots = {name: _root(table.schema[name], dtype.get(name)) for name in names}
+    rows = _cells(table, names)
+    keys = [(name, slot) for name in names for slot in slots(roots[name])]
+    bound = [_bind(tuple(roots.values()), tuple(keys), names, row) for row in rows]
+    with ThreadPoolExecutor(_READERS) as pool:
+        looked = pool.map(_look, bound)
+        found = list(progress(looked, what="survey", unit="records", total=len(bound)))
+    return Survey(
+        tensors=tuple(names),
+        recipes={name: to_json(root) for name, root in roots.items()},
+        bound=bound,
+        specs=[None if isinstance(f, str) else dict(zip(names, f, strict=True)) for f in found],
+        errors=[f if isinstance(f, str) else None for f in found],
+        inputs=[dict(_paths(row)) for row in rows],
+    )
+
+
+def _names(
+    table: pl.DataFrame, tensors: Sequence[str] | None, dtype: Mapping[str, str]
+) -> list[str]:
+    have = lazy.tensor_columns(table.schema)
+    names = have if tensors is None else list(tensors)
+    for name in [*names, *dtype]:
+        if name not in have:
+            raise RecipeError(
+                f"there is no lazy tensor {name!r} in the table; there are {have or 'none'}: "
+                "append one with .entense.transform(name=et.volume(…)…)"
+            )
+    return names
+
+
+def _root(column: pl.DataType, dtype: str | None) -> Node:
+    assert isinstance(column, lazy.Lazy)  # noqa: S101  _names took them from tensor_columns
+    root = column.root
+    for node in walk(root):
+        if node.op != "slot" and node.op not in ops:
+            raise RecipeError(
+                f"the recipe has the op {node.op!r}, which is not registered in this process; "
+                "import the module that registers it"
+            )
+    if dtype is not None:
+        root = Node("astype", root, **ops["astype"].bind((dtype,), {}))
+    return root
+
+
+def _cells(table: pl.DataFrame, names: Sequence[str]) -> list[dict[str, dict[str, Value] | None]]:
+    columns = [lazy.cells(table[name]) for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _bind(
+    roots: tuple[Node, ...],
+    keys: tuple[tuple[str, str], ...],
+    names: Sequence[str],
+    row: Mapping[str, dict[str, Value] | None],
+) -> Bound:
+    """Bind a row, in which what holds the same value is the same leaf."""
+    places: dict[tuple[type, Value], int] = {}
+    numbers = []
+    for name, slot in keys:
+        value = (row[name] or {}).get(slot)
+        numbers.append(places.setdefault((type(value), value), len(places)))
+    structure = _structure(roots, tuple(names), keys, tuple(numbers))
+    return Bound(structure, tuple(value for _, value in places))
+
+
+@lru_cache(maxsize=256)
+def _structure(
+    roots: tuple[Node, ...],
+    names: tuple[str, ...],
+    keys: tuple[tuple[str, str], ...],
+    numbers: tuple[int, ...],
+) -> tuple[Node, ...]:
+    leaf = dict(zip(keys, numbers, strict=True))
+    return tuple(_with_leaves(root, name, leaf) for root, name in zip(roots, names, strict=True))
+
+
+def _with_leaves(root: Node, name: str, leaf: Mapping[tuple[str, str], int]) -> Node:
+    def change(node: Node) -> Node:
+        if node.op != "slot":
+            return node
+        return Node("value", place=leaf[name, node.params["name"]])
+
+    return rebuild((root,), change)[0]
+
+
+def _look(bound: Bound) -> list[Spec] | str:
+    """Return the specs of a row's tensors, or the sentence that says why there are none."""
+    try:
+        known = look(bound)
+    except EntenseError as error:
+        return sentence(error, bound)
+    return [spec_of(known[root]) for root in bound.roots]
+
+
+def sentence(error: Exception, bound: Bound) -> str:
+    """Say what is wrong with a row, naming a file even where the op did not know it."""
+    text = str(error) if isinstance(error, EntenseError) else f"{type(error).__name__}: {error}"
+    paths = [value for value in bound.values if isinstance(value, str)]
+    if not paths or any(path in text for path in paths):
+        return text
+    return f"{paths[0]}: {text}"
+
+
+def look(bound: Bound) -> dict[Node, Any]:
+    """Return what is known of every node: a `Spec`, an opened source, or an input."""
+    known: dict[Node, Any] = {}
+    for node in walk(*bound.roots):
+        known[node] = _known(node, [spec_of(known[item]) for item in node.inputs], bound)
+    return known
+
+
+def spec_of(known: Any) -> Any:
+    """Return the spec of an opened volume; anything else as it is."""
+    return known.spec if isinstance(known, Volume) else known
+
+
+def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:
+    if node.op == "value":
+        return bound.values[node.params["place"]]
+    operation = ops[node.op]
+    if operation.kind is Kind.TABLE:
+        return _present(inputs[0], node.op)
+    if operation.kind is Kind.SOURCE:
+        _present(inputs[0], node.op)
+        return operation.function(*inputs)
+    if operation.infer is not None:
+        return operation.infer(*inputs, **node.params)
+    return _traced(node, tuple((s.dims, s.shape, s.dtype) for s in inputs), inputs[0])
+
+
+def _present(value: Value, what: str) -> Value:
+    if value is None:
+        raise RecordError(
+            f"the record has no file for {what!r}; leave such records out with "
+            ".entense.drop_incomplete()"
+        )
+    return value
+
+
+def _traced(node: Node, inputs: tuple[Any, ...], first: Spec) -> Spec:
+    """Infer the shape of an op that does not say: by tracing it."""
+    shape, dtype = _shape(node.op, node, inputs)
+    if shape == first.shape:
+        return Spec(first.dims, shape, dtype, first.coords, first.mask, first.tr)
+    if first.dims[0] == "time" and shape[:1] == first.shape[:1]:
+        dims = ("time", *(f"{node.op}_{i}" for i in range(1, len(shape))))
+        return Spec(dims, shape, dtype, tr=first.tr)
+    return Spec(tuple(f"{node.op}_{i}" for i in range(len(shape))), shape, dtype)
+
+
+@lru_cache(maxsize=4096)
+def _shape(op_name: str, node: Node, inputs: tuple[Any, ...]) -> tuple[tuple[int, ...], str]:
+    import jax
+
+    arrays = [jax.ShapeDtypeStruct(shape, dtype) for _, shape, dtype in inputs]
+    try:
+        out = jax.eval_shape(lambda *a: ops[op_name].function(*a, **node.params), *arrays)
+    except Exception as error:
+        raise RecipeError(f"the op {op_name!r} cannot be applied: {error}") from error
+    return tuple(out.shape), str(out.dtype)
+
+
+def _paths(row: Mapping[str, dict[str, Value] | None]) -> Iterator[tuple[str, str]]:
+    for name, cell in row.items():
+        for slot, value in (cell or {}).items():
+            if isinstance(value, str):
+                yield f"{name}:{slot}", value

@@ -1,0 +1,10 @@
+"""From the file table to the record table, and what is done to records."""
+
+from entense.records.filters import drop_incomplete
+from entense.records.identity import with_record_id
+from entense.records.relocate import relocate
+from entense.records.split import split
+from entense.records.stage import stage
+from entense.records.tables import join_table
+
+__all__ = ["drop_incomplete", "join_table", "relocate", "split", "stage", "with_record_id"]

@@ -1,0 +1,70 @@
+"""The id of a record: what it is called in archives."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from entense.errors import TableError
+from entense.index.entities import ENTITIES, IDENTIFYING
+
+_UNSAFE = r"[^A-Za-z0-9_+-]"
+
+
+def with_record_id(df: pl.DataFrame) -> pl.DataFrame:
+    """Add the column ``record``: the dataset and the identifying entities that are there.
+
+    Any character outside ``[A-Za-z0-9_+-]`` becomes ``-``. A table that has a column ``record``
+    keeps its own, checked.
+
+    Parameters
+    ----------
+    df
+        A record table.
+
+    Raises
+    ------
+    TableError
+        Two records have one id, or an id is missing or holds other characters.
+
+    Examples
+    --------
+    >>> df = pl.DataFrame({"dataset": "ds 1", "subject": "01", "session": None, "task": "rest"})
+    >>> with_record_id(df)["record"].to_list()
+    ['ds-1_sub-01_task-rest']
+    """
+    made = df if "record" in df.columns else df.with_columns(record=_made(df))
+    made = made.with_columns(pl.col("record").cast(pl.String))
+    _check(made["record"])
+    return made
+
+
+def _made(df: pl.DataFrame) -> pl.Expr:
+    entities = [name for name in IDENTIFYING if name in df.columns]
+    parts = [pl.concat_str(pl.lit(f"{ENTITIES[name]}-"), name) for name in entities]
+    if "dataset" in df.columns:
+        parts.insert(0, pl.col("dataset").cast(pl.String))
+    if not parts:
+        raise TableError(
+            "the records have no names: the table has neither the column 'dataset' nor an entity; "
+            "add a column 'record'"
+        )
+    joined = pl.concat_str(parts, separator="_", ignore_nulls=True)
+    return joined.str.replace_all(_UNSAFE, "-")
+
+
+def _check(ids: pl.Series) -> None:
+    if ids.null_count() or "" in ids:
+        raise TableError("a record has no name: fill the column 'record' in every row")
+    unsafe = ids.filter(ids.str.contains(_UNSAFE))
+    if len(unsafe):
+        raise TableError(
+            f"the record {unsafe[0]!r} has a name that no file can have: keep to letters, digits, "
+            "'_', '+' and '-'"
+        )
+    repeated = ids.filter(ids.is_duplicated())
+    if len(repeated):
+        times = repeated.eq(repeated[0]).sum()
+        raise TableError(
+            f"the record {repeated[0]!r} is there {times} times: drop the repeats, or add a column "
+            "'record' that tells them apart"
+        )

@@ -1,0 +1,128 @@
+"""Which files a role's query asks for."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import reduce
+from operator import and_, or_
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from entense.errors import TableError
+from entense.index.entities import NUMBERED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Query = dict[str, list[str | None]]  # column -> the values that it may have
+
+
+def read_query(role: str, query: Mapping[str, object], columns: Iterable[str]) -> Query:
+    """Bring a query to one form, lists of labels, and check its names.
+
+    Parameters
+    ----------
+    role
+        Whose query it is.
+    query
+        Column -> a value, a list of values (any of them), or None (absent).
+    columns
+        The columns that there are.
+
+    Raises
+    ------
+    TableError
+        It names a column that does not exist.
+
+    Examples
+    --------
+    >>> read_query("bold", {"run": [1, 2], "desc": None}, ["run", "desc"])
+    {'run': ['1', '2'], 'desc': [None]}
+    """
+    known = [name for name in columns if name != "path"]
+    for name in query:
+        if name not in known:
+            close = get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+            raise TableError(f"the role {role!r} asks for {name!r}, which no file has; {hint}")
+    return {name: _labels(value) for name, value in query.items()}
+
+
+def _labels(value: object) -> list[str | None]:
+    values = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    return [None if one is None else str(one) for one in values]
+
+
+def number(name: str, column: pl.Expr) -> pl.Expr:
+    """Make the labels of a numbered entity comparable: ``01`` is ``1``.
+
+    Examples
+    --------
+    >>> df = pl.DataFrame({"run": "01", "task": "01"})
+    >>> df.select(number(name, pl.col(name)) for name in df.columns).row(0)
+    ('1', '01')
+    """
+    return column.str.replace(r"^0+(\d)", "${1}") if name in NUMBERED else column
+
+
+def candidates(files: pl.DataFrame, query: Query) -> pl.DataFrame:
+    """Keep the files that a query asks for.
+
+    Sidecars are left out unless it asks for an extension; of a ``.nii`` and a ``.nii.gz`` of one
+    name the first is kept, which need not be inflated.
+
+    Examples
+    --------
+    >>> files = pl.DataFrame({"path": ["/a_bold.nii", "/a_bold.nii.gz"], "suffix": "bold",
+    ...                       "extension": [".nii", ".nii.gz"]})
+    >>> candidates(files, {"suffix": ["bold"]})["path"].to_list()
+    ['/a_bold.nii']
+    """
+    found = _matching(files, query)
+    plain = pl.col("path").str.strip_suffix(".gz")
+    twin = (pl.col("path") != plain) & plain.is_in(found["path"].implode())
+    return found.filter(~twin)
+
+
+def _matching(files: pl.DataFrame, query: Query) -> pl.DataFrame:
+    sidecar = pl.col("extension").str.ends_with(".json")
+    start = pl.lit(True) if "extension" in query else ~sidecar.fill_null(False)
+    return files.filter(reduce(and_, (_any_of(*item) for item in query.items()), start))
+
+
+def _any_of(name: str, values: list[str | None]) -> pl.Expr:
+    column = number(name, pl.col(name))
+    tests = [column.eq_missing(number(name, pl.lit(value, pl.String))) for value in values]
+    return reduce(or_, tests, pl.lit(False))
+
+
+def nothing_matches(role: str, query: Query, files: pl.DataFrame) -> TableError:
+    """Say that no file matches a query, and what there is instead.
+
+    Examples
+    --------
+    >>> files = pl.DataFrame({"path": "/a", "suffix": "bold", "space": "T1w", "extension": ".nii"})
+    >>> str(nothing_matches("bold", {"suffix": ["bold"], "space": ["MNI"]}, files))
+    "no file matches the role 'bold' (suffix='bold', space='MNI'); there is space: T1w"
+    """
+    others = {name: {k: v for k, v in query.items() if k != name} for name in query}
+    there = {name: _matching(files, rest)[name].unique() for name, rest in others.items()}
+    if not any(len(values) for values in there.values()):
+        there = {name: files[name].unique() for name in query}
+    found = "; ".join(f"{name}: {_some(values)}" for name, values in there.items() if len(values))
+    asked = ", ".join(f"{name}={_show(values)}" for name, values in query.items())
+    message = f"no file matches the role {role!r} ({asked}); there is {found or 'nothing else'}"
+    if "bold" in query.get("suffix", []) and "bold" not in files["suffix"]:
+        message += "; fMRIPrep run with --level minimal writes no BOLD: run it with --level full"
+    return TableError(message)
+
+
+def _show(values: list[str | None]) -> str:
+    return repr(values[0] if len(values) == 1 else values)
+
+
+def _some(values: pl.Series, most: int = 12) -> str:
+    shown = ["(absent)" if value is None else value for value in values.sort(nulls_last=True)]
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more

@@ -1,0 +1,225 @@
+"""The lazy column: an Arrow extension type whose metadata is the recipe and whose cells the inputs.
+
+Everything that Polars marks unstable is in this module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from entense.errors import RecipeError
+from entense.tensors.graph import Node, describe, from_json, to_json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NAME = "entense.tensor"
+FIXED = "arrow.fixed_shape_tensor"
+RAGGED = "entense.ragged_tensor"
+DIGEST = "recipe"  # the field of a cell that says which recipe it belongs to
+
+
+@final
+class Lazy(pl.BaseExtension):
+    """The Polars type of a tensor that has not been computed yet.
+
+    Parameters
+    ----------
+    storage
+        A struct of the inputs, one field a slot, and the recipe's digest.
+    recipe
+        The canonical JSON of the recipe.
+    """
+
+    def __init__(self, storage: pl.DataType, recipe: str) -> None:
+        super().__init__(NAME, storage, recipe)
+
+    @classmethod
+    def ext_from_params(cls, name: str, storage: Any, metadata: str | None) -> Lazy:
+        """Make the type from a file; it must not raise, whatever the file says."""
+        return cls(storage, metadata or "")
+
+    @property
+    def recipe(self) -> str:
+        """The canonical JSON of the recipe."""
+        return self.ext_metadata() or ""
+
+    @property
+    def root(self) -> Node:
+        """The recipe's last node; an error where the metadata is no recipe."""
+        return from_json(self.recipe)
+
+    @property
+    def slots(self) -> dict[str, pl.DataType]:
+        """Name and type of every input in a cell."""
+        storage = self.ext_storage()
+        assert isinstance(storage, pl.Struct)  # noqa: S101  `column` makes no other
+        schema = storage.to_schema()
+        return {name: dtype for name, dtype in schema.items() if name != DIGEST}
+
+    def _string_repr(self) -> str:
+        try:
+            return describe(self.root)
+        except Exception:  # a raise here would become a Rust panic
+            return "tensor, unreadable recipe"
+
+
+@final
+class ArrowLazy(pa.ExtensionType):  # type: ignore[misc]
+    """The same type for PyArrow, which would else mix tables of two recipes without a word."""
+
+    def __init__(self, storage: pa.DataType, recipe: str) -> None:
+        self.recipe = recipe
+        super().__init__(storage, NAME)
+
+    def __arrow_ext_serialize__(self) -> bytes:
+        return self.recipe.encode()
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage: pa.DataType, serialized: bytes) -> ArrowLazy:
+        return cls(storage, serialized.decode(errors="replace"))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ArrowLazy):
+            return False
+        return bool(self.recipe == other.recipe and self.storage_type == other.storage_type)
+
+    def __hash__(self) -> int:
+        return hash((NAME, self.recipe))
+
+
+def register() -> None:
+    """Make the type known to Polars and PyArrow; a second call changes nothing."""
+    pl.register_extension_type(NAME, Lazy)
+    try:
+        pa.register_extension_type(ArrowLazy(pa.struct([(DIGEST, pa.string())]), ""))
+    except pa.ArrowKeyError:  # registered already: the module was reloaded
+        return
+
+
+def digest(recipe: str) -> str:
+    """Return 16 hexadecimal digits of a recipe."""
+    return hashlib.sha256(recipe.encode()).hexdigest()[:16]
+
+
+def column(root: Node, fields: dict[str, pl.Expr], types: dict[str, pl.DataType]) -> pl.Expr:
+    """Return the expression that makes the lazy column of a recipe from its slots."""
+    recipe = to_json(root)
+    fields = {**fields, DIGEST: pl.lit(digest(recipe), pl.String)}
+    types = {**types, DIGEST: pl.String()}
+    names = sorted(fields)
+    struct = pl.struct(fields[name].cast(types[name]).alias(name) for name in names)
+    storage = pl.Struct({name: types[name] for name in names})
+    return struct.ext.to(Lazy(storage, recipe))
+
+
+def tensor_columns(schema: pl.Schema) -> list[str]:
+    """Return the names of the lazy columns of a schema."""
+    return [name for name, dtype in schema.items() if isinstance(dtype, Lazy)]
+
+
+def storage(name: str) -> pl.Expr:
+    """Return the cells of a lazy column as a plain struct."""
+    return pl.col(name).ext.storage()
+
+
+def cells(series: pl.Series) -> list[dict[str, Any] | None]:
+    """Return the inputs of each row of a lazy column, and check that they belong to its recipe.
+
+    Raises
+    ------
+    RecipeError
+        Where rows of another recipe were mixed in, which PyArrow and struct surgery can do.
+    """
+    dtype = series.dtype
+    assert isinstance(dtype, Lazy)  # noqa: S101  callers take names from tensor_columns
+    due = digest(dtype.recipe)
+    rows: list[dict[str, Any] | None] = series.ext.storage().to_list()
+    for row in rows:
+        if row is not None and row.pop(DIGEST, None) not in (due, None):
+            raise RecipeError(
+                f"the column {series.name!r} holds rows of another recipe than its type says; "
+                "two tables with different recipes were joined outside Polars: join the plain "
+                "tables first, then call transform"
+            )
+    return rows
+
+
+def arrow_tensors(name: str, arrays: list[NDArray[Any] | None], dims: tuple[str, ...]) -> pl.Series:
+    """Return computed tensors as an Arrow tensor column with named dimensions.
+
+    Where all have one shape the type is Arrow's own ``arrow.fixed_shape_tensor``; else it is
+    ``entense.ragged_tensor``, a struct of the flat ``data`` and the ``shape``.
+    """
+    present = [array for array in arrays if array is not None]
+    shapes = {array.shape for array in present}
+    if len(shapes) == 1 and (shape := shapes.pop()) and 0 not in shape:
+        flat: list[NDArray[np.generic] | None] = [a if a is None else a.ravel() for a in arrays]
+        inner = _flat_series(name, flat).cast(pl.Array(_dtype(present[0]), int(np.prod(shape))))
+        meta = json.dumps({"shape": list(shape), "dim_names": list(dims)})
+        return inner.ext.to(pl.Extension(FIXED, inner.dtype, meta))
+    data = _flat_series("data", [a if a is None else a.ravel() for a in arrays])
+    rank = len(dims)
+    shape_rows = [None if a is None else list(a.shape) for a in arrays]
+    both = pl.DataFrame(
+        {"data": data, "shape": pl.Series(shape_rows, dtype=pl.Array(pl.Int32, rank))}
+    )
+    struct = both.to_struct(name)
+    meta = json.dumps({"dim_names": list(dims)})
+    return struct.ext.to(pl.Extension(RAGGED, struct.dtype, meta))
+
+
+def to_numpy(series: pl.Series) -> NDArray[Any] | list[NDArray[Any] | None]:
+    """Return the arrays of a tensor column that `collect` made.
+
+    Parameters
+    ----------
+    series
+        A column of type ``arrow.fixed_shape_tensor`` or ``entense.ragged_tensor``.
+
+    Returns
+    -------
+    (row, …) where all have one shape and none is null; else a list of arrays, None for a null.
+
+    Raises
+    ------
+    RecipeError
+        Where the column holds no tensors, or lazy ones.
+
+    Examples
+    --------
+    >>> series = arrow_tensors("x", [np.zeros((2, 3), np.float32)] * 4, ("time", "voxel"))
+    >>> to_numpy(series).shape
+    (4, 2, 3)
+    """
+    dtype = series.dtype
+    if not isinstance(dtype, pl.BaseExtension) or dtype.ext_name() not in (FIXED, RAGGED):
+        hint = "; compute it with .entense.collect()" if isinstance(dtype, Lazy) else ""
+        raise RecipeError(f"the column {series.name!r} holds no computed tensors{hint}")
+    inner = series.ext.storage()
+    if dtype.ext_name() == FIXED:
+        shape = json.loads(dtype.ext_metadata() or "{}")["shape"]
+        if not inner.null_count():
+            return inner.to_numpy().reshape(len(series), *shape)
+        return [None if row is None else row.to_numpy().reshape(shape) for row in inner]
+    data, shapes = inner.struct.field("data"), inner.struct.field("shape")
+    return [
+        None if row is None else row.to_numpy().reshape(shape.to_list())
+        for row, shape in zip(data, shapes, strict=True)
+    ]
+
+
+def _dtype(array: NDArray[Any]) -> pl.DataType:
+    return pl.Series(array.ravel()[:0]).dtype
+
+
+def _flat_series(name: str, rows: list[NDArray[Any] | None]) -> pl.Series:
+    present = next((row for row in rows if row is not None), None)
+    inner = pl.Float32() if present is None else _dtype(present)
+    return pl.Series(name, [None if r is None else pl.Series(r) for r in rows], pl.List(inner))

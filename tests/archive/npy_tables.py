@@ -1,0 +1,145 @@
+"""Tables whose tensors are .npy files, with a survey and a run that need no JAX.
+
+They stand in for the plan, so that what is tested here is the archive alone. `tests/flow` writes
+archives of real images through the real plan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from entense.archive.formats import as_dtype
+from entense.geometry import Mask
+from entense.tensors.graph import Node
+from entense.tensors.lazy import cells, column, register, tensor_columns
+
+with contextlib.suppress(pl.exceptions.ComputeError):  # `import entense` did it already
+    register()
+
+DIMS = {0: (), 1: ("time",), 2: ("time", "voxel")}
+
+
+@dataclass(frozen=True)
+class Spec:
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    coords: Mapping[str, Any] = field(default_factory=dict)
+    mask: Mask | None = None
+    tr: float | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    tensors: tuple[str, ...]
+    recipes: Mapping[str, str]
+    specs: list[dict[str, Spec] | None]
+    errors: list[str | None]
+    inputs: list[dict[str, str]]
+    dtype: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    row: int
+    arrays: dict[str, np.ndarray] | None
+    counts: Mapping[str, Mapping[str, int]]
+    error: str | None
+
+
+def table(folder: Path, arrays: Mapping[str, Sequence[np.ndarray]], **columns: Any) -> pl.DataFrame:
+    """Save arrays as files and return the table of records that has them as lazy tensors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    count = len(next(iter(arrays.values())))
+    columns = {"dataset": "ds", "subject": [f"{i:02}" for i in range(count)], **columns}
+    frame = pl.DataFrame({"row": range(count)}).with_columns(
+        **{k: pl.lit(v) if isinstance(v, str) else pl.Series(v) for k, v in columns.items()}
+    )
+    for name, values in arrays.items():
+        for i, value in enumerate(values):
+            save(folder / f"{name}-{i}.npy", value)
+        frame = frame.with_columns(lazy(name, folder, count))
+    return frame.drop("row")
+
+
+def save(path: Path, value: np.ndarray) -> None:
+    """Save an array; bfloat16 as its bits, which the name of the file then says."""
+    np.save(path, value.view(np.uint16) if value.dtype.name == "bfloat16" else value)
+
+
+def lazy(name: str, folder: Path, count: int, recipe: str = "npy") -> pl.Expr:
+    paths = pl.lit(pl.Series([str(folder / f"{name}-{i}.npy") for i in range(count)]))
+    slot = Node(recipe, Node("slot", name="file"))
+    return column(slot, {"file": paths}, {"file": pl.String()}).alias(name)
+
+
+def survey(table: pl.DataFrame, tensors: Sequence[str], *, dtype: Mapping[str, str] = {}) -> Survey:
+    columns = [cells(table[name]) for name in tensors]
+    specs, errors, inputs = [], [], []
+    for row in zip(*columns, strict=True):
+        paths = {name: cell["file"] for name, cell in zip(tensors, row, strict=True)}
+        inputs.append({f"{name}:file": path for name, path in paths.items()})
+        spec, error = look(paths, dtype)
+        specs.append(spec)
+        errors.append(error)
+    assert tensor_columns(table.schema) == list(tensors)
+    recipes = {name: table.schema[name].recipe + dtype.get(name, "") for name in tensors}
+    return Survey(tuple(tensors), recipes, specs, errors, inputs, dtype)
+
+
+def look(paths: Mapping[str, str], dtype: Mapping[str, str]) -> tuple[Any, str | None]:
+    try:
+        return {name: spec(path, dtype.get(name)) for name, path in paths.items()}, None
+    except (OSError, ValueError) as error:
+        return None, f"{next(iter(paths.values()))}: cannot be surveyed ({error})"
+
+
+def spec(path: str, dtype: str | None) -> Spec:
+    header = np.load(path, mmap_mode="r")
+    shape, name = header.shape, dtype or header.dtype.name
+    dims = DIMS.get(len(shape), ("time", *(f"d{i}" for i in range(1, len(shape)))))
+    if "fc" in Path(path).name:
+        return Spec(("parcel", "parcel"), shape, name, coords={"parcel": tuple(range(shape[0]))})
+    return Spec(dims, shape, name, mask=mask(shape[1]) if dims == DIMS[2] else None, tr=2.0)
+
+
+def mask(voxels: int) -> Mask:
+    inside = np.zeros((3, 5, 7), bool)
+    inside.ravel()[1 : 1 + voxels] = True
+    return Mask.of(inside, np.diag([2.0, 2, 2, 1]))
+
+
+def run(survey: Survey, rows: Sequence[int], *, memory: int | None = None) -> Iterator[Outcome]:
+    for row in rows:
+        try:
+            arrays = {
+                name: load(survey.inputs[row][f"{name}:file"], survey.specs[row][name].dtype)
+                for name in survey.tensors
+            }
+        except (OSError, ValueError) as error:
+            path = next(iter(survey.inputs[row].values()))
+            yield Outcome(row, None, {}, f"{path}: cannot be read ({error})")
+            continue
+        counts = {name: {"nonfinite": 0} for name in arrays}
+        yield Outcome(row, arrays, counts, None)
+
+
+def load(path: str, dtype: str) -> np.ndarray:
+    value = np.load(path)
+    return np.ascontiguousarray(value.astype(as_dtype(dtype)))
+
+
+def install(patch: Any) -> None:
+    """Put the stand-ins where the archive looks for the plan."""
+    sys.modules.setdefault("entense.execute.serial", types.ModuleType("serial"))
+    patch.setattr("entense.plan.survey.survey", survey)
+    patch.setattr(sys.modules["entense.execute.serial"], "run", run, raising=False)
