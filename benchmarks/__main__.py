@@ -10,10 +10,11 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
+import entense
 from benchmarks.fresh import Row
 
 BENCHES = ("index", "write", "convert")
-PACKAGES = ("entense", "jax", "polars", "nilearn", "webdataset", "tensorflow", "bids2table", "isal")
+PACKAGES = ("jax", "polars", "nilearn", "webdataset", "tensorflow", "bids2table", "isal")
 
 
 def main() -> None:
@@ -62,7 +63,7 @@ def machine() -> dict[str, object]:
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {"entense": entense.__version__} | {p: version(p) for p in PACKAGES},
     }
 
 

@@ -3,6 +3,7 @@
 ``import entense as et`` registers ``.entense`` on Polars frames; README.md shows the way through.
 """
 
+from entense import namespace as _namespace  # noqa: F401  its import registers .entense
 from entense.api import (
     Archive,
     ArchiveError,
@@ -34,7 +35,6 @@ from entense.api import (
     volume,
     write,
 )
-from entense import namespace as _namespace  # noqa: F401, I001  its import registers .entense
 
 __version__ = "0.1.0"
 __all__ = [

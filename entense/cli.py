@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+import entense as et
 from entense.errors import EntenseError, RecipeError, TableError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="entense", description="Turns neuroimaging datasets into training data."
     )
-    top.add_argument("--version", action="version", version=f"entense {version('entense')}")
+    top.add_argument("--version", action="version", version=f"entense {et.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     add = commands.add_parser("demo", help="run the main job on simulated data or on your folder")
@@ -92,8 +92,6 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _index(options: argparse.Namespace) -> None:
-    import entense as et
-
     files = et.scan(options.folder, layout=options.layout).collect()
     kinds = files.group_by("suffix", "desc", "space", "task", "extension").len("files")
     with pl.Config(tbl_rows=-1, tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True):
@@ -106,14 +104,10 @@ def _index(options: argparse.Namespace) -> None:
 
 
 def _explain(options: argparse.Namespace) -> None:
-    import entense as et
-
     print(et.explain(_plan(options.plan), optimized=not options.raw))
 
 
 def _write(options: argparse.Namespace) -> None:
-    import entense as et
-
     archive = et.write(
         _plan(options.plan),
         options.out,
@@ -128,8 +122,6 @@ def _write(options: argparse.Namespace) -> None:
 
 
 def _info(options: argparse.Namespace) -> None:
-    import entense as et
-
     archive = et.open(options.archive)
     if options.json:
         print(json.dumps(json.loads((options.archive / "entense.json").read_text()), indent=2))
@@ -138,8 +130,6 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    import entense as et
-
     print(et.open(options.archive).verify())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -201,15 +201,11 @@ def check_inside(path: str, where: Path) -> None:
 
 def made_by() -> dict[str, str]:
     """Return what decides the bytes of an archive: versions of packages, kind of machine."""
-    packages = ("entense", "jax", "nibabel", "numpy", "polars", "scipy")
-    return {name: _version(name) for name in packages} | {"machine": platform.machine()}
+    from entense import __version__
 
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"  # run from a checkout
+    packages = ("jax", "nibabel", "numpy", "polars", "scipy")
+    versions = {name: version(name) for name in packages}
+    return {"entense": __version__, **versions, "machine": platform.machine()}
 
 
 def _damaged(where: Path) -> ArchiveError:

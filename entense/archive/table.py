@@ -52,13 +52,17 @@ def check_names(table: pl.DataFrame, columns: Sequence[str]) -> None:
     for name in ("shard", "error"):
         if name in table.columns:
             raise ArchiveError(f"the archive has a column {name!r} of its own; rename the table's")
-    check_sample_names([*columns, *tensor_columns(table.schema)])
+    check_sample_names(columns, tensor_columns(table.schema))
 
 
-def check_sample_names(names: Sequence[str]) -> None:
-    """Raise where a tensor or scalar has a name that batches need for themselves."""
+def check_sample_names(columns: Sequence[str], tensors: Sequence[str]) -> None:
+    """Raise where a scalar is a tensor, or either has a name that batches need for themselves."""
+    if both := set(columns) & set(tensors):
+        raise ArchiveError(
+            f"columns= names {min(both)!r}, a tensor, which is in the samples anyway; leave it out"
+        )
     for name in ("record", "start"):
-        if name in names:
+        if name in columns or name in tensors:
             raise ArchiveError(f"samples have a {name!r} of their own; rename the table's")
 
 

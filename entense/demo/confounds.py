@@ -137,15 +137,19 @@ def _compcor(
     prefix: str, mask: str | None, voxels: Array, cosines: Array, *, first: int
 ) -> tuple[dict[str, Array], dict[str, dict[str, object]]]:
     """Keep the components that explain half of the variance; describe the dropped ones too."""
-    basis = np.column_stack([np.ones(len(cosines)), cosines])
-    quiet = voxels.T - basis @ np.linalg.lstsq(basis, voxels.T, rcond=None)[0]
-    parts, singular, _ = np.linalg.svd(quiet / quiet.std(axis=0), full_matrices=False)
-    parts *= np.sign(parts[abs(parts).argmax(axis=0), np.arange(len(singular))])
-    share = singular**2 / (singular**2).sum()
+    basis = np.column_stack([np.full(len(cosines), len(cosines) ** -0.5), cosines])
+    quiet = voxels.T - basis @ (basis.T @ voxels.T)  # the basis is orthonormal
+    scaled = quiet / quiet.std(axis=0)
+    power, parts = np.linalg.eigh(scaled @ scaled.T)  # far smaller than what svd would see
+    power, parts = power[::-1].clip(0), parts[:, ::-1]
+    parts = parts * np.sign(parts[abs(parts).argmax(axis=0), np.arange(len(power))])
+    share = power / power.sum()
     kept = int(np.searchsorted(share.cumsum(), 0.5)) + 1
     method = {"Method": "tCompCor" if mask is None else "aCompCor"}
     described: dict[str, dict[str, object]] = {}
-    for i, (size, part, total) in enumerate(zip(singular, share, share.cumsum(), strict=True)):
+    for i, (size, part, total) in enumerate(
+        zip(np.sqrt(power), share, share.cumsum(), strict=True)
+    ):
         name = f"{prefix}_comp_cor_{i:02d}" if i < kept else f"dropped_{first + i}"
         described[name] = (
             method

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from entense.demo.anatomy import make_anatomy, make_intensity, make_mask
 from entense.demo.confounds import make_confounds
@@ -95,7 +96,9 @@ def make_dataset(
         subject = _subject(head, person["age"], np.random.default_rng([seed, 1, sub]))
         if (ses, run) == (1, 1):
             _write_anat(root, head, subject, sub)
-        _write_run(root, head, subject, (sub, ses, run), frames=length, seed=seed)
+        # the matrices are small: more threads would only wait for each other
+        with threadpool_limits(1):
+            _write_run(root, head, subject, (sub, ses, run), frames=length, seed=seed)
     return root
 
 

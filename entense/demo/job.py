@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import io
-from contextlib import contextmanager
-from importlib.util import find_spec
-from itertools import zip_longest
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 import entense as et
 from entense.demo.dataset import make_dataset
-from entense.errors import ArchiveError, TableError
+from entense.demo.readback import read_back, shapes
+from entense.demo.report import say, step
+from entense.errors import EntenseError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from entense.archive.read import Archive
 
 VOLUMES = [".nii", ".nii.gz"]
 PREFERRED = "MNI152NLin2009cAsym"
-WINDOW = 32
 
 
 def demo(
@@ -56,28 +51,16 @@ def demo(
     if data is None:
         with step("simulate a dataset") as note:
             data = make_dataset(out / "dataset")
-            atlas = data / "atlas.nii.gz"
             note.append(f"6 subjects, {_megabytes(data):.0f} MB in {data}")
-    records = _records(Path(data))
-    records = _tensors(records, out, atlas)
+        records, atlas = _adults(_records(data)), data / "atlas.nii.gz"
+    else:
+        records = _records(Path(data))
+    records = _tensors(_split(records), out, atlas)
     say("the plan:")
     say(_indented(et.explain(records)))
-    _read({kind: _write(records, out / kind, kind) for kind in ("webdataset", "tfrecord")})
+    _collect(records.head(2))
+    read_back({kind: _write(records, out / kind, kind) for kind in ("webdataset", "tfrecord")})
     say(f"done; the archives are {out / 'webdataset'} and {out / 'tfrecord'}")
-
-
-def say(text: str) -> None:
-    """Print a line at once, so that it is there while the next step runs."""
-    print(text, flush=True)
-
-
-@contextmanager
-def step(what: str) -> Iterator[list[str]]:
-    """Time a step; what the body appends is printed after the time."""
-    notes: list[str] = []
-    start = perf_counter()
-    yield notes
-    say(f"{what:<34} {perf_counter() - start:7.2f} s   {'; '.join(notes)}")
 
 
 def choose_volumes(files: pl.DataFrame) -> dict[str, str | None]:
@@ -145,7 +128,7 @@ def _records(data: Path) -> pl.DataFrame:
         ).collect()
         records = et.drop_incomplete(staged)
         note.append(f"{records.height} of {staged.height} runs in {where['space']} are complete")
-    return _split(_phenotypes(records, data.resolve()))
+    return _phenotypes(records, data.resolve())
 
 
 def _phenotypes(records: pl.DataFrame, data: Path) -> pl.DataFrame:
@@ -161,6 +144,13 @@ def _phenotypes(records: pl.DataFrame, data: Path) -> pl.DataFrame:
     return joined
 
 
+def _adults(records: pl.DataFrame) -> pl.DataFrame:
+    with step("filter") as note:
+        adults = records.filter(pl.col("age") >= 18)
+        note.append(f"age >= 18: {adults.height} of {records.height} runs")
+    return adults
+
+
 def _split(records: pl.DataFrame) -> pl.DataFrame:
     sizes = split_sizes(records.select("dataset", "subject").n_unique())
     if not sizes:
@@ -168,7 +158,8 @@ def _split(records: pl.DataFrame) -> pl.DataFrame:
         return records
     with step("split by subject") as note:
         parted = et.split(records, sizes, by=["dataset", "subject"], seed=0)
-        note.append(", ".join(f"{n} {name}" for name, n in parted["split"].value_counts().rows()))
+        counts = dict(parted["split"].value_counts().rows())
+        note.append(", ".join(f"{counts[name]} {name}" for name in sizes) + " runs")
     return parted
 
 
@@ -189,6 +180,19 @@ def _tensors(records: pl.DataFrame, out: Path, atlas: str | Path | None) -> pl.D
             records = et.transform(records, fc=connectome)
             note.append(f"fc: correlations of the parcels of {atlas}")
     return records
+
+
+def _collect(records: pl.DataFrame) -> None:
+    """Materialise a few records; what is wrong with one is said, and `write` goes on without it."""
+    with step(f"collect {records.height} records") as note:
+        try:
+            first = et.collect(records)
+        except EntenseError as error:
+            note.append(str(error))
+        else:
+            found = {n: et.to_numpy(first[n]) for n in ("clean", "fc") if n in first.columns}
+            note.append(shapes({n: arrays[0] for n, arrays in found.items()}))
+        note.append("with the import of JAX and compiling")
 
 
 def _write(records: pl.DataFrame, path: Path, kind: str) -> Archive:
@@ -222,77 +226,6 @@ def _voxels(records: pl.DataFrame) -> float:
     headers = [nib.load(path).header for path in records["bold"]]
     sizes = [np.prod(h.get_data_shape()) * h.get_data_dtype().itemsize for h in headers]
     return float(sum(sizes)) / 1e6
-
-
-def _read(archives: Mapping[str, Archive]) -> None:
-    archive = archives["webdataset"]
-    split = "train" if "train" in archive.manifest.splits else "all"
-    kept = [archive.records["record"][row] for row in archive.rows(split)]
-    _read_ours(archive, split)
-    for name, samples in (
-        ("webdataset", _webdataset_samples(archive, split)),
-        ("tensorflow", _tf_samples(archives["tfrecord"], split)),
-    ):
-        if find_spec(name) is None:
-            say(f'{name} is not installed: pip install "entense[{name}]"')
-            continue
-        with step(f"read with {name}") as note:
-            shapes = ""
-            for record, sample in zip_longest(kept, samples):
-                if record is None or sample is None:
-                    raise ArchiveError(f"{name} reads another number of records; run verify")
-                shapes = shapes or _shapes(sample)
-                _agree(archive, record, sample, name)
-            note.append(f"{len(kept)} samples: {shapes}; all equal")
-
-
-def _read_ours(archive: Archive, split: str) -> None:
-    lengths = archive.records["clean"].struct.field("shape").list.first()
-    window = min(WINDOW, int(lengths.drop_nulls().min()))
-    with step("read with archive.loader") as note:
-        batches = archive.loader(split, batch_size=4, window=window, windows_per_record=4, seed=0)
-        count, shapes = 0, ""
-        for batch in batches:
-            shapes = shapes or _shapes({name: batch[name] for name in archive.schema})
-            for record, start, values in zip(
-                batch["record"], batch["start"], batch["clean"], strict=True
-            ):
-                whole = archive.read(archive.row(record), "clean")
-                _same(whole[start : start + window], values, f"the loader, {record}")
-                count += 1
-        note.append(f"{count} random windows of {window} frames in batches: {shapes}; all equal")
-
-
-def _webdataset_samples(archive: Archive, split: str) -> Iterator[dict[str, Any]]:
-    """Read tar shards with webdataset; its own decoder would run pickles, NumPy's does not."""
-    import webdataset
-
-    shards = [str(archive.folder / s.path) for s in archive.manifest.shards if s.split == split]
-    for sample in webdataset.WebDataset(shards, shardshuffle=False, empty_check=False):
-        yield {
-            name: np.load(io.BytesIO(sample[f"{name}.npy"]), allow_pickle=False)
-            for name in archive.schema
-        }
-
-
-def _tf_samples(archive: Archive, split: str) -> Iterator[dict[str, Any]]:
-    for sample in archive.to_tf(split).as_numpy_iterator():
-        yield {name: sample[name] for name in archive.schema}
-
-
-def _agree(archive: Archive, record: str, sample: Mapping[str, Any], reader: str) -> None:
-    ours = archive[record]
-    for name, values in sample.items():
-        _same(ours[name], values, f"{reader}, {record}, {name}")
-
-
-def _same(ours: np.ndarray, theirs: np.ndarray, where: str) -> None:
-    if ours.dtype != theirs.dtype or not np.array_equal(ours, theirs, equal_nan=True):
-        raise ArchiveError(f"{where}: the values read are not those of the archive; run verify")
-
-
-def _shapes(sample: Mapping[str, np.ndarray]) -> str:
-    return ", ".join(f"{name} {values.shape} {values.dtype}" for name, values in sample.items())
 
 
 def _megabytes(folder: Path) -> float:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import polars as pl
 
 from entense.errors import RecordError
 from entense.execute.serial import Outcome, run
@@ -14,6 +13,8 @@ from entense.tensors import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import polars as pl
 
 
 def collect(frame: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
@@ -47,7 +48,8 @@ def collect(frame: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     if not known.tensors:
         return table
     rows = range(table.height)
-    outcomes = list(progress(run(known, rows), what="collect", unit="records", total=len(rows)))
+    running = progress(run(known, rows), what="collect", unit="records", total=len(rows))
+    outcomes = [_copied(outcome) for outcome in running]
     _raise(outcomes)
     return table.with_columns(
         lazy.arrow_tensors(
@@ -59,9 +61,17 @@ def collect(frame: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     )
 
 
+def _copied(outcome: Outcome) -> Outcome:
+    """Return an outcome whose arrays outlive the next one."""
+    if outcome.arrays is None:
+        return outcome
+    return replace(outcome, arrays={name: array.copy() for name, array in outcome.arrays.items()})
+
+
 def _raise(outcomes: Sequence[Outcome]) -> None:
     failed = [f"row {out.row}: {out.error}" for out in outcomes if out.error]
     if failed:
         raise RecordError(
-            f"{len(failed)} of {len(outcomes)} records cannot be computed:\n  " + "\n  ".join(failed)
+            f"{len(failed)} of {len(outcomes)} records cannot be computed:\n  "
+            + "\n  ".join(failed)
         )

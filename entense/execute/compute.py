@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from entense.execute.buffers import Buffers
     from entense.plan.fuse import Blocks, Whole
     from entense.tensors.graph import Node
 
@@ -76,7 +77,7 @@ def _finished(node: Node, value: Any) -> Any:
     return value if finish is None else finish(value)
 
 
-def run_blocks(stage: Blocks, env: Arrays, voxels: int) -> None:
+def run_blocks(stage: Blocks, env: Arrays, voxels: int, buffers: Buffers) -> None:
     """Run a stage block by block; its arrays and pools are put into `env`.
 
     Parameters
@@ -87,6 +88,8 @@ def run_blocks(stage: Blocks, env: Arrays, voxels: int) -> None:
         Its inputs: voxel arrays as blocks, codes, operators.
     voxels
         How long the voxel axis is; blocks are padded to one fixed size.
+    buffers
+        Where the memory of the arrays comes from.
     """
     import jax
 
@@ -101,7 +104,7 @@ def run_blocks(stage: Blocks, env: Arrays, voxels: int) -> None:
             running.append(function(*(_block_of(value, number) for value in inputs)))
         if number > 0:
             done, sums = running.pop(0)
-            arrays = arrays or [np.empty((len(a), voxels), a.dtype) for a in done]
+            arrays = arrays or [buffers.lend((len(a), voxels), a.dtype) for a in done]
             _put(done, arrays, number - 1)
             pools = sums if pools is None else jax.tree.map(operator.add, pools, sums)
     env.update(zip(stage.arrays, arrays, strict=True))

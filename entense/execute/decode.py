@@ -1,4 +1,4 @@
-"""The decoder: an image is inflated once, a few frames at a time; only what is asked for is kept."""
+"""The decoder: an image is inflated once, a few frames at a time, and what is wanted is kept."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from entense.execute.buffers import Buffers
     from entense.ops.load import Header
 
 BLOCK = 16_384  # voxels that are computed at once: the same for every record, whatever the memory
@@ -40,6 +41,12 @@ class Decoded:
     data: Any
     constant: int
     nonfinite: int
+
+    @property
+    def memory(self) -> NDArray[Any]:
+        """The large array of `data`."""
+        array: NDArray[Any] = self.data.delta if isinstance(self.data, Centred) else self.data
+        return array
 
 
 class Sink(Protocol):
@@ -92,13 +99,15 @@ class VoxelSink:
         The image, and what to keep of it.
     centred
         Whether to take the first frame off.
+    buffers
+        Where the memory of the blocks comes from.
     """
 
-    def __init__(self, header: Header, mask: Mask, *, centred: bool) -> None:
+    def __init__(self, header: Header, mask: Mask, buffers: Buffers, *, centred: bool) -> None:
         self._watch = _Watch(header, storage_index(header.grid, mask))
         self._header, self._centred = header, centred
         blocks = -(-mask.voxels // BLOCK)
-        self._blocks = np.empty((blocks, header.frames, BLOCK), np.float32)
+        self._blocks = buffers.lend((blocks, header.frames, BLOCK), np.float32)
         self._blocks[-1, :, mask.voxels - (blocks - 1) * BLOCK :] = 0
         # integers of 16 bits, and their differences, are exact in float32; wider ones are not
         narrow = np.dtype(header.dtype).itemsize <= 2 or np.dtype(header.dtype) == np.float32

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entense.errors import RecipeError, RecordError
+from entense.execute.buffers import Buffers
 from entense.execute.compute import run_blocks, run_whole
 from entense.execute.decode import Decoded, ParcelSink, Sink, VoxelSink, decode
 from entense.ops.core import Kind, Spec, ops
@@ -19,7 +20,7 @@ from entense.ops.spatial import Codes
 from entense.ops.temporal import Operator
 from entense.plan.fuse import DECODED, Program, compile_program
 from entense.plan.optimize import RULES, Rule, kind, nodes
-from entense.plan.survey import Bound, Survey, look, sentence, spec_of
+from entense.plan.survey import Survey, look, sentence, spec_of
 from entense.tensors.graph import Node, walk
 
 if TYPE_CHECKING:
@@ -88,23 +89,42 @@ def run(
 
     Yields
     ------
-    An outcome a row. One bad record never stops the others.
+    An outcome a row; its arrays are valid until the next one is asked for. One bad record never
+    stops the others.
     """
+    buffers = Buffers()
+    for row, future in _loading(survey, rows, memory, rules, buffers):
+        outcome = _outcome(survey, row, future, buffers)
+        yield outcome
+        for array in (outcome.arrays or {}).values():
+            buffers.take_back(array)
+
+
+def _loading(
+    survey: Survey,
+    rows: Sequence[int],
+    memory: int | None,
+    rules: tuple[Rule, ...],
+    buffers: Buffers,
+) -> Iterator[tuple[int, Future[_Loaded]]]:
+    """Yield the rows in order, each on its way to be loaded, with others loading behind it."""
     todo = deque(rows)
     loading: deque[tuple[int, int, Future[_Loaded]]] = deque()
-    decoders = max(1, min(_cores(), _MOST_DECODERS))
-    with ThreadPoolExecutor(decoders, thread_name_prefix="entense-decode") as pool:
+    threads = max(1, min(_cores(), _MOST_DECODERS))
+    with ThreadPoolExecutor(threads, thread_name_prefix="entense-decode") as pool:
         try:
             while todo or loading:
-                held = sum(size for _, size, _ in loading)
-                while todo and len(loading) < decoders:
+                # one more than there are threads: the first is computed while the others load
+                while todo and len(loading) <= threads:
                     size = _bytes(survey, todo[0])
+                    held = sum(size for _, size, _ in loading)
                     if loading and memory is not None and held + size > memory:
                         break
-                    row, held = todo.popleft(), held + size
-                    loading.append((row, size, pool.submit(_load, survey, row, rules)))
-                row, _, future = loading.popleft()
-                yield _outcome(survey, row, future)
+                    row = todo.popleft()
+                    future = pool.submit(_load, survey, row, rules, buffers)
+                    loading.append((row, size, future))
+                yield loading[0][0], loading[0][2]
+                loading.popleft()
         finally:  # the caller may stop early, or be interrupted
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -119,16 +139,16 @@ def _bytes(survey: Survey, row: int) -> int:
     return sum(8 * int(np.prod(spec.shape)) for spec in specs.values())
 
 
-def _load(survey: Survey, row: int, rules: tuple[Rule, ...]) -> _Loaded:
+def _load(survey: Survey, row: int, rules: tuple[Rule, ...], buffers: Buffers) -> _Loaded:
     """Read all files of a row; this runs in a decoding thread."""
     bound = survey.bound[row]
-    if survey.errors[row] is not None or bound is None:
-        raise RecordError(survey.errors[row])
+    if (error := survey.errors[row]) is not None:
+        raise RecordError(error)
     program = compile_program(bound.roots, rules)
     known = look(bound)
     decoded: dict[Node, Decoded] = {}
     for stage in program.decodes:
-        sinks = [_sink(node, bound, known) for node in stage.sinks]
+        sinks = [_sink(node, known, buffers) for node in stage.sinks]
         header = known[_volume(stage.sinks[0], known)].header
         decoded.update(zip(stage.sinks, decode(header, sinks), strict=True))
     env = {node: item.data for node, item in decoded.items()}
@@ -144,33 +164,35 @@ def _volume(node: Node, known: dict[Node, Any]) -> Node:
     return volume
 
 
-def _sink(node: Node, bound: Bound, known: dict[Node, Any]) -> Sink:
+def _sink(node: Node, known: dict[Node, Any], buffers: Buffers) -> Sink:
     opened = known[_volume(node, known)]
     if node.op == "parcels":
         return ParcelSink(opened.header, opened.mask, known[node.inputs[3]])
-    return VoxelSink(opened.header, opened.mask, centred=node.op == "centred")
+    return VoxelSink(opened.header, opened.mask, buffers, centred=node.op == "centred")
 
 
-def _outcome(survey: Survey, row: int, future: Future[_Loaded]) -> Outcome:
+def _outcome(survey: Survey, row: int, future: Future[_Loaded], buffers: Buffers) -> Outcome:
     bound, specs = survey.bound[row], survey.specs[row]
     try:
         loaded = future.result()
-        arrays = _compute(loaded)
+        arrays = _compute(loaded, buffers)
         named = dict(zip(survey.tensors, arrays, strict=True))
         _check(named, specs or {})
         return Outcome(row, named, dict(zip(survey.tensors, _counts(loaded), strict=True)))
     except Exception as error:  # whatever it is, the other records go on
-        return Outcome(row, None, error=sentence(error, bound) if bound else str(error))
+        return Outcome(row, None, error=sentence(error, bound))
 
 
-def _compute(loaded: _Loaded) -> list[NDArray[Any]]:
+def _compute(loaded: _Loaded, buffers: Buffers) -> list[NDArray[Any]]:
     program, env = loaded.program, loaded.env
     with _one_thread():
         for node in program.hosted:
             env[node] = (_operator if node.op == "operator" else _codes)(node, loaded.known)
     for stage in program.blocks:
-        run_blocks(stage, env, _voxels(stage.mask, loaded))
+        run_blocks(stage, env, _voxels(stage.mask, loaded), buffers)
     run_whole(program.whole, env)
+    for item in loaded.decoded.values():
+        buffers.take_back(item.memory)
     return [np.ascontiguousarray(env[root]) for root in program.roots]
 
 

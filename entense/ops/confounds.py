@@ -32,6 +32,8 @@ def columns(model: str | list[str]) -> list[str]:
     if not isinstance(model, str):
         if not model:
             raise RecipeError("the list of confounds is empty; name a column, or leave denoise out")
+        if not all(isinstance(name, str) for name in model):
+            raise RecipeError(f"the confounds must be names of columns, not {model!r}")
         return list(dict.fromkeys(model))
     if model not in MODELS:
         raise RecipeError(
@@ -57,7 +59,7 @@ def regressors(table: Table, model: str | list[str], frames: int) -> NDArray[np.
     missing = [name for name in names if name not in frame.columns]
     if missing:
         close = get_close_matches(missing[0], frame.columns, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(frame.columns[:8])}…"
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(frame.columns)[:200]}…"
         raise RecordError(f"{table.path}: there is no column {missing[0]!r}; {hint}")
     if frame.height != frames:
         raise RecordError(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from entense.ops.core import Kind
 from entense.plan.fuse import Blocks, Decode, Program, Whole, compile_program
 from entense.plan.optimize import RULES, kind
 from entense.plan.survey import Spec, Survey, look, survey
-from entense.tensors.graph import Node, describe, said as _said, from_json, walk
+from entense.tensors.graph import Node, describe, from_json, walk
+from entense.tensors.graph import said as _said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import polars as pl
 
 _LOOK_AT = 16  # records whose headers are read to find one that shows the shapes
 
@@ -105,13 +106,15 @@ def _stages(
 
 def _decode(stage: Decode, opened: dict[Node, Any], values: tuple[Any, ...]) -> str:
     volume = opened[Node("volume", *stage.sinks[0].inputs[:3])]
+    frames, voxels = volume.spec.shape
     kept = [
-        f"{len(opened[n.inputs[3]].values):,} parcel means" if n.op == "parcels"
-        else f"{volume.mask.voxels:,} voxels, {volume.spec.shape[0] * volume.mask.voxels * 4:,} bytes"
+        f"{len(opened[n.inputs[3]].values):,} parcel means"
+        if n.op == "parcels"
+        else f"{voxels:,} voxels ({4e-6 * frames * voxels:,.0f} MB)"
         for n in stage.sinks
     ]
-    total = " x ".join(map(str, volume.header.grid.shape))
-    return f"decode    disk and cpu   once, frame by frame: of {total} voxels keep {' and '.join(kept)}"
+    grid = " x ".join(map(str, volume.header.grid.shape))
+    return f"decode    disk and cpu   {frames} frames of {grid}: keep {' and '.join(kept)}"
 
 
 def _steps(stage: Blocks | Whole, names: dict[Node, str]) -> str:

@@ -58,7 +58,7 @@ class Survey:
 
     tensors: tuple[str, ...]
     recipes: Mapping[str, str]
-    bound: Sequence[Bound | None]
+    bound: Sequence[Bound]
     specs: Sequence[Mapping[str, Spec] | None]
     errors: Sequence[str | None]
     inputs: Sequence[Mapping[str, str]]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from entense.errors import RecordError, TableError
 from entense.progress import progress
@@ -14,6 +13,7 @@ from entense.progress import progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import polars as pl
     from numpy.typing import NDArray
 
     from entense.geometry import Mask
@@ -110,5 +110,10 @@ def _write_if_new(mask: Mask, target: Path) -> None:
             same = False
         if same:
             return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_mask(mask, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_mask(mask, target)
+    except OSError as error:
+        raise TableError(
+            f"{target} cannot be written ({error.strerror}); choose another place with to="
+        ) from error

@@ -170,7 +170,7 @@ def from_json(text: str) -> Node:
         version, rows = data["version"], data["nodes"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecipeError(f"this is no recipe of entense ({error!r})") from error
-    if version != VERSION:
+    if type(version) is not int or version != VERSION:
         raise RecipeError(f"the recipe is of version {version}; install a newer entense")
     if not isinstance(rows, list) or not 0 < len(rows) <= MAX_NODES:
         raise RecipeError(f"a recipe has between 1 and {MAX_NODES:,} nodes")
@@ -182,10 +182,14 @@ def _from_rows(rows: list[Any]) -> Node:
     for row in rows:
         try:
             op, places, params = row
-            if not all(isinstance(i, int) and 0 <= i < len(nodes) for i in places):
+            if not isinstance(op, str):
+                raise TypeError(f"the op {op!r} is no name")
+            if not all(type(i) is int and 0 <= i < len(nodes) for i in places):
                 raise ValueError(f"the node {op!r} takes a node that comes after it")
+            if op == "slot" and not isinstance(params.get("name"), str):
+                raise ValueError("a slot has no name")
             nodes.append(Node(op, *(nodes[i] for i in places), **params))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise RecipeError(f"the recipe is damaged: {error}") from error
     return nodes[-1]
 

@@ -60,8 +60,11 @@ class Lazy(pl.BaseExtension):
         """Name and type of every input in a cell."""
         storage = self.ext_storage()
         assert isinstance(storage, pl.Struct)  # noqa: S101  `column` makes no other
-        schema = storage.to_schema()
-        return {name: dtype for name, dtype in schema.items() if name != DIGEST}
+        return {
+            field.name: field.dtype
+            for field in storage.fields
+            if field.name != DIGEST and isinstance(field.dtype, pl.DataType)
+        }
 
     def _string_repr(self) -> str:
         try:

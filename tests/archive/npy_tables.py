@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import types
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -21,6 +20,9 @@ from entense.archive.formats import as_dtype
 from entense.geometry import Mask
 from entense.tensors.graph import Node
 from entense.tensors.lazy import cells, column, register, tensor_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 with contextlib.suppress(pl.exceptions.ComputeError):  # `import entense` did it already
     register()

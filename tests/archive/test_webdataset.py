@@ -18,10 +18,16 @@ WDS = formats["webdataset"]
 DTYPES = ["bool", "int8", "uint8", "int16", "int32", "int64", "float16", "float32", "float64"]
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,9}", fullmatch=True)
 ARRAYS = st.sampled_from(DTYPES).flatmap(
-    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4))
+    lambda dtype: hnp.arrays(
+        dtype, hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4)
+    )
 )
-SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text() | st.floats(
-    allow_nan=False, allow_infinity=False
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False)
 )
 COLUMNS = ["age", "visit", "sex", "left"]
 
@@ -95,7 +101,7 @@ def test_what_a_tar_cannot_hold_is_refused_before_anything_is_computed(
 
 
 def test_a_member_of_8_gib_is_refused():
-    with pytest.raises(ArchiveError, match="less than 8 GiB"):
+    with pytest.raises(ArchiveError, match=r"less than 8 GiB"):
         WDS.size("a", {"x": Blank((2**33,), np.dtype("u1"))}, {})
 
 

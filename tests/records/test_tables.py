@@ -92,7 +92,7 @@ def test_the_bids_name_of_a_key_will_do():
 
 def test_records_without_a_subject_stay(write):
     records = pl.DataFrame({"subject": ["01", None]})
-    table = pl.DataFrame({"subject": ["01", None], "age": [30, 99]})
+    table = pl.DataFrame({"subject": ["01", None, None], "age": [30, 98, 99]})
     assert join_table(records, table)["age"].to_list() == [30, None]
 
 

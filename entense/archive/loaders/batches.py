@@ -91,9 +91,10 @@ class Loader:
     _room: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        window = 1 if self.window is None else self.window
         sizes = {"batch_size": self.batch_size, "windows_per_record": self.windows_per_record}
-        for name, size in (sizes | {"window": self.window or 1}).items():
-            if size < 1 or self.window == 0:
+        for name, size in {**sizes, "window": window}.items():
+            if size < 1:
                 raise ArchiveError(f"{name}={size} is no count; give 1 or more")
         if self.window is None and self.windows_per_record > 1:
             raise ArchiveError("windows_per_record needs a window; give window=, in frames")

@@ -78,7 +78,7 @@ def loader(
         raise TableError("the table has no lazy tensor to load; add one with transform")
     if not len(table):
         raise TableError("the table has no records to load; look at what its filters dropped")
-    check_sample_names([*columns, *tensors])
+    check_sample_names(columns, tensors)
     table = with_record_id(table).sort("record")
     plain = without_folders(table.drop(tensors))
     scalars = plain.select("record").with_columns(scalars_of(plain, columns))

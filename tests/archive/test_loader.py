@@ -1,0 +1,235 @@
+import os
+import threading
+from collections import Counter
+
+import npy_tables
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from entense.archive.loaders.prefetch import prefetched
+from entense.archive.loaders.table import loader
+from entense.archive.write import write
+from entense.errors import ArchiveError, EntenseError, RecordError
+
+
+@pytest.fixture(params=["archive", "table"])
+def load(request, records, tmp_path):
+    """Make loaders of the same records: from an archive, and straight from the table."""
+    if request.param == "table":
+        return lambda **options: loader(records, columns=["age", "visit", "sex"], **options)
+    return write(records, tmp_path / "out", columns=["age", "visit", "sex"]).loader
+
+
+def items(batches):
+    """Return (record, start) of each item, in order."""
+    return [pair for b in batches for pair in zip(b["record"], b["start"].tolist(), strict=True)]
+
+
+def test_whole_records_in_order(load, tmp_path):
+    batches = list(load(batch_size=4))
+    assert [len(b["record"]) for b in batches] == [4, 4, 1]
+    assert [key for b in batches for key in b["record"]] == [f"ds_sub-{i:02}" for i in range(9)]
+    for i in range(9):
+        for name in ("clean", "fc"):
+            due = np.load(tmp_path / "inputs" / f"{name}-{i}.npy")
+            np.testing.assert_array_equal(batches[i // 4][name][i % 4], due)
+            assert batches[0][name].dtype == due.dtype
+
+
+def test_scalars_come_along(load, records):
+    batch = next(iter(load(batch_size=9)))
+    np.testing.assert_array_equal(batch["age"], records["age"].cast(float).to_numpy())
+    np.testing.assert_array_equal(batch["visit"], records["visit"].cast(float).to_numpy())
+    assert np.isnan(batch["visit"][2])
+    assert batch["sex"] == records["sex"].to_list()
+
+
+def test_windows_are_slices_of_their_records(load, tmp_path):
+    batches = list(load(batch_size=5, window=4, windows_per_record=3, seed=0))
+    assert Counter(key for key, _ in items(batches)) == {f"ds_sub-{i:02}": 3 for i in range(9)}
+    for batch in batches:
+        assert batch["clean"].shape[1:] == (4, 20)
+        for key, start, clean, fc in zip(
+            *(batch[n] for n in ("record", "start", "clean", "fc")), strict=True
+        ):
+            whole = np.load(tmp_path / "inputs" / f"clean-{int(key[-2:])}.npy")
+            np.testing.assert_array_equal(clean, whole[start : start + 4])
+            np.testing.assert_array_equal(fc, np.load(tmp_path / f"inputs/fc-{int(key[-2:])}.npy"))
+
+
+def test_the_seed_decides_and_epochs_differ(load):
+    options = {"batch_size": 2, "window": 4, "windows_per_record": 2, "seed": 7}
+    one, two = load(**options), load(**options)
+    epochs = [items(one), items(one)]
+    assert epochs == [items(two), items(two)]
+    assert epochs[0] != epochs[1]
+    assert sorted(k for k, _ in epochs[0]) == sorted(k for k, _ in epochs[1])
+    again = load(**options)
+    again.epoch = 1
+    assert items(again) == epochs[1]
+    assert items(load(**{**options, "seed": 8})) != epochs[0]
+
+
+def test_every_start_is_drawn_and_the_last_frame_reached(load):
+    starts = Counter(
+        start
+        for batch in load(batch_size=10, window=10, windows_per_record=40, seed=1)
+        for start in batch["start"].tolist()
+    )
+    assert set(starts) == {0, 1, 2}
+    assert min(starts.values()) > 60  # of 360; a fair draw gives 120
+
+
+def test_without_a_seed_windows_are_evenly_spaced(load):
+    assert items(load(batch_size=4, window=4, windows_per_record=3))[:4] == [
+        ("ds_sub-00", 0), ("ds_sub-00", 4), ("ds_sub-00", 8), ("ds_sub-01", 0)
+    ]  # fmt: skip
+    assert {start for _, start in items(load(batch_size=4, window=4))} == {0}
+
+
+def test_drop_last_and_length(load):
+    for options, count in [({}, 3), ({"drop_last": True}, 2)]:
+        batches = load(batch_size=4, **options)
+        assert len(batches) == len(list(batches)) == count
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": 1, "window": 0}, "window=0"),
+        ({"batch_size": 1, "window": 13}, "ds_sub-00 has 12 frames.*window=13"),
+        ({"batch_size": 1, "windows_per_record": 2}, "needs a window"),
+    ],
+)
+def test_options_that_cannot_be(load, options, words):
+    with pytest.raises(ArchiveError, match=words):
+        load(**options)
+
+
+@pytest.fixture
+def ragged(tmp_path):
+    values = [np.arange(3 * n, dtype="f4").reshape(n, 3) for n in (5, 8, 6)]
+    return npy_tables.table(tmp_path / "in", {"clean": values}), values
+
+
+def test_ragged_records(ragged, tmp_path):
+    table, values = ragged
+    archive = write(table, tmp_path / "out")
+    with pytest.raises(ArchiveError, match=r"differ in the shape of 'clean'.*window="):
+        archive.loader(batch_size=2)
+    for batch, value in zip(archive.loader(batch_size=1), values, strict=True):
+        np.testing.assert_array_equal(batch["clean"][0], value)
+    for batches in (archive.loader, lambda **o: loader(table, **o)):
+        for batch in batches(batch_size=3, window=5, windows_per_record=4, seed=0):
+            for key, start, window in zip(
+                batch["record"], batch["start"], batch["clean"], strict=True
+            ):
+                np.testing.assert_array_equal(window, values[int(key[-2:])][start : start + 5])
+
+
+def test_tensors_of_different_lengths_share_no_window(tmp_path):
+    values = {"a": [np.zeros((4, 2))], "b": [np.zeros((5, 2))]}
+    archive = write(npy_tables.table(tmp_path / "in", values), tmp_path / "out")
+    with pytest.raises(
+        ArchiveError, match=r"ds_sub-00 have different numbers of frames \(\[4, 5\]"
+    ):
+        archive.loader(batch_size=1, window=2)
+    assert len(list(archive.loader(batch_size=1))) == 1
+
+
+def test_only_the_blocks_that_hold_a_window_are_read(tmp_path, monkeypatch):
+    value = np.random.default_rng(0).normal(size=(40, 100_000)).astype("f4")  # 2 frames a block
+    archive = write(npy_tables.table(tmp_path / "in", {"x": [value]}), tmp_path / "out")
+    read, sizes = os.preadv, []
+    monkeypatch.setattr(os, "preadv", lambda *a: sizes.append(n := read(*a)) or n)
+    batches = iter(archive.loader(batch_size=1, window=4, windows_per_record=3, seed=1))
+    for batch in batches:
+        start = int(batch["start"][0])
+        np.testing.assert_array_equal(batch["x"][0], value[start : start + 4])
+    assert sum(sizes) <= 3 * 6 * 400_000
+
+
+def test_a_damaged_record_is_an_error_in_the_loader(records, tmp_path):
+    archive = write(records, tmp_path / "out")
+    shard = archive.folder / archive.manifest.shards[0].path
+    content = bytearray(shard.read_bytes())
+    content[archive.records["clean"][2]["offset"] + 5] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"train-000000.tar.*ds_sub-02"):
+        list(archive.loader("train", batch_size=2))
+
+
+def test_a_record_of_a_table_that_fails_is_named(records, tmp_path, monkeypatch):
+    monkeypatch.setattr(npy_tables, "load", lambda path, _: (_ for _ in ()).throw(OSError(path)))
+    with pytest.raises(RecordError, match=r"ds_sub-00 .*clean-0.npy"):
+        next(iter(loader(records, batch_size=1)))
+    (tmp_path / "inputs" / "clean-3.npy").unlink()
+    with pytest.raises(RecordError, match=r"ds_sub-03"):
+        loader(records, batch_size=1)
+
+
+def test_a_table_computes_each_record_once_an_epoch(records, monkeypatch):
+    computed = Counter()
+    load = npy_tables.load
+    monkeypatch.setattr(npy_tables, "load", lambda p, d: computed.update([p]) or load(p, d))
+    list(loader(records, batch_size=4, window=4, windows_per_record=5, seed=0))
+    assert set(computed.values()) == {1}
+
+
+def test_tables_that_cannot_be_loaded(records):
+    for table, words in [
+        (records.head(0), "no records"),
+        (records.select("age"), "no lazy tensor"),
+    ]:
+        with pytest.raises(EntenseError, match=words):
+            loader(table, batch_size=1)
+    with pytest.raises(ArchiveError, match=r"rename"):
+        loader(records.rename({"clean": "start"}), batch_size=1)
+
+
+class TestPrefetch:
+    @settings(deadline=None)
+    @given(st.lists(st.integers()), st.integers(1, 5))
+    def test_it_gives_the_same_in_the_same_order(self, values, ahead):
+        assert list(prefetched((v for v in values), ahead)) == values
+
+    def test_an_error_comes_where_it_happened(self):
+        def items():
+            yield 1
+            yield 2
+            raise ArchiveError("damaged")
+
+        ahead = prefetched(items())
+        assert [next(ahead), next(ahead)] == [1, 2]
+        with pytest.raises(ArchiveError, match=r"damaged"):
+            next(ahead)
+
+    def test_it_runs_no_further_ahead_than_told_and_stops_when_left(self):
+        made, closed = [], []
+
+        def items():
+            try:
+                for n in range(100):
+                    made.append(n)
+                    yield n
+            finally:
+                closed.append(True)
+
+        threads = threading.active_count()
+        ahead = prefetched(items(), 3)
+        next(ahead)
+        next(ahead)
+        ahead.close()
+        assert len(made) <= 5
+        assert closed == [True]
+        assert threading.active_count() == threads
+
+
+def test_scalars_without_nulls_keep_their_dtype(records):
+    table = records.with_columns(pl.lit(True).alias("ok"), pl.lit(3, pl.Int8).alias("n"))
+    batch = next(iter(loader(table, batch_size=2, columns=["ok", "n"])))
+    assert (batch["ok"].dtype, batch["n"].dtype) == (bool, np.int64)

@@ -1,0 +1,92 @@
+import os
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from crc32c import crc32c
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entense.archive import shard as module
+from entense.archive.blocks import Place, read_rows
+from entense.archive.shard import block_crcs, block_rows, save, writing
+from entense.errors import ArchiveError
+
+
+def test_short_writes_and_many_buffers_lose_nothing(tmp_path, monkeypatch):
+    whole = os.writev
+    limits = iter([1, 7, 0, 100] * 10_000)
+    monkeypatch.setattr(os, "writev", lambda fd, views: whole(fd, _first(views, next(limits))))
+    buffers = [bytes([n % 256]) * (n % 13) for n in range(1500)]
+    with writing(tmp_path / "a") as file:
+        file.append(buffers)
+    content = (tmp_path / "a").read_bytes()
+    assert content == b"".join(buffers)
+    assert (file.bytes, file.crc32c) == (len(content), crc32c(content))
+
+
+def _first(views, limit):
+    """Return what a system that takes `limit` bytes a call would write."""
+    taken = []
+    for view in views:
+        taken.append(view[:limit])
+        limit -= len(taken[-1])
+    return taken
+
+
+def test_an_unwanted_or_failed_shard_leaves_nothing(tmp_path):
+    with writing(tmp_path / "train" / "a") as file:
+        file.append([b"abc"])
+        file.wanted = False
+    with pytest.raises(KeyboardInterrupt), writing(tmp_path / "train" / "b") as file:
+        file.append([b"abc"])
+        raise KeyboardInterrupt
+    assert list((tmp_path / "train").iterdir()) == []
+
+
+def test_a_shard_is_synced_renamed_and_its_folder_synced_in_that_order(tmp_path, monkeypatch):
+    seen = []
+    sync, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: seen.append("sync") or sync(fd))
+    monkeypatch.setattr(os, "replace", lambda *a, **k: seen.append("rename") or rename(*a, **k))
+    save(tmp_path / "a", b"abc")
+    assert seen == ["sync", "rename", "sync"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ArchiveError, match=r"file.*choose another"):
+        save(tmp_path / "file" / "a", b"")
+
+
+@given(
+    array=hnp.arrays("u2", hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=9)),
+    block=st.sampled_from([1, 7, 20, 1000]),
+    data=st.data(),
+)
+def test_any_rows_are_read_and_any_changed_byte_of_their_blocks_is_seen(
+    tmp_path_factory, array, block, data
+):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK_BYTES", block)
+        step, crcs = block_rows(array.shape, array.nbytes), block_crcs(array)
+    path = tmp_path_factory.getbasetemp() / "rows"
+    path.write_bytes(b"xyz" + array.tobytes() + b"xyz")
+    place = Place(path, 3, array.nbytes, array.shape, step, crcs, "sub-01")
+    start = data.draw(st.integers(0, place.rows))
+    stop = data.draw(st.integers(start, place.rows))
+    due = array[start:stop] if array.ndim else array.reshape(1)[start:stop]
+    out = np.empty_like(due)
+    read_rows(place, start, stop, out)
+    np.testing.assert_array_equal(out, due)
+    if not due.nbytes:
+        return
+    content = bytearray(path.read_bytes())
+    width = array.nbytes // place.rows
+    content[3 + data.draw(st.integers(start * width, stop * width - 1))] ^= 16
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"sub-01"):
+        read_rows(place, start, stop, out)
+    path.write_bytes(content[: 3 + stop * width - 1])
+    with pytest.raises(ArchiveError, match=r"cut short"):
+        read_rows(place, start, stop, out)

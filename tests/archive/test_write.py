@@ -1,0 +1,323 @@
+import json
+from pathlib import Path
+
+import npy_tables
+import numpy as np
+import polars as pl
+import pytest
+
+from entense.archive import finish, open_archive, register_format
+from entense.archive.formats import Format, formats
+from entense.archive.write import write
+from entense.errors import ArchiveError, EntenseError, RecordError
+
+COLUMNS = ["age", "visit", "sex", "left"]
+SMALL = "9kB"  # three shards of train
+
+
+def files(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def break_input(tmp_path, number):
+    path = tmp_path / "inputs" / f"clean-{number}.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200])
+    return path, whole
+
+
+@pytest.mark.parametrize("fmt", ["webdataset", "tfrecord"])
+def test_what_was_written_is_what_is_read(records, tmp_path, fmt):
+    archive = write(records.lazy(), tmp_path / "out", format=fmt, columns=COLUMNS, shard_size=6000)
+    assert len(archive) == 9
+    assert len({s.split for s in archive.manifest.shards}) == 2 < len(archive.manifest.shards)
+    for i in range(9):
+        sample = archive[i]
+        for name in ("clean", "fc"):
+            due = np.load(tmp_path / "inputs" / f"{name}-{i}.npy")
+            np.testing.assert_array_equal(sample[name], due)
+            assert sample[name].dtype == due.dtype
+        assert {k: sample[k] for k in COLUMNS} == records.select(COLUMNS).row(i, named=True)
+        assert sample["record"] == f"ds_sub-{i:02}"
+    assert archive.verify().records == 9
+
+
+def test_records_parquet_has_the_table_and_where_things_are(records, tmp_path):
+    archive = write(records, tmp_path / "out", columns=["age"], shard_size=SMALL)
+    table = archive.records
+    assert table.columns[:3] == ["record", "dataset", "subject"]
+    assert table["sex"].to_list() == records["sex"].to_list()
+    assert table["bold"].to_list() == [f"sub-{i}_bold.nii.gz" for i in range(9)]
+    assert table["error"].null_count() == 9
+    place = table["clean"][4]
+    shard = archive.folder / archive.manifest.shards[table["shard"][4]].path
+    data = shard.read_bytes()[place["offset"] :][: place["size"]]
+    assert np.frombuffer(data, "f4").tolist() == archive[4]["clean"].ravel().tolist()
+    assert place["nonfinite"] == 0
+    assert place["absent"] is None
+
+
+def test_the_order_of_the_table_does_not_matter(records, tmp_path):
+    write(records, tmp_path / "a", columns=COLUMNS, shard_size=SMALL)
+    write(records.sample(fraction=1, shuffle=True, seed=1).sort("split", descending=True),
+          tmp_path / "b", columns=COLUMNS, shard_size=SMALL)  # fmt: skip
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_nothing_in_an_archive_says_where_it_or_its_inputs_lie(records, tmp_path):
+    write(records, tmp_path / "out", columns=COLUMNS)
+    for content in files(tmp_path / "out").values():
+        assert str(tmp_path).encode() not in content
+        assert b"somewhere" not in content
+
+
+def test_a_rerun_touches_nothing(records, tmp_path, monkeypatch):
+    write(records, tmp_path / "out", columns=COLUMNS, shard_size=SMALL)
+    before = times(tmp_path / "out")
+    monkeypatch.setattr(npy_tables, "load", lambda *_: pytest.fail("a record was computed"))
+    write(records, tmp_path / "out", columns=COLUMNS, shard_size=SMALL)
+    assert times(tmp_path / "out") == before
+
+
+def test_a_replaced_input_rewrites_only_its_shard(records, tmp_path):
+    write(records, tmp_path / "out", shard_size=SMALL)
+    before = times(tmp_path / "out")
+    value = np.ones((12, 20), "f4")
+    np.save(tmp_path / "inputs" / "clean-4.npy", value)
+    archive = write(records, tmp_path / "out", shard_size=SMALL)
+    np.testing.assert_array_equal(archive[4]["clean"], value)
+    shard = archive.manifest.shards[archive.records["shard"][4]].path
+    changed = {p.name for p, t in times(archive.folder).items() if p.is_file() and before[p] != t}
+    receipt = f"{shard.replace('/', '_')}.json"
+    assert changed == {Path(shard).name, receipt, "records.parquet", "entense.json"}
+    write(records, tmp_path / "fresh", shard_size=SMALL)
+    assert files(tmp_path / "fresh") == files(tmp_path / "out")
+
+
+def test_a_changed_label_rewrites_only_its_shard(records, tmp_path):
+    write(records, tmp_path / "out", columns=["age"], shard_size=SMALL)
+    before = times(tmp_path / "out")
+    older = pl.when(pl.col("subject") == "04").then(99.0).otherwise("age").alias("age")
+    archive = write(
+        records.with_columns(older), tmp_path / "out", columns=["age"], shard_size=SMALL
+    )
+    assert archive[4]["age"] == 99.0
+    changed = {p for p, t in times(archive.folder).items() if p.is_file() and before[p] != t}
+    assert len([p for p in changed if p.suffix == ".tar"]) == 1
+
+
+def test_other_shard_sizes_leave_no_old_shards(records, tmp_path):
+    write(records, tmp_path / "out", shard_size="3kB")
+    write(records, tmp_path / "out", shard_size="1MB")
+    write(records, tmp_path / "fresh", shard_size="1MB")
+    assert files(tmp_path / "fresh") == files(tmp_path / "out")
+
+
+def test_a_damaged_shard_or_receipt_is_mended_by_a_rerun(records, tmp_path):
+    folder = write(records, tmp_path / "out", shard_size=SMALL).folder
+    good = files(folder)
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "begun.json":
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+            write(records, folder, shard_size=SMALL)
+            assert files(folder) == good, path
+
+
+class TestFailures:
+    def test_raise_lists_every_one_and_a_repair_resumes(self, records, tmp_path):
+        broken = [break_input(tmp_path, number) for number in (1, 7)]
+        (tmp_path / "inputs" / "fc-3.npy").rename(tmp_path / "fc-3.npy")
+        with pytest.raises(ArchiveError, match=r"3 of 9 records") as error:
+            write(records, tmp_path / "out", shard_size="3kB")
+        for name in ("ds_sub-01", "ds_sub-03", "ds_sub-07", "clean-1.npy", "clean-7.npy"):
+            assert name in str(error.value)
+        with pytest.raises(ArchiveError, match=r"unfinished"):
+            open_archive(tmp_path / "out")
+        kept = times(tmp_path / "out")
+        assert len([p for p in kept if p.suffix == ".tar"]) == 6
+        for path, whole in broken:
+            path.write_bytes(whole)
+        (tmp_path / "fc-3.npy").rename(tmp_path / "inputs" / "fc-3.npy")
+        write(records, tmp_path / "out", shard_size="3kB")
+        now = times(tmp_path / "out")
+        assert all(now[p] == t for p, t in kept.items() if p.suffix == ".tar")
+        write(records, tmp_path / "fresh", shard_size="3kB")
+        assert files(tmp_path / "out") == files(tmp_path / "fresh")
+
+    def test_skip_finishes_without_them(self, records, tmp_path):
+        path, whole = break_input(tmp_path, 1)
+        archive = write(records, tmp_path / "out", shard_size=SMALL, on_error="skip")
+        assert (len(archive), archive.manifest.failures) == (9, 1)
+        assert archive.manifest.splits == {"train": 5, "test": 3}
+        assert path.name in archive.records["error"][1]
+        with pytest.raises(RecordError, match=r"ds_sub-01.*clean-1.npy"):
+            archive[1]
+        assert archive.verify().records == 8
+        seen = [key for batch in archive.loader(batch_size=2) for key in batch["record"]]
+        assert seen == [f"ds_sub-{i:02}" for i in range(9) if i != 1]
+        with pytest.raises(ArchiveError, match=r"1 of 9 records"):
+            write(records, tmp_path / "out", shard_size=SMALL)
+        path.write_bytes(whole)
+        assert write(records, tmp_path / "out", shard_size=SMALL).manifest.failures == 0
+        write(records, tmp_path / "fresh", shard_size=SMALL)
+        assert files(tmp_path / "out") == files(tmp_path / "fresh")
+
+    def test_a_record_that_fails_while_it_runs_spares_its_neighbours(
+        self, records, tmp_path, monkeypatch
+    ):
+        load = npy_tables.load
+
+        def fail(path, dtype):
+            if path.endswith("clean-4.npy"):
+                raise OSError("the disk fell off")
+            return load(path, dtype)
+
+        monkeypatch.setattr(npy_tables, "load", fail)
+        with pytest.raises(ArchiveError, match=r"1 of 9 .*on_error") as error:
+            write(records, tmp_path / "out", shard_size=SMALL)
+        assert "the disk fell off" in str(error.value)
+        archive = write(records, tmp_path / "out", shard_size=SMALL, on_error="skip")
+        assert archive.verify().records == 8
+        assert archive.records["clean"].null_count() == 1
+
+    @pytest.mark.parametrize("on_error", ["raise", "skip"])
+    def test_when_all_fail_there_is_no_archive(self, records, tmp_path, on_error):
+        for number in range(9):
+            break_input(tmp_path, number)
+        with pytest.raises(ArchiveError, match=r"9 of 9 records"):
+            write(records, tmp_path / "out", on_error=on_error)
+        assert not (tmp_path / "out" / "entense.json").exists()
+
+    def test_a_split_whose_records_all_fail_has_no_shard(self, records, tmp_path):
+        for number in (6, 7, 8):
+            break_input(tmp_path, number)
+        archive = write(records, tmp_path / "out", on_error="skip")
+        assert archive.manifest.splits == {"train": 6, "test": 0}
+        assert list(archive.loader("test", batch_size=2)) == []
+        assert not (archive.folder / "test").exists() or not any(
+            (archive.folder / "test").iterdir()
+        )
+
+
+class TestFolder:
+    def test_something_else_is_left_alone(self, records, tmp_path):
+        (tmp_path / "thesis.doc").write_text("chapter 1")
+        for overwrite in (False, True):
+            with pytest.raises(ArchiveError, match=r"holds something else"):
+                write(records, tmp_path, overwrite=overwrite)
+        with pytest.raises(ArchiveError, match=r"is a file"):
+            write(records, tmp_path / "thesis.doc")
+
+    def test_another_recipe_is_refused_unless_it_may_replace(self, records, tmp_path):
+        write(records, tmp_path / "out", columns=["age"], shard_size=SMALL)
+        (tmp_path / "out" / "notes.txt").write_text("mine")
+        for other in ({"dtype": {"clean": "float16"}}, {"columns": []}, {"format": "tfrecord"}):
+            with pytest.raises(ArchiveError, match=r"differs in its .*overwrite=True"):
+                write(records, tmp_path / "out", **{"columns": ["age"], **other})
+        assert open_archive(tmp_path / "out").verify().records == 9
+        write(records, tmp_path / "out", format="tfrecord", overwrite=True)
+        write(records, tmp_path / "fresh", format="tfrecord")
+        left = files(tmp_path / "out")
+        assert left.pop("notes.txt") == b"mine"
+        assert left == files(tmp_path / "fresh")
+
+    def test_resuming_on_another_kind_of_machine_is_refused(self, records, tmp_path, monkeypatch):
+        write(records, tmp_path / "out")
+        made = finish.made_by() | {"machine": "abacus"}
+        monkeypatch.setattr(finish, "made_by", lambda: made)
+        with pytest.raises(ArchiveError, match=r"versions or machine .*abacus.*overwrite=True"):
+            write(records, tmp_path / "out")
+        archive = write(records, tmp_path / "out", overwrite=True)
+        assert archive.manifest.made_by["machine"] == "abacus"
+
+    def test_a_damaged_note_of_what_was_begun_is_not_guessed_at(self, records, tmp_path):
+        write(records, tmp_path / "out")
+        begun = tmp_path / "out" / ".entense" / "begun.json"
+        begun.write_bytes(begun.read_bytes()[:-9])
+        with pytest.raises(ArchiveError, match=r"begun.json is damaged"):
+            write(records, tmp_path / "out")
+
+    def test_a_folder_in_which_nothing_was_begun_yet_is_free(self, records, tmp_path):
+        (tmp_path / "out" / ".entense").mkdir(parents=True)
+        assert write(records, tmp_path / "out").verify().records == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"on_error": "ignore"}, "neither"),
+        ({"columns": ["bmi"]}, "names 'bmi'"),
+        ({"columns": ["clean"]}, "in the samples anyway"),
+        ({"shard_size": "big"}, "is no size"),
+        ({"memory": "big"}, "is no size"),
+        ({"format": "zip"}, "there is no format 'zip'"),
+        ({"dtype": {"clean": "bfloat16"}}, 'format="tfrecord"'),
+    ],
+)
+def test_options_that_cannot_be_are_refused_and_nothing_is_written(
+    records, tmp_path, options, words
+):
+    with pytest.raises(EntenseError, match=words):
+        write(records, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_tables_that_cannot_be_written_are_refused(records, tmp_path):
+    for table, words in [
+        (records.head(0), "no records"),
+        (records.drop("clean", "fc"), "no lazy tensor"),
+        (records.with_columns(shard=1), "rename"),
+        (records.rename({"clean": "record"}), "rename"),
+        (records.rename({"clean": "start"}), "rename"),
+        (records.with_columns(split=None), "9 records have no split"),
+        (pl.concat([records, records]), "ds_sub-00"),
+    ]:
+        with pytest.raises(EntenseError, match=words):
+            write(table, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_records_of_different_dtypes_are_refused_with_the_remedy(tmp_path):
+    table = npy_tables.table(tmp_path, {"x": [np.zeros((2, 3), "f4"), np.zeros((2, 3), "i2")]})
+    with pytest.raises(ArchiveError, match=r'dtype={"x": "float32"}'):
+        write(table, tmp_path / "out")
+    assert write(table, tmp_path / "out", dtype={"x": "float32"}).schema["x"].dtype == np.float32
+
+
+@pytest.mark.parametrize("fmt", ["webdataset", "tfrecord"])
+@pytest.mark.parametrize(
+    "value",
+    [np.float32(3.5), np.zeros(0, "i8"), np.zeros((0, 4)), np.ones((2, 3, 4, 5, 2), "u1"),
+     np.array([True, False]), np.arange(300_000, dtype="f8").reshape(-1, 100)],
+    ids=lambda value: str(value.shape),
+)  # fmt: skip
+def test_any_shape_comes_back(tmp_path, fmt, value):
+    table = npy_tables.table(tmp_path / "in", {"x": [np.asarray(value)] * 2})
+    archive = write(table, tmp_path / "out", format=fmt)
+    np.testing.assert_array_equal(archive[1]["x"], value)
+    assert archive[1]["x"].dtype == value.dtype
+    assert archive.verify().records == 2
+
+
+def test_a_format_of_ones_own(records, tmp_path):
+    def layout(key, kinds, scalars):
+        return [json.dumps([key, scalars]).encode() + b"\n", *sorted(kinds)]
+
+    if "plain" not in formats:
+        register_format(Format("plain", ".bin", layout, trailer=b"end"))
+    archive = write(records, tmp_path / "out", format="plain", columns=["age"])
+    shard = archive.folder / archive.manifest.shards[0].path
+    assert shard.read_bytes().startswith(b'["ds_sub-00", {"age": null}]\n')
+    assert shard.read_bytes().endswith(b"end")
+    assert archive.verify().records == 9
+    np.testing.assert_array_equal(archive[8]["fc"], np.load(tmp_path / "inputs" / "fc-8.npy"))

@@ -1,0 +1,151 @@
+"""The command line says in words and exit codes what the functions do."""
+
+import json
+
+import polars as pl
+import pytest
+
+import entense as et
+from entense.cli import main
+from entense.demo import make_dataset
+from entense.demo.job import choose_volumes, demo, split_sizes
+from entense.errors import TableError
+
+SMALL = {"subjects": 1, "sessions": 1, "runs": 2, "frames": 50, "shape": (12, 14, 12)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_dataset(tmp_path_factory.mktemp("cli") / "dataset", **SMALL)
+
+
+@pytest.fixture(scope="module")
+def plan(folder):
+    records = et.stage(
+        et.scan(folder),
+        bold={"suffix": "bold", "desc": "preproc"},
+        mask={"suffix": "mask", "desc": "brain"},
+    )
+    brain = et.group_mask(records, "mask", to=folder.parent / "brain.nii.gz")
+    records = et.transform(records, clean=et.volume("bold", mask=brain).detrend())
+    path = folder.parent / "plan.parquet"
+    records.with_columns(age=pl.lit(30)).collect().write_parquet(path)
+    return path
+
+
+def test_index_counts_the_files_and_keeps_the_table(folder, tmp_path, capsys):
+    assert main(["index", str(folder), "--out", str(tmp_path / "files.parquet")]) == 0
+    words = capsys.readouterr().out
+    files = pl.read_parquet(tmp_path / "files.parquet")
+    assert f"{files.height} files of 1 subjects" in words
+    assert "MNI152NLin2009cAsym" in words
+    assert files.equals(et.scan(folder).collect())
+
+
+def test_a_saved_plan_is_explained_written_described_and_verified(plan, tmp_path, capsys):
+    assert main(["explain", str(plan)]) == 0
+    assert capsys.readouterr().out.strip() == et.explain(pl.read_parquet(plan)).strip()
+    out = str(tmp_path / "out")
+    words = ["--columns", "age", "--dtype", "clean=float16", "--format", "tfrecord"]
+    assert main(["write", str(plan), out, *words]) == 0
+    capsys.readouterr()
+    archive = et.open(out)
+    assert archive[0]["clean"].dtype == "float16"
+    assert archive[0]["age"] == 30
+    assert main(["info", out]) == 0
+    assert repr(archive) in capsys.readouterr().out
+    assert main(["info", out, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(
+        (tmp_path / "out" / "entense.json").read_text()
+    )
+    assert main(["verify", out]) == 0
+
+
+def test_verify_fails_on_a_flipped_bit(plan, tmp_path, capsys):
+    assert main(["write", str(plan), str(tmp_path / "out")]) == 0
+    shard = next((tmp_path / "out").rglob("*.tar"))
+    data = bytearray(shard.read_bytes())
+    data[5_000] ^= 1
+    shard.write_bytes(data)
+    assert main(["verify", str(tmp_path / "out")]) == 1
+    assert shard.name in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["index", "no/such/folder"], "no/such/folder"),
+        (["info", "no/such/archive"], "no/such/archive"),
+        (["explain", "no.parquet"], "no.parquet"),
+    ],
+)
+def test_an_error_is_one_sentence_and_exit_code_1(words, says, capsys):
+    assert main(words) == 1
+    caught = capsys.readouterr()
+    assert says in caught.err
+    assert caught.err.startswith("entense: ")
+    assert "Traceback" not in caught.err
+    assert not caught.out
+
+
+def test_a_wrong_dtype_option_says_how_to_write_it(plan, tmp_path, capsys):
+    assert main(["write", str(plan), str(tmp_path / "out"), "--dtype", "float16"]) == 1
+    assert "clean=float16" in capsys.readouterr().err
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["--version"])
+    assert done.value.code == 0
+    assert et.__version__ in capsys.readouterr().out
+
+
+# webdataset leaves its shards open for the collector to close
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_demo_on_a_folder_without_atlas_and_participants(folder, tmp_path, capsys):
+    (folder / "participants.tsv").rename(tmp_path / "away.tsv")
+    demo(folder, out=tmp_path / "out")
+    (tmp_path / "away.tsv").rename(folder / "participants.tsv")
+    words = capsys.readouterr().out
+    for phrase in ("no atlas given", "no participants.tsv", "fewer than three subjects"):
+        assert phrase in words
+    assert words.count("all equal") == 3
+    assert set(et.open(tmp_path / "out" / "tfrecord").schema) == {"clean"}
+
+
+def volumes(*spaces: tuple[str | None, str | None]) -> pl.DataFrame:
+    rows = [
+        {"suffix": "bold", "desc": "preproc", "extension": ".nii.gz", "space": s, "resolution": r}
+        for s, r in spaces
+    ]
+    names = ("suffix", "desc", "extension", "space", "resolution")
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String))
+
+
+@pytest.mark.parametrize(
+    ("there", "chosen"),
+    [
+        ([("MNI152NLin6Asym", None), ("MNI152NLin2009cAsym", "2")], ("MNI152NLin2009cAsym", "2")),
+        ([("MNI152NLin6Asym", None), (None, None)], ("MNI152NLin6Asym", None)),
+        ([("OASIS30ANTs", None), ("MNIPediatricAsym", "1")], ("MNIPediatricAsym", "1")),
+        ([("MNI152Lin", "2"), ("MNI152Lin", "1")], ("MNI152Lin", "1")),
+    ],
+)
+def test_the_demo_prefers_the_usual_space(there, chosen):
+    assert tuple(choose_volumes(volumes(*there)).values()) == chosen
+
+
+def test_the_demo_needs_a_standard_space():
+    with pytest.raises(TableError, match=r"T1w.*--output-spaces"):
+        choose_volumes(volumes(("T1w", None), (None, None)))
+    with pytest.raises(TableError, match="none"):
+        choose_volumes(volumes())
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 4, 5, 6, 10, 99])
+def test_split_sizes_leave_a_group_for_each(groups):
+    sizes = split_sizes(groups)
+    assert bool(sizes) == (groups >= 3)
+    if sizes:
+        assert sum(sizes.values()) == pytest.approx(1, abs=1e-12)
+        assert all(round(size * groups) >= 1 for size in sizes.values())
