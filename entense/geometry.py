@@ -218,7 +218,7 @@ def _read_labels(path: str, _version: tuple[int, int] | None) -> Labels:
     values = np.unique(whole)
     values = values[values > 0]
     if not values.size:
-        raise RecordError(f"{path}: the label image is empty (no label above 0)")
+        raise RecordError(f"{path}: the label image is empty (no label above 0); make it again")
     codes = np.where(whole > 0, np.searchsorted(values, whole) + 1, 0).astype(np.int32)
     return Labels(path, grid, codes, tuple(map(int, values)))
 
@@ -234,7 +234,9 @@ def _volume(path: str) -> tuple[Grid, NDArray[Any]]:
     if data.ndim > 3 and data.size == np.prod(data.shape[:3]):
         data = data.reshape(data.shape[:3])
     if data.ndim != 3:
-        raise RecordError(f"{path}: a 3-D image is due here, this one has shape {data.shape}")
+        raise RecordError(
+            f"{path}: a 3-D image is due here, this one has shape {data.shape}; take one volume"
+        )
     return grid, data
 
 

@@ -34,8 +34,7 @@ def save_image(
     header = kind.header_class(endianness=">" if data.dtype.str[0] == ">" else "<")
     stored = kind(np.asarray(image.dataobj), image.affine, header, dtype=data.dtype)
     stored.header.set_xyzt_units("mm", "sec")
-    if tr is not None:
-        stored.header["pixdim"][4] = tr
+    stored.header["pixdim"][4] = 0 if tr is None else tr  # nibabel would say 1
     if scaled:  # the stored numbers stay what they are; the header says how to read them
         stored.header.set_slope_inter(slope, inter)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,17 +141,38 @@ class Study:
         self.rows.append(row)
         return row
 
+    def compute(self, tensor):
+        """Return what a tensor comes to, an array a record."""
+        import entense as et
+
+        table = self.records.entense.transform(made=tensor)
+        return list(et.to_numpy(et.collect(table)["made"]))
+
+    def image(self, name, data, **options):
+        """Write (x, y, z[, time]) data, given in RAS order, on the study's grid."""
+        return save_image(self.root.parent / name, data, **options)
+
     def atlas(self, name="atlas.nii.gz", labels=(2, 3, 5, 8), axcodes="RAS"):
         """Write a label image: slabs along x; the last label lies outside the brain."""
         codes = np.zeros(self.shape, "i2")
         for i, label in enumerate(labels[:-1]):
             codes[1 + i :] = label
         codes[0, 0] = labels[-1]
-        return save_image(self.root.parent / name, codes, axcodes=axcodes)
+        return self.image(name, codes, axcodes=axcodes)
+
+
+@pytest.fixture(scope="session")
+def new_study():
+    """Make a `Study` at folder/study: for fixtures of a wider scope than `study`."""
+
+    def make(folder, **options):
+        (folder / "study").mkdir()
+        return Study(folder / "study", **options)
+
+    return make
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path, new_study):
     """An empty `Study` at tmp_path/study: call its `run` once a run."""
-    (tmp_path / "study").mkdir()
-    return Study(tmp_path / "study")
+    return new_study(tmp_path)

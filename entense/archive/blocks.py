@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crc32c import crc32c
 
-from entense.archive.formats import raw
+from entense.archive.checksum import raw
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-    from entense.archive.formats.base import Buffer
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def _fill(place: Place, buffers: list[memoryview], offset: int) -> None:
         os.close(fd)
 
 
-def _crc(buffers: Sequence[Buffer], start: int, stop: int) -> int:
+def _crc(buffers: Sequence[memoryview], start: int, stop: int) -> int:
     """Return the CRC-32C of bytes `start` to `stop` of buffers laid end to end."""
     crc = 0
     for buffer in buffers:

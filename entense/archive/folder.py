@@ -133,6 +133,27 @@ def checksum(path: Path) -> tuple[int, int]:
     return size, crc
 
 
+def discard(folder: Path, shards: Iterable[str]) -> None:
+    """Remove shards and their receipts, and first the manifest: what is left is unfinished."""
+    for shard in shards:
+        path = folder / shard
+        own = (folder / names.NAME, _receipt(folder, shard), path, partial(path))
+        with refusals(folder):
+            for file in own:
+                file.unlink(missing_ok=True)
+            _remove_if_empty(path.parent)
+
+
+def remove_masks(folder: Path, wanted: set[str]) -> None:
+    """Remove the masks of ours that are not in `wanted`."""
+    masks = folder / names.MASKS
+    for path in masks.iterdir() if masks.exists() else ():
+        ours = re.fullmatch(r"\.?[0-9a-f]{16}\.nii\.gz(\.partial)?", path.name)
+        if ours and f"{names.MASKS}/{path.name}" not in wanted:
+            path.unlink()
+    _remove_if_empty(masks)
+
+
 def _begun(folder: Path) -> Path:
     return folder / HIDDEN / "begun.json"
 
@@ -171,27 +192,6 @@ def _differs(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> Ar
 
 def _versions(made_by: Mapping[str, str] | None) -> str:
     return ", ".join(f"{name} {number}" for name, number in (made_by or {}).items())
-
-
-def discard(folder: Path, shards: Iterable[str]) -> None:
-    """Remove shards and their receipts, and first the manifest: what is left is unfinished."""
-    for shard in shards:
-        path = folder / shard
-        own = (folder / names.NAME, _receipt(folder, shard), path, partial(path))
-        with refusals(folder):
-            for file in own:
-                file.unlink(missing_ok=True)
-            _remove_if_empty(path.parent)
-
-
-def remove_masks(folder: Path, keep: set[str]) -> None:
-    """Remove the masks of ours that are not in `keep`."""
-    masks = folder / names.MASKS
-    for path in masks.iterdir() if masks.exists() else ():
-        ours = re.fullmatch(r"\.?[0-9a-f]{16}\.nii\.gz(\.partial)?", path.name)
-        if ours and f"{names.MASKS}/{path.name}" not in keep:
-            path.unlink()
-    _remove_if_empty(masks)
 
 
 def _remove(folder: Path, shards: Sequence[str]) -> None:

@@ -80,12 +80,6 @@ class Archive:
         What it holds.
     records
         A row a record: id, entities, tables, split, shard, where each tensor lies, error.
-
-    Examples
-    --------
-    >>> archive = open_archive("out")  # doctest: +SKIP
-    >>> archive[0]["clean"].shape  # doctest: +SKIP
-    (200, 290176)
     """
 
     folder: Path
@@ -230,10 +224,10 @@ class Archive:
 
         Examples
         --------
-        >>> archive = open_archive("out")  # doctest: +SKIP
-        >>> loader = archive.loader("train", batch_size=8, window=32, seed=0)  # doctest: +SKIP
-        >>> next(iter(loader))["clean"].shape  # doctest: +SKIP
-        (8, 32, 290176)
+        >>> archive = open_archive("out")
+        >>> loader = archive.loader("train", batch_size=8, window=32, windows_per_record=16, seed=0)
+        >>> next(iter(loader))["clean"].shape[:2]
+        (8, 32)
         """
         from entense.archive.loaders.archive import ArchiveSource
         from entense.archive.loaders.batches import Loader

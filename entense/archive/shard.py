@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from crc32c import crc32c
-
-from entense.archive.formats import raw
+from entense.archive.checksum import Buffer, Data, add
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
-    from entense.archive.formats.base import Buffer
-
-BLOCK_BYTES = 2**20
 AT_ONCE = 512  # buffers a call; every system allows at least so many
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Shard:
-    """A shard being written: append samples, then `writing` makes it whole.
+    """A file being written beside its place: it appears there when it is finished, whole.
 
     Attributes
     ----------
@@ -38,27 +33,53 @@ class Shard:
         Set it to False to leave nothing behind.
     """
 
-    def __init__(self, fd: int, folder: Path) -> None:
-        self._fd = fd
-        self._folder = folder
+    def __init__(self, path: Path) -> None:
+        self._path, self._temporary = path, partial(path)
+        with refusals(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            self._fd: int | None = os.open(self._temporary, flags, 0o666)
         self.bytes = 0
         self.crc32c = 0
         self.wanted = True
 
-    def append(self, buffers: Iterable[Buffer]) -> None:
+    def append(self, buffers: Sequence[Buffer]) -> None:
         """Write buffers one after the other, without copying them."""
-        views = [memoryview(buffer) for buffer in buffers if len(buffer)]
-        with refusals(self._folder):
+        assert self._fd is not None  # noqa: S101  nobody appends to a finished file
+        views = [_view(buffer) for buffer in buffers if len(buffer)]
+        size = sum(map(len, views))
+        with refusals(self._path.parent):
             for first in range(0, len(views), AT_ONCE):
                 _write_all(self._fd, views[first : first + AT_ONCE])
-        for view in views:
-            self.crc32c = crc32c(view, self.crc32c)
-            self.bytes += len(view)
+            _start_writeback(self._fd, self.bytes, size)
+        self.crc32c = add(self.crc32c, buffers)
+        self.bytes += size
+
+    def finish(self) -> None:
+        """Make the file last, and give it its name."""
+        assert self._fd is not None  # noqa: S101  nobody finishes twice
+        with refusals(self._path.parent):
+            os.fsync(self._fd)
+            self._close()
+            if self.wanted:
+                self._temporary.replace(self._path)
+                sync_folder(self._path.parent)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Leave nothing behind but what was finished."""
+        self._close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Shard]:
-    """Open a shard that appears at `path` when the block ends well, and not at all otherwise.
+    """Write a file that appears at `path` when the block ends well, and not at all otherwise.
 
     Raises
     ------
@@ -75,24 +96,12 @@ def writing(path: Path) -> Iterator[Shard]:
     >>> path.read_bytes()
     b'abc'
     """
-    temporary = partial(path)
-    with refusals(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    shard = Shard(path)
     try:
-        shard = Shard(fd, path.parent)
-        try:
-            yield shard
-            with refusals(path.parent):
-                os.fsync(fd)
-        finally:
-            os.close(fd)
-        if shard.wanted:
-            with refusals(path.parent):
-                temporary.replace(path)
-                sync_folder(path.parent)
+        yield shard
+        shard.finish()
     finally:
-        temporary.unlink(missing_ok=True)  # gone already when all went well
+        shard.abandon()
 
 
 def save(path: Path, content: bytes) -> None:
@@ -115,31 +124,8 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def block_rows(shape: tuple[int, ...], nbytes: int) -> int:
-    """Return how many rows (frames) a checksummed block has: about 1 MiB of them.
-
-    Examples
-    --------
-    >>> block_rows((200, 400), 200 * 400 * 4)
-    655
-    """
-    rows = shape[0] if shape else 1
-    return max(1, BLOCK_BYTES * rows // nbytes) if nbytes else max(1, rows)
-
-
-def block_crcs(array: NDArray[Any]) -> list[int]:
-    """Return the CRC-32C of each block of rows of a C-contiguous array.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> block_crcs(np.zeros((2, 2), "u1"))
-    [1214729159]
-    """
-    data = raw(array)
-    rows = len(array) if array.ndim else 1
-    step = len(data) // max(1, rows) * block_rows(array.shape, array.nbytes) or 1
-    return [crc32c(data[at : at + step]) for at in range(0, len(data), step)]
+def _view(buffer: Buffer) -> memoryview:
+    return buffer.view if isinstance(buffer, Data) else memoryview(buffer)
 
 
 def _write_all(fd: int, views: list[memoryview]) -> None:
@@ -151,6 +137,12 @@ def _write_all(fd: int, views: list[memoryview]) -> None:
             written -= len(views.pop())
         if views:
             views[-1] = views[-1][written:]
+
+
+def _start_writeback(fd: int, start: int, size: int) -> None:
+    """Have the system begin to write, so that the last fsync finds little left to do."""
+    if sys.platform == "linux":
+        os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager

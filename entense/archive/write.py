@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,18 +22,21 @@ from entense.archive.assign import (
     scalars_of,
     splits_of,
 )
+from entense.archive.checksum import block_rows
 from entense.archive.finish import finish, identity_of
 from entense.archive.folder import Receipt
 from entense.archive.formats import formats
 from entense.archive.read import Archive, open_archive
-from entense.archive.shard import Shard, block_crcs, block_rows, writing
+from entense.archive.shard import Shard
 from entense.archive.table import check_names, without_folders
 from entense.errors import ArchiveError
 from entense.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
+    from entense.archive.formats import Framed
     from entense.execute.serial import Outcome
     from entense.plan.survey import Spec
 
@@ -152,13 +156,29 @@ def _receipts(
     rows = [row for shard in missing for row in shard.rows if job.survey.specs[row] is not None]
     computed = cast("Generator[Outcome]", run(job.survey, rows, memory=memory))
     counted = progress(computed, what="write", unit="record", total=len(rows))
-    with closing(computed):
+    # one thread waits for the disk, while the next shard is decoded, computed and appended
+    with closing(computed), ThreadPoolExecutor(1) as disk:
+        last: Future[None] | None = None
         for shard in missing:
-            receipt = _write_shard(job, shard, target, counted, inputs, skip=skip)
-            if not any(receipt.errors):
-                folders.keep(target, receipt)
+            file, receipt = _write_shard(job, shard, target, counted, inputs, skip=skip)
+            finishing = disk.submit(_finish, file, target, receipt)
+            if last is not None:
+                last.result()
+            last = finishing
             known[shard.path] = receipt
+        if last is not None:
+            last.result()
     return [receipt for receipt in known.values() if receipt is not None]
+
+
+def _finish(file: Shard, target: Path, receipt: Receipt) -> None:
+    """Make a shard last, then say so in its receipt."""
+    try:
+        file.finish()
+    finally:
+        file.abandon()
+    if not any(receipt.errors):
+        folders.keep(target, receipt)
 
 
 def _good(target: Path, shard: Planned, inputs: Sequence[dict[str, Any]]) -> Receipt | None:
@@ -180,11 +200,12 @@ def _write_shard(
     inputs: Sequence[dict[str, Any]],
     *,
     skip: bool,
-) -> Receipt:
-    """Write a shard; where a record fails and may not be skipped, leave none but go on."""
+) -> tuple[Shard, Receipt]:
+    """Append a shard's records; where one fails and may not be skipped, leave none but go on."""
     tensors: list[dict[str, Any] | None] = []
     errors: list[str | None] = []
-    with writing(target / shard.path) as file:
+    file = Shard(target / shard.path)
+    try:
         for row in shard.rows:
             placement, error = _write_record(job, row, file, outcomes)
             tensors.append(placement)
@@ -192,8 +213,11 @@ def _write_shard(
             file.wanted = file.wanted and (skip or error is None)
         file.append([job.format.trailer])
         file.wanted = file.wanted and any(tensors)
+    except BaseException:  # Ctrl-C too: half a shard is of no use
+        file.abandon()
+        raise
     mine = [inputs[row] for row in shard.rows]
-    return Receipt(shard.path, file.bytes, file.crc32c, shard.digest, mine, tensors, errors)
+    return file, Receipt(shard.path, file.bytes, file.crc32c, shard.digest, mine, tensors, errors)
 
 
 def _write_record(
@@ -210,28 +234,30 @@ def _write_record(
         return None, None
     arrays = {name: outcome.arrays[name] for name in job.survey.tensors}
     framed = job.format.frame(job.ids[row], arrays, job.values(row))
-    begin = file.bytes
+    begin, counts = file.bytes, outcome.counts
     file.append(framed.buffers)
     return {
-        name: _placement(
-            array, specs[name], begin + framed.offsets[name], outcome.counts.get(name, {})
-        )
-        for name, array in arrays.items()
+        name: _placement(framed, name, specs[name], begin) | _counts(counts.get(name, {}))
+        for name in arrays
     }, None
 
 
-def _placement(array: Any, spec: Spec, offset: int, counts: Mapping[str, int]) -> dict[str, Any]:
-    what = {name: counts.get(name) for name in ("constant", "nonfinite", "absent")}
+def _placement(framed: Framed, name: str, spec: Spec, begin: int) -> dict[str, Any]:
+    data = framed.data[name]
     return {
-        "offset": offset,
-        "size": array.nbytes,
-        "shape": array.shape,
-        "frames_per_block": block_rows(array.shape, array.nbytes),
-        "crc32c": block_crcs(array),
+        "offset": begin + framed.offsets[name],
+        "size": len(data),
+        "shape": spec.shape,
+        "frames_per_block": block_rows(spec.shape, len(data)),
+        "crc32c": data.blocks,
         "mask": mask_digest(spec),
         "coords": coords_digest(spec),
         "tr": spec.tr,
-    } | what
+    }
+
+
+def _counts(counts: Mapping[str, int]) -> dict[str, int | None]:
+    return {name: counts.get(name) for name in ("constant", "nonfinite", "absent")}
 
 
 def _raise_failures(

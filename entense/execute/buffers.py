@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -25,26 +26,27 @@ class Buffers:
 
     def __init__(self) -> None:
         self._free: list[NDArray[np.uint8]] = []
-        self._lent: dict[int, NDArray[np.uint8]] = {}
+        # weak: what a record that failed was lent goes with the record
+        self._ours: WeakValueDictionary[int, NDArray[np.uint8]] = WeakValueDictionary()
         self._lock = Lock()
 
     def lend(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Return an array of that shape and dtype; what it holds is undefined."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         with self._lock:
-            fit = min((b for b in self._free if b.size >= size), key=len, default=None)
-            if fit is None:
+            memory = min((m for m in self._free if m.size >= size), key=len, default=None)
+            if memory is None:
                 self._free = self._free[1:]  # one too small goes for each that is made
-                fit = np.empty(size, np.uint8)
+                memory = np.empty(size, np.uint8)
+                self._ours[id(memory)] = memory
             else:
-                self._free = [b for b in self._free if b is not fit]
-            array = fit[:size].view(dtype).reshape(shape)
-            self._lent[id(array)] = fit
-        return array
+                self._free = [m for m in self._free if m is not memory]
+        return memory[:size].view(dtype).reshape(shape)
 
     def take_back(self, array: NDArray[Any]) -> None:
         """Take an array back; nobody may look at it any more. Others' arrays are let be."""
+        memory = array.base
         with self._lock:
-            memory = self._lent.pop(id(array), None)
-            if memory is not None:
-                self._free.append(memory)
+            ours = memory is not None and self._ours.get(id(memory)) is memory
+            if ours and not any(m is memory for m in self._free):
+                self._free.append(cast("NDArray[np.uint8]", memory))

@@ -39,7 +39,7 @@ def collect(frame: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
 
     Examples
     --------
-    >>> import entense as et
+    >>> import polars as pl, entense as et
     >>> et.collect(pl.DataFrame({"age": [31]}))["age"].to_list()
     [31]
     """

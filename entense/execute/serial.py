@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,11 +17,11 @@ from entense.execute.buffers import Buffers
 from entense.execute.compute import run_blocks, run_whole
 from entense.execute.decode import Decoded, ParcelSink, Sink, VoxelSink, decode
 from entense.ops.core import Kind, Spec, ops
-from entense.ops.spatial import Codes
+from entense.ops.spatial import Codes, Pool
 from entense.ops.temporal import Operator
 from entense.plan.fuse import DECODED, Program, compile_program
 from entense.plan.optimize import RULES, Rule, kind, nodes
-from entense.plan.survey import Survey, look, sentence, spec_of
+from entense.plan.survey import Survey, look, opened, sentence, spec_of
 from entense.tensors.graph import Node, walk
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _loading(
             while todo or loading:
                 # one more than there are threads: the first is computed while the others load
                 while todo and len(loading) <= threads:
-                    size = _bytes(survey, todo[0])
+                    size = survey.sizes[todo[0]]
                     held = sum(size for _, size, _ in loading)
                     if loading and memory is not None and held + size > memory:
                         break
@@ -130,13 +131,7 @@ def _loading(
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _bytes(survey: Survey, row: int) -> int:
-    """Estimate what a row holds in memory: its tensors, and as much again decoded."""
-    specs = survey.specs[row] or {}
-    return sum(8 * int(np.prod(spec.shape)) for spec in specs.values())
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _load(survey: Survey, row: int, rules: tuple[Rule, ...], buffers: Buffers) -> _Loaded:
@@ -149,7 +144,7 @@ def _load(survey: Survey, row: int, rules: tuple[Rule, ...], buffers: Buffers) -
     decoded: dict[Node, Decoded] = {}
     for stage in program.decodes:
         sinks = [_sink(node, known, buffers) for node in stage.sinks]
-        header = known[_volume(stage.sinks[0], known)].header
+        header = known[opened(stage.sinks[0])].header
         decoded.update(zip(stage.sinks, decode(header, sinks), strict=True))
     env = {node: item.data for node, item in decoded.items()}
     tables = {node for made in program.hosted for node in walk(made) if kind(node) is Kind.TABLE}
@@ -157,18 +152,11 @@ def _load(survey: Survey, row: int, rules: tuple[Rule, ...], buffers: Buffers) -
     return _Loaded(program, known, env, decoded)
 
 
-def _volume(node: Node, known: dict[Node, Any]) -> Node:
-    """Return the recipe's volume that a decoded node stands for."""
-    volume = Node("volume", *node.inputs[:3])
-    assert volume in known  # noqa: S101  rules keep a volume's inputs
-    return volume
-
-
 def _sink(node: Node, known: dict[Node, Any], buffers: Buffers) -> Sink:
-    opened = known[_volume(node, known)]
+    volume = known[opened(node)]
     if node.op == "parcels":
-        return ParcelSink(opened.header, opened.mask, known[node.inputs[3]])
-    return VoxelSink(opened.header, opened.mask, buffers, centred=node.op == "centred")
+        return ParcelSink(volume.header, volume.mask, known[node.inputs[3]])
+    return VoxelSink(volume.header, volume.mask, buffers, centred=node.op == "centred")
 
 
 def _outcome(survey: Survey, row: int, future: Future[_Loaded], buffers: Buffers) -> Outcome:
@@ -255,6 +243,10 @@ def _absent(node: Node, loaded: _Loaded) -> int:
     """Return how many parcels have no voxel."""
     if node.op == "parcels":
         return int(np.isnan(loaded.decoded[node].data.first).sum())
-    if (pool := loaded.env.get(node)) is None:
-        return 0
-    return int((np.asarray(pool.count) == 0).sum())
+    pool = loaded.env.get(node)
+    if isinstance(pool, Pool):
+        return int((np.asarray(pool.count) == 0).sum())
+    if pool is not None:  # it is a tensor, and finished
+        return int(np.isnan(pool[0]).sum())
+    codes = loaded.env[node.inputs[1]]  # it stayed inside a program
+    return int((np.bincount(codes.codes, minlength=codes.values.size + 1)[1:] == 0).sum())

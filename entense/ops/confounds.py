@@ -59,7 +59,8 @@ def regressors(table: Table, model: str | list[str], frames: int) -> NDArray[np.
     missing = [name for name in names if name not in frame.columns]
     if missing:
         close = get_close_matches(missing[0], frame.columns, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(frame.columns)[:200]}…"
+        have = ", ".join(frame.columns)[:200]
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {have}…"
         raise RecordError(f"{table.path}: there is no column {missing[0]!r}; {hint}")
     if frame.height != frames:
         raise RecordError(
@@ -77,7 +78,10 @@ def regressors(table: Table, model: str | list[str], frames: int) -> NDArray[np.
 def _values(table: Table, name: str) -> NDArray[np.float64]:
     series = table.frame[name]
     if not series.dtype.is_numeric():
-        raise RecordError(f"{table.path}: the column {name!r} holds text, numbers are due")
+        raise RecordError(
+            f"{table.path}: the column {name!r} holds text, numbers are due; mend the table or "
+            "leave the column out"
+        )
     values = series.cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
     if np.isnan(values[0]) and len(values) > 1:
         values[0] = values[1]
@@ -85,6 +89,6 @@ def _values(table: Table, name: str) -> NDArray[np.float64]:
     if gaps.size:
         raise RecordError(
             f"{table.path}: the column {name!r} has no finite number in row {gaps[0] + 1}; only "
-            "the first row may lack one"
+            "the first row may lack one: mend the table or leave the column out"
         )
     return values

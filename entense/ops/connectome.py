@@ -44,9 +44,12 @@ def correlation(x: Any, *, fisher_z: bool = False) -> Any:
         x - x[:1]
     ).T  # (parcel, time): sums along the last axis are the same on any number of cores
     x = x - x.mean(axis=1, keepdims=True)
-    norm = jnp.sqrt((x * x).sum(axis=1, keepdims=True))
-    x = jnp.where(norm > 0, x / jnp.where(norm > 0, norm, 1), jnp.nan)
+    square = (x * x).sum(axis=1, keepdims=True)
+    # NaN goes in last, and no root of 0 is taken: the gradients of the others stay finite
+    still = ~(square > 0)
+    x = jnp.where(still, 0, x / jnp.sqrt(jnp.where(still, 1, square)))
     r = jnp.clip(jnp.matmul(x, x.T, precision="highest"), -1, 1)
+    r = jnp.where(still | still.T, jnp.nan, r)
     diagonal = jnp.eye(r.shape[0], dtype=bool) & ~jnp.isnan(r)
     if fisher_z:
         return jnp.where(diagonal, 0, jnp.arctanh(jnp.where(diagonal, 0, r)))

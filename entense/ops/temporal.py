@@ -213,7 +213,7 @@ def denoise(
     regressors = models.regressors(confounds, model, x.size("time"))
     linear = _detrend(x) if detrend else np.eye(x.size("time"))
     linear = bandpass(x, high_pass=high_pass, low_pass=low_pass) @ linear
-    regressors = _standard(linear @ regressors)
+    regressors = _standard(linear @ regressors, np.abs(regressors).max(axis=0))
     q, r, _ = linalg.qr(regressors, mode="economic", pivoting=True)
     # nilearn's own threshold for a regressor that the others already explain
     q = q[:, np.abs(np.diag(r)) > np.finfo(np.float64).eps * 100]
@@ -256,11 +256,12 @@ def _without(q: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.eye(len(q)) - q @ q.T
 
 
-def _standard(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+def _standard(columns: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return columns of deviation 1; 0 where only rounding is left of a column of that `size`."""
     columns = columns - columns.mean(axis=0)
     deviation = columns.std(axis=0, ddof=1)
-    deviation[deviation < np.finfo(np.float64).eps] = 1.0
-    standard: NDArray[np.float64] = columns / deviation
+    gone = deviation <= 1e-12 * size
+    standard: NDArray[np.float64] = np.where(gone, 0.0, columns / np.where(gone, 1.0, deviation))
     return standard
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from entense.ops.core import Kind
 from entense.plan.fuse import Blocks, Decode, Program, Whole, compile_program
 from entense.plan.optimize import RULES, kind
-from entense.plan.survey import Spec, Survey, look, survey
+from entense.plan.survey import Spec, Survey, look, opened, survey
 from entense.tensors.graph import Node, describe, from_json, walk
 from entense.tensors.graph import said as _said
 
@@ -35,7 +35,7 @@ def explain(frame: pl.DataFrame | pl.LazyFrame, *, optimized: bool = True) -> st
 
     Examples
     --------
-    >>> import entense as et
+    >>> import polars as pl, entense as et
     >>> print(et.explain(pl.DataFrame({"age": [31]})))
     no lazy tensors: nothing to compute
     """
@@ -70,12 +70,11 @@ def _shape(spec: Spec) -> str:
 def _program(known: Survey, row: int, *, optimized: bool) -> Iterator[str]:
     bound = known.bound[row]
     program = compile_program(bound.roots, RULES if optimized else ())
-    opened = look(bound)
     names = dict(zip(program.roots, known.tensors, strict=True))
     yield "RULES"
     yield from _rules(known, program)
     yield "STAGES  (a record; shapes are those of the first that could be read)"
-    stages = [*_stages(program, opened, bound.values, names)]
+    stages = [*_stages(program, look(bound), names)]
     yield from (f"  {i}. {line}" for i, line in enumerate(stages, 1))
 
 
@@ -89,11 +88,9 @@ def _rules(known: Survey, program: Program) -> Iterator[str]:
         yield "  none applies"
 
 
-def _stages(
-    program: Program, opened: dict[Node, Any], values: tuple[Any, ...], names: dict[Node, str]
-) -> Iterator[str]:
+def _stages(program: Program, known: dict[Node, Any], names: dict[Node, str]) -> Iterator[str]:
     for decode in program.decodes:
-        yield _decode(decode, opened, values)
+        yield _decode(decode, known)
     for node in program.hosted:
         if node.op == "operator":
             chain = " then ".join(_said(step) for step in node.inputs)
@@ -104,11 +101,11 @@ def _stages(
         yield f"whole     device, jit    {_steps(program.whole, names)}"
 
 
-def _decode(stage: Decode, opened: dict[Node, Any], values: tuple[Any, ...]) -> str:
-    volume = opened[Node("volume", *stage.sinks[0].inputs[:3])]
+def _decode(stage: Decode, known: dict[Node, Any]) -> str:
+    volume = known[opened(stage.sinks[0])]
     frames, voxels = volume.spec.shape
     kept = [
-        f"{len(opened[n.inputs[3]].values):,} parcel means"
+        f"{len(known[n.inputs[3]].values):,} parcel means"
         if n.op == "parcels"
         else f"{voxels:,} voxels ({4e-6 * frames * voxels:,.0f} MB)"
         for n in stage.sinks

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import EntenseError, RecipeError, RecordError
-from entense.ops.core import Kind, Spec, ops
+from entense.ops.core import Kind, Op, Spec, ops
 from entense.ops.load import Volume
+from entense.plan.fuse import compile_program
 from entense.progress import progress
 from entense.tensors import lazy
 from entense.tensors.graph import Node, rebuild, slots, to_json, walk
@@ -50,6 +52,8 @@ class Survey:
         A row: the recipes bound to its inputs.
     specs
         A row: name to `Spec`; None where the row cannot be surveyed.
+    sizes
+        A row: about how many bytes it holds in memory while it is computed.
     errors
         A row: the sentence that says why, or None.
     inputs
@@ -60,6 +64,7 @@ class Survey:
     recipes: Mapping[str, str]
     bound: Sequence[Bound]
     specs: Sequence[Mapping[str, Spec] | None]
+    sizes: Sequence[int]
     errors: Sequence[str | None]
     inputs: Sequence[Mapping[str, str]]
 
@@ -89,14 +94,15 @@ def survey(
     keys = [(name, slot) for name in names for slot in slots(roots[name])]
     bound = [_bind(tuple(roots.values()), tuple(keys), names, row) for row in rows]
     with ThreadPoolExecutor(_READERS) as pool:
-        looked = pool.map(_look, bound)
-        found = list(progress(looked, what="survey", unit="records", total=len(bound)))
+        looking = pool.map(_look, bound)
+        found = list(progress(looking, what="survey", unit="records", total=len(bound)))
     return Survey(
         tensors=tuple(names),
         recipes={name: to_json(root) for name, root in roots.items()},
         bound=bound,
-        specs=[None if isinstance(f, str) else dict(zip(names, f, strict=True)) for f in found],
-        errors=[f if isinstance(f, str) else None for f in found],
+        specs=[None if f.specs is None else dict(zip(names, f.specs, strict=True)) for f in found],
+        sizes=[f.size for f in found],
+        errors=[f.error for f in found],
         inputs=[dict(_paths(row)) for row in rows],
     )
 
@@ -170,13 +176,32 @@ def _with_leaves(root: Node, name: str, leaf: Mapping[tuple[str, str], int]) -> 
     return rebuild((root,), change)[0]
 
 
-def _look(bound: Bound) -> list[Spec] | str:
-    """Return the specs of a row's tensors, or the sentence that says why there are none."""
+@dataclass(frozen=True)
+class _Found:
+    specs: list[Spec] | None = None
+    size: int = 0
+    error: str | None = None
+
+
+def _look(bound: Bound) -> _Found:
     try:
         known = look(bound)
-    except EntenseError as error:
-        return sentence(error, bound)
-    return [spec_of(known[root]) for root in bound.roots]
+    except Exception as error:  # whatever it is, the other records go on
+        return _Found(error=sentence(error, bound))
+    specs = [spec_of(known[root]) for root in bound.roots]
+    return _Found(specs, _size(bound, known, specs))
+
+
+def _size(bound: Bound, known: dict[Node, Any], specs: list[Spec]) -> int:
+    """Return the bytes of the voxels that are decoded and of the tensors that are made."""
+    sinks = [sink for stage in compile_program(bound.roots).decodes for sink in stage.sinks]
+    decoded = [known[opened(sink)].spec for sink in sinks if sink.op != "parcels"]
+    return sum(4 * math.prod(spec.shape) for spec in [*decoded, *specs])
+
+
+def opened(node: Node) -> Node:
+    """Return the recipe's volume that a decoded node stands for."""
+    return Node("volume", *node.inputs[:3])
 
 
 def sentence(error: Exception, bound: Bound) -> str:
@@ -205,23 +230,22 @@ def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:
     if node.op == "value":
         return bound.values[node.params["place"]]
     operation = ops[node.op]
-    if operation.kind is Kind.TABLE:
-        return _present(inputs[0], node.op)
-    if operation.kind is Kind.SOURCE:
-        _present(inputs[0], node.op)
-        return operation.function(*inputs)
+    if operation.kind in (Kind.SOURCE, Kind.TABLE):
+        _check_present(operation, inputs)
+        return inputs[0] if operation.kind is Kind.TABLE else operation.function(*inputs)
     if operation.infer is not None:
         return operation.infer(*inputs, **node.params)
     return _traced(node, tuple((s.dims, s.shape, s.dtype) for s in inputs), inputs[0])
 
 
-def _present(value: Value, what: str) -> Value:
-    if value is None:
-        raise RecordError(
-            f"the record has no file for {what!r}; leave such records out with "
-            ".entense.drop_incomplete()"
-        )
-    return value
+def _check_present(operation: Op, inputs: Sequence[Value]) -> None:
+    """Raise where the record lacks a file: what a source annotates as `str` is a path."""
+    for name, value in zip(operation.inputs, inputs, strict=True):
+        if value is None and operation.function.__annotations__[name] in ("str", str):
+            raise RecordError(
+                f"the record has no file for its {operation.name if name == 'path' else name}; "
+                "leave such records out with .entense.drop_incomplete()"
+            )
 
 
 def _traced(node: Node, inputs: tuple[Any, ...], first: Spec) -> Spec:
@@ -248,7 +272,10 @@ def _shape(op_name: str, node: Node, inputs: tuple[Any, ...]) -> tuple[tuple[int
 
 
 def _paths(row: Mapping[str, dict[str, Value] | None]) -> Iterator[tuple[str, str]]:
+    """Yield every file of a row once, under the slot that names it first."""
+    seen: set[str] = set()
     for name, cell in row.items():
         for slot, value in (cell or {}).items():
-            if isinstance(value, str):
+            if isinstance(value, str) and value not in seen:
+                seen.add(value)
                 yield f"{name}:{slot}", value

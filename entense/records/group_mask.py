@@ -50,7 +50,13 @@ def group_mask(
 
     Examples
     --------
-    ``brain = records.entense.group_mask("mask", threshold=0.9, to="brain.nii.gz")``
+    >>> import polars as pl
+    >>> from entense.geometry import Mask, read_mask, write_mask
+    >>> write_mask(Mask.of(np.ones((2, 3, 4), bool), np.eye(4)), "sub-01_mask.nii.gz")
+    >>> records = pl.DataFrame({"mask": ["sub-01_mask.nii.gz"]})
+    >>> brain = group_mask(records, "mask", threshold=0.9, to="brain.nii.gz")
+    >>> read_mask(brain).voxels
+    24
     """
     from entense.geometry import Mask
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -99,11 +100,11 @@ class ArrowLazy(pa.ExtensionType):  # type: ignore[misc]
 
 def register() -> None:
     """Make the type known to Polars and PyArrow; a second call changes nothing."""
-    pl.register_extension_type(NAME, Lazy)
-    try:
+    # where the module was reloaded both know it already
+    with suppress(pl.exceptions.ComputeError):
+        pl.register_extension_type(NAME, Lazy)
+    with suppress(pa.ArrowKeyError):
         pa.register_extension_type(ArrowLazy(pa.struct([(DIGEST, pa.string())]), ""))
-    except pa.ArrowKeyError:  # registered already: the module was reloaded
-        return
 
 
 def digest(recipe: str) -> str:
@@ -158,8 +159,10 @@ def arrow_tensors(name: str, arrays: list[NDArray[Any] | None], dims: tuple[str,
     """Return computed tensors as an Arrow tensor column with named dimensions.
 
     Where all have one shape the type is Arrow's own ``arrow.fixed_shape_tensor``; else it is
-    ``entense.ragged_tensor``, a struct of the flat ``data`` and the ``shape``.
+    ``entense.ragged_tensor``, a struct of the flat ``data`` and the ``shape``. Arrow has no
+    bfloat16: it becomes float32, which holds the same numbers.
     """
+    arrays = [array if array is None else _arrow(array) for array in arrays]
     present = [array for array in arrays if array is not None]
     shapes = {array.shape for array in present}
     if len(shapes) == 1 and (shape := shapes.pop()) and 0 not in shape:
@@ -216,6 +219,10 @@ def to_numpy(series: pl.Series) -> NDArray[Any] | list[NDArray[Any] | None]:
         None if row is None else row.to_numpy().reshape(shape.to_list())
         for row, shape in zip(data, shapes, strict=True)
     ]
+
+
+def _arrow(array: NDArray[Any]) -> NDArray[Any]:
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def _dtype(array: NDArray[Any]) -> pl.DataType:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+import pytest
 
 from entense.archive.formats import as_dtype
 from entense.geometry import Mask
@@ -145,3 +146,28 @@ def install(patch: Any) -> None:
     sys.modules.setdefault("entense.execute.serial", types.ModuleType("serial"))
     patch.setattr("entense.plan.survey.survey", survey)
     patch.setattr(sys.modules["entense.execute.serial"], "run", run, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the stand-ins in every test."""
+    install(monkeypatch)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> pl.DataFrame:
+    """Make a table of 9 records in two splits: a (time, voxel) tensor and a connectome."""
+    rng = np.random.default_rng(0)
+    return table(
+        tmp_path / "inputs",
+        {
+            "clean": [rng.normal(size=(12, 20)).astype("f4") for _ in range(9)],
+            "fc": [rng.normal(size=(4, 4)).astype("f4") for _ in range(9)],
+        },
+        age=[None if i % 3 == 0 else 20.0 + i for i in range(9)],
+        visit=[None if i == 2 else i for i in range(9)],
+        sex=["f", "m", None] * 3,
+        left=[True, False, None] * 3,
+        bold=[f"/somewhere/sub-{i}_bold.nii.gz" for i in range(9)],
+        split=["train"] * 6 + ["test"] * 3,
+    )

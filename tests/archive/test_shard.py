@@ -7,9 +7,10 @@ from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entense.archive import shard as module
+from entense.archive import checksum as module
 from entense.archive.blocks import Place, read_rows
-from entense.archive.shard import block_crcs, block_rows, save, writing
+from entense.archive.checksum import Data, add, block_rows
+from entense.archive.shard import save, writing
 from entense.errors import ArchiveError
 
 
@@ -32,6 +33,12 @@ def _first(views, limit):
         taken.append(view[:limit])
         limit -= len(taken[-1])
     return taken
+
+
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=70_000)), max_size=5))
+def test_checksums_of_parts_join_to_that_of_the_whole(parts):
+    arrays = [Data.of(np.frombuffer(text, "u1")) if big else text for big, text in parts]
+    assert add(0, arrays) == crc32c(b"".join(text for _, text in parts))
 
 
 def test_an_unwanted_or_failed_shard_leaves_nothing(tmp_path):
@@ -69,7 +76,7 @@ def test_any_rows_are_read_and_any_changed_byte_of_their_blocks_is_seen(
 ):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_BYTES", block)
-        step, crcs = block_rows(array.shape, array.nbytes), block_crcs(array)
+        step, crcs = block_rows(array.shape, array.nbytes), Data.of(array).blocks
     path = tmp_path_factory.getbasetemp() / "rows"
     path.write_bytes(b"xyz" + array.tobytes() + b"xyz")
     place = Place(path, 3, array.nbytes, array.shape, step, crcs, "sub-01")

@@ -33,7 +33,7 @@ COLUMNS = ["age", "visit", "sex", "left"]
 
 
 def joined(framed):
-    return b"".join(map(bytes, framed.buffers))
+    return b"".join(b if isinstance(b, bytes) else bytes(b.view) for b in framed.buffers)
 
 
 def by_tarfile(key, arrays, scalars):

@@ -300,12 +300,12 @@ SPOILERS = {
     smaller_mask: ("different grids", "same space and resolution"),
     empty_mask: ("mask is empty", "make it again"),
     probability_mask: ("not a binary mask", "threshold it"),
-    four_dimensional_mask: ("3-D image is due", "(5, 6, 4, 2)"),
+    four_dimensional_mask: ("3-D image is due", "(5, 6, 4, 2)", "take one volume"),
     short_confounds: ("39 rows", "40 frames", "same run"),
     column_not_there: ("no column 'csf'", "it has trans_x"),
-    text_in_confounds: ("'csf'", "numbers are due"),
-    gap_in_confounds: ("'csf'", "row 8", "only the first row"),
-    infinite_confounds: ("'csf'", "row 8", "only the first row"),
+    text_in_confounds: ("'csf'", "numbers are due", "mend the table"),
+    gap_in_confounds: ("'csf'", "row 8", "mend the table"),
+    infinite_confounds: ("'csf'", "row 8", "mend the table"),
     empty_confounds: ("empty (0 bytes)", "copy it again"),
     confounds_without_rows: ("0 rows", "40 frames"),
     binary_confounds: ("no column 'trans_x'", "it has"),
@@ -369,16 +369,41 @@ def test_collect_and_loader_name_the_file_too(root, spoil):
     said(raised, "sub-02", str(path), *SPOILERS[spoil])
 
 
-def test_a_bad_record_that_is_repaired_is_all_that_a_rerun_writes(root, tmp_path):
+@pytest.mark.parametrize(
+    "spoil", [tr_in_milliseconds, no_tr, unreadable_sidecar], ids=lambda spoil: spoil.__name__
+)
+def test_a_tr_that_the_user_gives_is_the_remedy(root, spoil):
+    expected = et.to_numpy(cleaned(root).entense.collect()["clean"])
+    spoil(root)
+    clean = volume().denoise("confounds", ["trans_x", "csf"], high_pass=0.02, low_pass=0.1)
+    table = staged(root).with_columns(bold_tr=2.0).entense.transform(clean=clean.zscore())
+    assert np.array_equal(et.to_numpy(table.entense.collect()["clean"]), expected)
+
+
+def test_without_a_filter_no_tr_is_needed(root):
+    no_tr(root)
+    table = staged(root).entense.transform(x=volume().denoise("confounds", "6P").zscore())
+    assert len(table.entense.collect()) == 3
+
+
+@pytest.mark.parametrize(("shard_size", "finished"), [(1, 2), ("512MB", 0)])
+def test_a_bad_record_that_is_repaired_is_all_that_a_rerun_writes(
+    root, tmp_path, shard_size, finished
+):
+    good = cleaned(root).entense.write(tmp_path / "good", shard_size=shard_size)
     path = place(root, "bold.nii.gz")
     whole = path.read_bytes()
     truncated(root)
     with pytest.raises(ArchiveError):
-        cleaned(root).entense.write(tmp_path / "out", shard_size=1)
+        cleaned(root).entense.write(tmp_path / "out", shard_size=shard_size)
     kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("out/all/*.tar")}
+    assert len(kept) == finished
+    with pytest.raises(ArchiveError, match="unfinished; run the same write again"):
+        et.open(tmp_path / "out")
     path.write_bytes(whole)
-    archive = cleaned(root).entense.write(tmp_path / "out", shard_size=1)
+    archive = cleaned(root).entense.write(tmp_path / "out", shard_size=shard_size)
     assert archive.records["error"].null_count() == len(archive) == 3
+    assert archive.manifest == good.manifest
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
 
 
@@ -429,9 +454,9 @@ def empty_atlas(path):
     [
         (atlas_on_another_grid, ("another grid", "same space and resolution")),
         (probabilistic_atlas, ("not a label image", "dseg")),
-        (atlas_of_maps, ("3-D image is due", "(5, 6, 4, 2)")),
+        (atlas_of_maps, ("3-D image is due", "(5, 6, 4, 2)", "take one volume")),
         (negative_atlas, ("not a label image", "dseg")),
-        (empty_atlas, ("label image is empty", "no label above 0")),
+        (empty_atlas, ("label image is empty", "make it again")),
         (Path.unlink, ("no such file", "relocate")),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -442,6 +467,50 @@ def test_an_atlas_that_does_not_fit(root, spoil, words):
     with pytest.raises(RecordError) as raised:
         cleaned(root).entense.collect()
     said(raised, "3 of 3 records", str(path), *words)
+
+
+# ---- the steps before
+
+
+@pytest.mark.parametrize(
+    "spoil", [empty_mask, probability_mask, shifted_mask], ids=lambda s: s.__name__
+)
+def test_a_group_mask_of_a_bad_mask(root, tmp_path, spoil):
+    path = spoil(root)
+    with pytest.raises(EntenseError) as raised:
+        staged(root).entense.group_mask("mask", to=tmp_path / "brain.nii.gz")
+    words = {shifted_mask: ("another grid", "stage one space and resolution")}
+    said(raised, str(path), *words.get(spoil, SPOILERS[spoil]))
+    assert not (tmp_path / "brain.nii.gz").exists()
+
+
+def test_a_group_mask_needs_a_mask_of_each_record(root, tmp_path):
+    place(root, "mask.nii.gz").unlink()
+    with pytest.raises(TableError, match=r"1 of 3 records have no 'mask'.*drop_incomplete"):
+        staged(root).entense.group_mask("mask", to=tmp_path / "brain.nii.gz")
+    with pytest.raises(TableError, match=r"no voxel lies in 90% .*lower the threshold"):
+        apart(root).entense.group_mask("mask", to=tmp_path / "brain.nii.gz")
+
+
+def apart(root):
+    """Return a table in which the two masks that are left share no voxel."""
+    for number, path in enumerate(sorted(root.glob("sub-*/func/*mask.nii.gz"))):
+        rewrite(
+            path,
+            lambda data, affine, n=number: (
+                (np.arange(data.size) == n).reshape(data.shape).astype("u1"),
+                affine,
+            ),
+        )
+    return staged(root).entense.drop_incomplete("mask")
+
+
+@pytest.mark.parametrize("spoil", SPOILERS, ids=lambda spoil: spoil.__name__)
+def test_explain_takes_what_is_bad_as_it_comes(root, spoil):
+    spoil(root)
+    plan = cleaned(root)
+    assert "denoise" in plan.entense.explain()
+    assert "denoise" in plan.filter(pl.col("subject") == "02").entense.explain()
 
 
 # ---- values that are no numbers, or never change
@@ -456,7 +525,9 @@ def test_nan_and_constant_voxels_are_counted_and_not_spread(study, tmp_path):
     study.run("01", data=whole)
     study.run("02", data=spoilt, seed=0)
     study.atlas()
-    table = cleaned(study.root).entense.transform(fc=et.col("ts").correlation())
+    table = cleaned(study.root).entense.transform(
+        fc=et.col("ts").correlation(), pooled=et.col("clean").parcellate("atlas")
+    )
     archive = table.entense.write(tmp_path / "out")
     counts = archive.records["clean"].struct
     assert counts.field("nonfinite").to_list() == [0, 2]
@@ -469,7 +540,7 @@ def test_nan_and_constant_voxels_are_counted_and_not_spread(study, tmp_path):
     assert np.allclose(good["clean"][:, others], bad["clean"][:, others], atol=1e-4)
     assert np.isnan(bad["clean"][:, [40, 50]]).all()
     assert not bad["clean"][:, 60].any()
-    for name in ("ts", "fc"):  # the parcels leave the two out; only the absent one is NaN
+    for name in ("ts", "fc", "pooled"):  # the parcels leave the two out; only the absent one is NaN
         assert np.array_equal(np.isnan(good[name]), np.isnan(bad[name]))
         assert np.isfinite(bad[name][:3, :3]).all()
 
@@ -585,7 +656,7 @@ def small_disk(folder, size):
     """Mount a disk of `size` on a folder; skip the test where this machine does not let us."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+    if not shutil.which("mount") or subprocess.run(mount, check=False).returncode:
         pytest.skip("mounting a small disk takes rights that this user lacks")
     try:
         yield folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entense.archive.formats.base import Blank, Format, Framed, Kind, Scalar, as_dtype, raw
+from entense.archive.formats.base import Blank, Format, Framed, Kind, Scalar, as_dtype
 from entense.archive.formats.tfrecord import TFRECORD
 from entense.archive.formats.webdataset import WEBDATASET
 from entense.registry import Registry
@@ -15,7 +15,6 @@ __all__ = [
     "Scalar",
     "as_dtype",
     "formats",
-    "raw",
     "register_format",
 ]
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
+from entense.archive.checksum import Buffer, Data
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 Scalar: TypeAlias = bool | int | float | str | None
-Buffer: TypeAlias = bytes | memoryview
 Piece: TypeAlias = bytes | str
 """Bytes as they are, or the name of the tensor whose data goes here."""
 
@@ -55,10 +56,11 @@ class Blank:
 
 @dataclass(frozen=True)
 class Framed:
-    """The bytes of a sample around its arrays, and where each array begins in them."""
+    """The bytes of a sample around its arrays, where each begins in them, and its checksums."""
 
     buffers: list[Buffer]
     offsets: dict[str, int]
+    data: dict[str, Data]
 
 
 def no_seal(buffers: Sequence[Buffer]) -> bytes:
@@ -82,7 +84,8 @@ class Format:
         shapes and dtypes, so that shards can be planned before anything is computed. It raises
         `ArchiveError` for what the format cannot hold.
     seal
-        Bytes that end a sample and depend on its data, such as a checksum; always of one length.
+        Bytes that end a sample and depend on its data, such as a checksum (see `checksum.add`);
+        always of one length.
     trailer
         Bytes that end a shard.
 
@@ -122,30 +125,17 @@ class Format:
         scalars
             Numbers, strings and nulls that go into the sample.
         """
+        data = {name: Data.of(array) for name, array in arrays.items()}
         buffers: list[Buffer] = []
         offsets: dict[str, int] = {}
         at = 0
         for piece in self.layout(key, arrays, scalars):
             if isinstance(piece, str):
                 offsets[piece] = at
-                buffers.append(raw(arrays[piece]))
-            else:
-                buffers.append(piece)
+            buffers.append(data[piece] if isinstance(piece, str) else piece)
             at += len(buffers[-1])
         buffers.append(self.seal(buffers))
-        return Framed(buffers, offsets)
-
-
-def raw(array: NDArray[Any]) -> memoryview:
-    """Return the bytes of a C-contiguous array, of any dtype, as a view.
-
-    Examples
-    --------
-    >>> len(raw(np.zeros((2, 3), "f4")))
-    24
-    """
-    # as bytes, because bfloat16 exports no buffer of its own; 1-D, because views need an axis
-    return array.reshape(-1).view(np.uint8).data
+        return Framed(buffers, offsets, data)
 
 
 def as_dtype(name: str) -> np.dtype[Any]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from crc32c import crc32c
 
-from entense.archive.formats.base import Buffer, Format, Kind, Piece, Scalar
+from entense.archive.checksum import Buffer, add
+from entense.archive.formats.base import Format, Kind, Piece, Scalar
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -48,10 +49,7 @@ def layout(key: str, kinds: Mapping[str, Kind], scalars: Mapping[str, Scalar]) -
 
 def seal(buffers: Sequence[Buffer]) -> bytes:
     """Return the masked CRC-32C of the payload, which is all but the first buffer."""
-    crc = 0
-    for buffer in buffers[1:]:
-        crc = crc32c(buffer, crc)
-    return _masked(crc)
+    return _masked(add(0, buffers[1:]))
 
 
 def _masked(crc: int) -> bytes:

@@ -40,8 +40,9 @@ def to_tf(archive: Archive, split: str | None = None) -> tf.data.Dataset:
     Examples
     --------
     >>> from entense.archive import open_archive
-    >>> archive = open_archive("out")  # doctest: +SKIP
-    >>> data = to_tf(archive, "train").shuffle(100).batch(8)  # doctest: +SKIP
+    >>> data = to_tf(open_archive("out"), "train").shuffle(100).batch(8)
+    >>> sorted(data.element_spec)
+    ['clean', 'record']
     """
     try:
         import tensorflow as tf
