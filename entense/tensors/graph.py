@@ -118,11 +118,16 @@ def walk(*roots: Node, closed: tuple[str, ...] = ()) -> list[Node]:
 def rebuild(
     roots: tuple[Node, ...], change: Callable[[Node], Node], closed: tuple[str, ...] = ()
 ) -> tuple[Node, ...]:
-    """Return the graph with `change` applied to every node, inputs first; see `walk`."""
+    """Return the graph with `change` applied to every node, inputs first.
+
+    Nodes of the ops in `closed` stay as they are, with all that is under them.
+    """
     new: dict[Node, Node] = {}
     for node in walk(*roots, closed=closed):
-        inputs = (new.get(item, item) for item in node.inputs)
-        new[node] = change(Node(node.op, *inputs, **node.params))
+        if node.op in closed:
+            new[node] = node
+        else:
+            new[node] = change(Node(node.op, *(new[item] for item in node.inputs), **node.params))
     return tuple(new[root] for root in roots)
 
 
