@@ -97,7 +97,8 @@ def run(
     for row, future in _loading(survey, rows, memory, rules, buffers):
         outcome = _outcome(survey, row, future, buffers)
         yield outcome
-        for array in (outcome.arrays or {}).values():
+        # once each, though two tensors may be one array: others may have been lent it by then
+        for array in {id(array): array for array in (outcome.arrays or {}).values()}.values():
             buffers.take_back(array)
 
 

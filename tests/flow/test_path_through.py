@@ -1,6 +1,5 @@
 """The example of the documentation, from a folder of fMRIPrep outputs to batches, step by step."""
 
-import inspect
 import subprocess
 import sys
 
@@ -11,7 +10,6 @@ import pytest
 
 import entense as et
 from entense.demo import make_dataset
-from entense.namespace import METHODS, Entense
 
 SPACE = "MNI152NLin2009cAsym"
 FRAMES = {"A": 60, "B": 54}  # of a run at each site of the demo's dataset
@@ -288,26 +286,3 @@ def test_the_plan_travels_as_parquet(records, archive, tmp_path):
         mine = archive[other[row]["record"]]
         assert np.array_equal(other[row]["clean"], mine["clean"])
         assert np.array_equal(other[row]["fc"], mine["fc"])
-
-
-def test_importing_entense_imports_nothing_heavy():
-    script = "import sys, entense; print(*sys.modules)"
-    out = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    loaded = {name.partition(".")[0] for name in out.stdout.split()}
-    assert {"entense", "polars"} <= loaded
-    assert not loaded & {"jax", "tensorflow", "torch", "webdataset", "scipy", "nibabel", "tqdm"}
-
-
-def test_methods_and_public_functions_have_the_same_names():
-    public = {name: value for name, value in vars(et).items() if name in et.__all__}
-    functions = {name: value for name, value in public.items() if inspect.isfunction(value)}
-    of_frames = {
-        n for n, f in functions.items() if next(iter(inspect.signature(f).parameters)) == "frame"
-    }
-    methods = {name for name in vars(Entense) if not name.startswith("_")}
-    assert methods == of_frames == {function.__name__ for function in METHODS}
-    for name in methods:
-        assert getattr(Entense, name).__doc__ == functions[name].__doc__
-    frame = pl.DataFrame({"bold": ["/a"], "bold_sidecar": [None]})
-    assert frame.entense.drop_incomplete().equals(frame.pipe(et.drop_incomplete))
-    assert frame.lazy().entense.drop_incomplete().collect().equals(frame)

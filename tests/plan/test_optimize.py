@@ -64,7 +64,7 @@ def same(one, other):
         assert np.linalg.norm(array[good] - b[good]) / scale <= 2e-4
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(chains(), chains())
 def test_optimised_is_what_was_asked_for(hard, first, second):
     study, atlas = hard
