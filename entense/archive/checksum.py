@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import lru_cache, reduce
+from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -19,44 +18,41 @@ POLYNOMIAL = 0x82F63B78  # CRC-32C, lowest power in the highest bit
 ONE = 0x80000000
 
 
-@dataclass(frozen=True)
 class Data:
-    """The bytes of a tensor, never copied, and their checksums.
+    """The bytes of a tensor, never copied, and their checksums, which are made when asked for.
 
     Parameters
     ----------
-    view
-        The bytes.
-    crc32c
-        Of all of them.
-    blocks
-        Of each block of rows.
+    array
+        A C-contiguous array of any dtype.
+
+    Examples
+    --------
+    >>> Data(np.zeros((2, 2), "u1")).crc32c
+    1214729159
     """
 
-    view: memoryview = field(repr=False)
-    crc32c: int
-    blocks: tuple[int, ...]
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.view = raw(array)
+        rows = len(array) if array.ndim else 1
+        self._step = len(self.view) // max(1, rows) * block_rows(array.shape, array.nbytes) or 1
 
     def __len__(self) -> int:
         return len(self.view)
 
-    @classmethod
-    def of(cls, array: NDArray[Any]) -> Data:
-        """Return the bytes of a C-contiguous array, which are read once.
+    @cached_property
+    def blocks(self) -> tuple[int, ...]:
+        """The CRC-32C of each block of rows."""
+        return tuple(crc32c(part) for part in self._parts())
 
-        Examples
-        --------
-        >>> Data.of(np.zeros((2, 2), "u1"))
-        Data(crc32c=1214729159, blocks=(1214729159,))
-        """
-        view = raw(array)
-        rows = len(array) if array.ndim else 1
-        step = len(view) // max(1, rows) * block_rows(array.shape, array.nbytes) or 1
-        parts = [view[at : at + step] for at in range(0, len(view), step)]
-        blocks = tuple(crc32c(part) for part in parts)
-        lengths = map(len, parts)
-        whole = reduce(lambda a, b: join(a, *b), zip(blocks, lengths, strict=True), 0)
-        return cls(view, whole, blocks)
+    @cached_property
+    def crc32c(self) -> int:
+        """The CRC-32C of all the bytes, which are read only once."""
+        lengths = map(len, self._parts())
+        return reduce(lambda a, b: join(a, *b), zip(self.blocks, lengths, strict=True), 0)
+
+    def _parts(self) -> list[memoryview]:
+        return [self.view[at : at + self._step] for at in range(0, len(self.view), self._step)]
 
 
 Buffer: TypeAlias = bytes | Data

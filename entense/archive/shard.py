@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -47,13 +47,13 @@ class Shard:
         """Write buffers one after the other, without copying them."""
         assert self._fd is not None  # noqa: S101  nobody appends to a finished file
         views = [_view(buffer) for buffer in buffers if len(buffer)]
-        size = sum(map(len, views))
-        with refusals(self._path.parent):
+        # both release the GIL: the checksums are made while the system copies
+        with ThreadPoolExecutor(1) as beside, refusals(self._path.parent):
+            crc = beside.submit(add, self.crc32c, buffers)
             for first in range(0, len(views), AT_ONCE):
                 _write_all(self._fd, views[first : first + AT_ONCE])
-            _start_writeback(self._fd, self.bytes, size)
-        self.crc32c = add(self.crc32c, buffers)
-        self.bytes += size
+        self.crc32c = crc.result()
+        self.bytes += sum(map(len, views))
 
     def finish(self) -> None:
         """Make the file last, and give it its name."""
@@ -137,12 +137,6 @@ def _write_all(fd: int, views: list[memoryview]) -> None:
             written -= len(views.pop())
         if views:
             views[-1] = views[-1][written:]
-
-
-def _start_writeback(fd: int, start: int, size: int) -> None:
-    """Have the system begin to write, so that the last fsync finds little left to do."""
-    if sys.platform == "linux":
-        os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager

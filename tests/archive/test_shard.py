@@ -37,7 +37,7 @@ def _first(views, limit):
 
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=70_000)), max_size=5))
 def test_checksums_of_parts_join_to_that_of_the_whole(parts):
-    arrays = [Data.of(np.frombuffer(text, "u1")) if big else text for big, text in parts]
+    arrays = [Data(np.frombuffer(text, "u1")) if big else text for big, text in parts]
     assert add(0, arrays) == crc32c(b"".join(text for _, text in parts))
 
 
@@ -76,7 +76,7 @@ def test_any_rows_are_read_and_any_changed_byte_of_their_blocks_is_seen(
 ):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_BYTES", block)
-        step, crcs = block_rows(array.shape, array.nbytes), Data.of(array).blocks
+        step, crcs = block_rows(array.shape, array.nbytes), Data(array).blocks
     path = tmp_path_factory.getbasetemp() / "rows"
     path.write_bytes(b"xyz" + array.tobytes() + b"xyz")
     place = Place(path, 3, array.nbytes, array.shape, step, crcs, "sub-01")

@@ -125,7 +125,7 @@ class Format:
         scalars
             Numbers, strings and nulls that go into the sample.
         """
-        data = {name: Data.of(array) for name, array in arrays.items()}
+        data = {name: Data(array) for name, array in arrays.items()}
         buffers: list[Buffer] = []
         offsets: dict[str, int] = {}
         at = 0
