@@ -3,38 +3,21 @@
 ``import entense as et`` registers ``.entense`` on Polars frames; README.md shows the way through.
 """
 
-from entense import namespace as _namespace  # noqa: F401  its import registers .entense
-from entense.api import (
-    Archive,
-    ArchiveError,
-    EntenseError,
-    Kind,
-    Layout,
-    RecipeError,
-    RecordError,
-    Spec,
-    TableError,
-    Tensor,
-    col,
-    collect,
-    drop_incomplete,
-    explain,
-    group_mask,
-    join_table,
-    loader,
-    op,
-    open,
-    register_format,
-    register_layout,
-    relocate,
-    scan,
-    split,
-    stage,
-    to_numpy,
-    transform,
-    volume,
-    write,
-)
+from entense.archive import Archive, register_format
+from entense.archive import open_archive as open
+from entense.archive.loaders.table import loader
+from entense.archive.write import write
+from entense.errors import ArchiveError, EntenseError, RecipeError, RecordError, TableError
+from entense.execute.collect import collect
+from entense.index import scan
+from entense.index.layouts import Layout, register_layout
+from entense.namespace import register as _register
+from entense.ops import Kind, Spec, op
+from entense.plan.explain import explain
+from entense.records import drop_incomplete, join_table, relocate, split, stage
+from entense.records.group_mask import group_mask
+from entense.tensors.expr import Tensor, col, transform, volume
+from entense.tensors.lazy import to_numpy
 
 __version__ = "0.1.0"
 __all__ = [
@@ -68,3 +51,17 @@ __all__ = [
     "volume",
     "write",
 ]
+
+_register(
+    collect,
+    drop_incomplete,
+    explain,
+    group_mask,
+    join_table,
+    loader,
+    relocate,
+    split,
+    stage,
+    transform,
+    write,
+)

@@ -1,5 +1,15 @@
 """What can go wrong, in sentences a scientist understands."""
 
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SHOWN = 12
+
 
 class EntenseError(Exception):
     """The base of every error that entense raises on purpose."""
@@ -19,3 +29,20 @@ class RecordError(EntenseError):
 
 class ArchiveError(EntenseError):
     """An archive is unfinished, damaged, or in the way."""
+
+
+def hint(name: object, names: Iterable[str]) -> str:
+    """Say which of the known names was probably meant, or which there are.
+
+    Examples
+    --------
+    >>> hint("bald", ["bold", "mask"])
+    "did you mean 'bold'?"
+    >>> hint("fmri", ["bold", "mask"])
+    'there are: bold, mask'
+    """
+    known = list(names)
+    if close := get_close_matches(str(name), known, n=1):
+        return f"did you mean {close[0]!r}?"
+    more = ", …" if len(known) > _SHOWN else ""
+    return f"there are: {', '.join(known[:_SHOWN])}{more}" if known else "there are none"

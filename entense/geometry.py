@@ -100,7 +100,7 @@ class Mask:
         24
         """
         bits = np.packbits(inside.ravel()).tobytes()
-        rounded = np.round(affine, 6).astype(np.float64) + 0.0  # no -0.0 in the digest
+        rounded = np.asarray(affine, np.float32).astype(np.float64) + 0.0  # no -0.0 in the digest
         what = repr(inside.shape).encode() + rounded.tobytes() + bits
         digest = hashlib.sha256(what).hexdigest()[:16]
         grid = Grid(inside.shape, rounded)

@@ -7,24 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from entense import api
+from entense.tensors import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-METHODS = (
-    api.collect,
-    api.drop_incomplete,
-    api.explain,
-    api.group_mask,
-    api.join_table,
-    api.loader,
-    api.relocate,
-    api.split,
-    api.stage,
-    api.transform,
-    api.write,
-)
 
 
 class Entense:
@@ -34,16 +20,18 @@ class Entense:
         self._frame = frame
 
 
+def register(*functions: Callable[..., Any]) -> None:
+    """Make functions that take a frame first methods of ``frame.entense``."""
+    for function in functions:
+        setattr(Entense, function.__name__, _delegate(function))
+    pl.api.register_dataframe_namespace("entense")(Entense)
+    pl.api.register_lazyframe_namespace("entense")(Entense)
+    lazy.register()
+
+
 def _delegate(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def method(self: Entense, *args: Any, **kwargs: Any) -> Any:
         return function(self._frame, *args, **kwargs)
 
     return method
-
-
-for _function in METHODS:
-    setattr(Entense, _function.__name__, _delegate(_function))
-
-pl.api.register_dataframe_namespace("entense")(Entense)
-pl.api.register_lazyframe_namespace("entense")(Entense)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from entense.errors import EntenseError
+from entense.errors import EntenseError, hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +31,7 @@ class Registry(Generic[T]):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.generation = 0  # rises when a thing is replaced: what was compiled with it is stale
         self._things: dict[str, T] = {}
 
     def add(self, name: str, thing: T) -> T:
@@ -43,13 +43,17 @@ class Registry(Generic[T]):
         self._things[name] = thing
         return thing
 
+    def replace(self, name: str, thing: T) -> T:
+        """Register `thing` in the place of what `name` stood for."""
+        self.generation += 1
+        self._things[name] = thing
+        return thing
+
     def __getitem__(self, name: str) -> T:
         try:
             return self._things[name]
         except KeyError:
-            close = get_close_matches(name, self._things, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(self)}"
-            raise EntenseError(f"there is no {self.kind} {name!r}; {hint}") from None
+            raise EntenseError(f"there is no {self.kind} {name!r}; {hint(name, self)}") from None
 
     def __contains__(self, name: str) -> bool:
         return name in self._things

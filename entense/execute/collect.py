@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from entense.errors import RecordError
+from entense.errors import RecordError, TableError
 from entense.execute.serial import Outcome, run
 from entense.plan.survey import survey
 from entense.progress import progress
+from entense.records.identity import with_record_id
 from entense.tensors import lazy
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def collect(frame: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     rows = range(table.height)
     running = progress(run(known, rows), what="collect", unit="records", total=len(rows))
     outcomes = [_copied(outcome) for outcome in running]
-    _raise(outcomes)
+    _raise(outcomes, table)
     return table.with_columns(
         lazy.arrow_tensors(
             name,
@@ -68,10 +69,19 @@ def _copied(outcome: Outcome) -> Outcome:
     return replace(outcome, arrays={name: array.copy() for name, array in outcome.arrays.items()})
 
 
-def _raise(outcomes: Sequence[Outcome]) -> None:
-    failed = [f"row {out.row}: {out.error}" for out in outcomes if out.error]
+def _raise(outcomes: Sequence[Outcome], table: pl.DataFrame) -> None:
+    names = _names(table)
+    failed = [f"{names[out.row]}: {out.error}" for out in outcomes if out.error]
     if failed:
         raise RecordError(
             f"{len(failed)} of {len(outcomes)} records cannot be computed:\n  "
             + "\n  ".join(failed)
         )
+
+
+def _names(table: pl.DataFrame) -> list[str]:
+    """Return the records' ids, or row numbers where a table has none."""
+    try:
+        return with_record_id(table)["record"].to_list()
+    except TableError:
+        return [f"row {row}" for row in range(table.height)]

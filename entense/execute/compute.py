@@ -42,7 +42,7 @@ def _evaluate(nodes: tuple[Node, ...], env: dict[Node, Any]) -> None:
 
 
 @lru_cache(maxsize=256)
-def _block_function(stage: Blocks) -> Callable[..., Any]:
+def _block_function(stage: Blocks, _generation: int) -> Callable[..., Any]:
     """Return the jitted function of a block of voxels."""
     import jax
 
@@ -56,7 +56,7 @@ def _block_function(stage: Blocks) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=256)
-def _whole_function(stage: Whole) -> Callable[..., Any]:
+def _whole_function(stage: Whole, _generation: int) -> Callable[..., Any]:
     """Return the jitted function of whole arrays; pools over blocks are finished on the way in."""
     import jax
 
@@ -93,7 +93,7 @@ def run_blocks(stage: Blocks, env: Arrays, voxels: int, buffers: Buffers) -> Non
     """
     import jax
 
-    function = _block_function(stage)
+    function = _block_function(stage, ops.generation)
     count = -(-voxels // BLOCK)
     inputs = [_blocked(env[node]) for node in stage.inputs]
     arrays: list[NDArray[Any]] = []
@@ -142,5 +142,5 @@ def run_whole(stage: Whole, env: Arrays) -> None:
     """Run the stage of whole arrays; its outputs are put into `env`."""
     if not stage.outputs:
         return
-    outputs = _whole_function(stage)(*(env[node] for node in stage.inputs))
+    outputs = _whole_function(stage, ops.generation)(*(env[node] for node in stage.inputs))
     env.update(zip(stage.outputs, map(np.asarray, outputs), strict=True))

@@ -6,8 +6,10 @@ import os
 import sys
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_MOST_DECODERS = 4  # more would only wait for the thread that computes and writes
+_limiting = Lock()  # the limit is the process's, whichever thread asks
+_MOST_DECODERS = 8  # more would only wait for the thread that computes and writes
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,8 @@ def _outcome(survey: Survey, row: int, future: Future[_Loaded], buffers: Buffers
         named = dict(zip(survey.tensors, arrays, strict=True))
         _check(named, specs or {})
         return Outcome(row, named, dict(zip(survey.tensors, _counts(loaded), strict=True)))
+    except (RecipeError, ImportError):  # no record's fault
+        raise
     except Exception as error:  # whatever it is, the other records go on
         return Outcome(row, None, error=sentence(error, bound))
 
@@ -182,7 +187,7 @@ def _compute(loaded: _Loaded, buffers: Buffers) -> list[NDArray[Any]]:
     run_whole(program.whole, env)
     for item in loaded.decoded.values():
         buffers.take_back(item.memory)
-    return [np.ascontiguousarray(env[root]) for root in program.roots]
+    return [np.asarray(env[root], order="C") for root in program.roots]
 
 
 def _voxels(mask: Node, loaded: _Loaded) -> int:
@@ -208,14 +213,17 @@ def _codes(node: Node, known: dict[Node, Any]) -> Codes:
 
 @lru_cache(maxsize=1)
 def _blas() -> Any:
+    import scipy.linalg  # noqa: F401  it brings a BLAS of its own, which must be there to be held
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
 
 
-def _one_thread() -> Any:
+@contextmanager
+def _one_thread() -> Iterator[None]:
     """Hold BLAS to one thread: a matrix product's last bits depend on how many there are."""
-    return _blas().limit(limits=1, user_api="blas")
+    with _limiting, _blas().limit(limits=1, user_api="blas"):
+        yield
 
 
 def _check(arrays: Mapping[str, NDArray[Any]], specs: Mapping[str, Spec]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from entense.errors import RecipeError, RecordError
+from entense.errors import RecipeError, RecordError, hint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,10 +57,8 @@ def regressors(table: Table, model: str | list[str], frames: int) -> NDArray[np.
     frame = table.frame
     missing = [name for name in names if name not in frame.columns]
     if missing:
-        close = get_close_matches(missing[0], frame.columns, n=1)
-        have = ", ".join(frame.columns)[:200]
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {have}…"
-        raise RecordError(f"{table.path}: there is no column {missing[0]!r}; {hint}")
+        near = hint(missing[0], frame.columns)
+        raise RecordError(f"{table.path}: there is no column {missing[0]!r}; {near}")
     if frame.height != frames:
         raise RecordError(
             f"{table.path}: the table has {frame.height} rows, the run has {frames} frames; "

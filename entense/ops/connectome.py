@@ -6,6 +6,8 @@ from typing import Any
 
 from entense.ops.core import Kind, Spec, in_time, op
 
+BELOW_ONE = 1 - 2**-24  # the largest float32 under 1
+
 
 def _square(x: Spec, **_: Any) -> Spec:
     """Infer: the last axis against itself."""
@@ -25,7 +27,7 @@ def correlation(x: Any, *, fisher_z: bool = False) -> Any:
         (time, parcel).
     fisher_z
         Whether to return arctanh of the correlations, with 0 on the diagonal, where it would be
-        infinite.
+        infinite; two parcels that are alike to the last digit have about 8.7.
 
     Returns
     -------
@@ -40,9 +42,8 @@ def correlation(x: Any, *, fisher_z: bool = False) -> Any:
     """
     import jax.numpy as jnp
 
-    x = (
-        x - x[:1]
-    ).T  # (parcel, time): sums along the last axis are the same on any number of cores
+    # (parcel, time): sums along the last axis are the same on any number of cores
+    x = (x - x[:1]).T
     x = x - x.mean(axis=1, keepdims=True)
     square = (x * x).sum(axis=1, keepdims=True)
     # NaN goes in last, and no root of 0 is taken: the gradients of the others stay finite
@@ -52,5 +53,6 @@ def correlation(x: Any, *, fisher_z: bool = False) -> Any:
     r = jnp.where(still | still.T, jnp.nan, r)
     diagonal = jnp.eye(r.shape[0], dtype=bool) & ~jnp.isnan(r)
     if fisher_z:
-        return jnp.where(diagonal, 0, jnp.arctanh(jnp.where(diagonal, 0, r)))
+        off = jnp.clip(jnp.where(diagonal, 0, r), -BELOW_ONE, BELOW_ONE)
+        return jnp.arctanh(off)
     return jnp.where(diagonal, 1, r)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, final, get_args, get_type_hints, overload
 
 from entense.errors import RecipeError
@@ -103,6 +105,13 @@ class Op:
     finish: Callable[..., Any] | None = None
     check: Callable[..., object] | None = None
 
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits of the op's code: an archive made with other code is another."""
+        parts = (self.function, self.infer, self.finish)
+        text = self.kind.name + "".join(_code(part) for part in parts if part is not None)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return every parameter of a call, checked and typed; an error names the remedy."""
         given = dict(zip(self.params, args, strict=False))
@@ -129,6 +138,8 @@ class Op:
 
 
 ops: Registry[Op] = Registry("op")
+# what recipes and the optimiser call their own nodes
+RESERVED = ("slot", "value", "apply", "operator", "codes", "centred", "parcels", "dense", "recipe")
 
 
 @overload
@@ -174,7 +185,8 @@ def op(
     Raises
     ------
     EntenseError
-        Where the name is taken.
+        Where the name is taken, unless by an earlier run of the same definition (a notebook's
+        cell), which is replaced.
 
     Examples
     --------
@@ -190,10 +202,35 @@ def op(
         name = function.__name__
         inputs, params = _signature(function)
         new = Op(name, function, kind, inputs, params, reads or {}, infer, finish, check)
-        ops.add(name, new)
+        _add(new)
         return function
 
     return register if function is None else register(function)
+
+
+def _add(new: Op) -> None:
+    if new.name in RESERVED or new.name.startswith("_"):
+        raise RecipeError(f"the name {new.name!r} is one of entense's own; give the op another")
+    if new.reads and new.kind not in (Kind.OPERATOR, Kind.POOL):
+        raise RecipeError(f"the op {new.name!r} takes arrays: only linear filters and pools read")
+    # a notebook's cell that is run again defines its op again
+    if new.name in ops and _where(ops[new.name].function) == _where(new.function):
+        ops.replace(new.name, new)
+    else:
+        ops.add(new.name, new)
+
+
+def _where(function: Callable[..., Any]) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
+
+
+def _code(function: Callable[..., Any]) -> str:
+    """Return a function's source, or its byte code where there is no source."""
+    try:
+        return inspect.getsource(function)
+    except OSError:
+        code = function.__code__
+        return repr((code.co_code, [c for c in code.co_consts if not inspect.iscode(c)]))
 
 
 def _signature(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -48,6 +50,7 @@ class Header:
     tr: float | None
 
 
+_INFLATES = 1032  # deflate packs no tighter than 1 byte for so many
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 
 
@@ -77,8 +80,20 @@ def _header(path: str, image: Any) -> Header:
     zoom = float(image.header["pixdim"][4])
     tr = zoom * _SECONDS[unit] if zoom > 0 and unit in _SECONDS else None
     slope, inter = (float(value) for value in (proxy.slope, proxy.inter))
-    dtype = image.get_data_dtype().str
-    return Header(path, grid_of(image), image.shape[3], dtype, proxy.offset, slope, inter, tr)
+    dtype = image.get_data_dtype()
+    _check_size(path, image.shape, dtype.itemsize, proxy.offset)
+    return Header(path, grid_of(image), image.shape[3], dtype.str, proxy.offset, slope, inter, tr)
+
+
+def _check_size(path: str, shape: tuple[int, ...], itemsize: int, offset: int) -> None:
+    """Hold what the header promises to what the file can hold, before memory is taken for it."""
+    most = Path(path).stat().st_size * (_INFLATES if path.endswith(".gz") else 1)
+    frames = (most - offset) // (math.prod(shape[:3]) * itemsize)
+    if frames < shape[3]:
+        raise RecordError(
+            f"{path}: the file is cut short, it holds {max(frames, 0)} of {shape[3]} frames at "
+            "most; copy it again"
+        )
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ def _recipes(known: Survey, row: int | None) -> Iterator[str]:
 
 def _shape(spec: Spec) -> str:
     axes = ", ".join(f"{d}: {n:,}" for d, n in zip(spec.dims, spec.shape, strict=True))
-    return f"[{axes}] {spec.dtype}"
+    tr = f", TR {spec.tr:g} s" if spec.tr is not None and "time" in spec.dims else ""
+    return f"[{axes}] {spec.dtype}{tr}"
 
 
 def _program(known: Survey, row: int, *, optimized: bool) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from entense.ops.core import Kind
+from entense.ops.core import Kind, ops
 from entense.plan.optimize import CLOSED, RULES, Roots, Rule, kind, nodes, optimize
 
 if TYPE_CHECKING:
@@ -84,7 +84,6 @@ class Program:
     whole: Whole
 
 
-@lru_cache(maxsize=256)
 def compile_program(recipe: Roots, rules: tuple[Rule, ...] = RULES) -> Program:
     """Compile a bound graph.
 
@@ -95,6 +94,11 @@ def compile_program(recipe: Roots, rules: tuple[Rule, ...] = RULES) -> Program:
     rules
         The optimiser's rules; none still gives a right, slower program.
     """
+    return _compiled(recipe, rules, ops.generation)
+
+
+@lru_cache(maxsize=256)
+def _compiled(recipe: Roots, rules: tuple[Rule, ...], _generation: int) -> Program:
     roots, used = optimize(recipe, rules)
     order = nodes(roots)
     axes = _voxel_axes(order)

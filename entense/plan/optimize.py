@@ -45,7 +45,8 @@ def lower(roots: Roots) -> Roots:
             # the operator keeps the recipe's own node: specs are known by it
             new[node] = Node("apply", inputs[0], Node("operator", node))
         elif kind(node) is Kind.POOL:
-            new[node] = Node(node.op, inputs[0], Node("codes", node.inputs[1], node.inputs[0]))
+            codes = Node("codes", node.inputs[1], node.inputs[0])
+            new[node] = Node(node.op, inputs[0], codes, **node.params)
         else:
             new[node] = Node(node.op, *inputs, **node.params)
     return tuple(new[root] for root in roots)
@@ -82,7 +83,7 @@ def reduce_first(roots: Roots) -> Roots:
     """Make parcellate(apply(x, A)) apply(parcellate(x), A): means and filters commute."""
 
     def change(node: Node) -> Node:
-        if kind(node) is not Kind.POOL or node.inputs[0].op != "apply":
+        if node.op != "parcellate" or node.inputs[0].op != "apply":
             return node
         x, operator = node.inputs[0].inputs
         return Node("apply", change(Node(node.op, x, *node.inputs[1:])), operator)

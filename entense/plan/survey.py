@@ -125,14 +125,26 @@ def _root(column: pl.DataType, dtype: str | None) -> Node:
     assert isinstance(column, lazy.Lazy)  # noqa: S101  _names took them from tensor_columns
     root = column.root
     for node in walk(root):
-        if node.op != "slot" and node.op not in ops:
-            raise RecipeError(
-                f"the recipe has the op {node.op!r}, which is not registered in this process; "
-                "import the module that registers it"
-            )
+        if node.op != "slot":
+            _check(node)
     if dtype is not None:
         root = Node("astype", root, **ops["astype"].bind((dtype,), {}))
     return root
+
+
+def _check(node: Node) -> None:
+    """Hold a node, which may come from a file, to what its op takes."""
+    if node.op not in ops:
+        raise RecipeError(
+            f"the recipe has the op {node.op!r}, which is not registered in this process; "
+            "import the module that registers it"
+        )
+    operation = ops[node.op]
+    if len(node.inputs) != len(operation.inputs) or operation.bind((), node.params) != node.params:
+        raise RecipeError(
+            f"the recipe's step {node.op!r} is not as the op takes it here: "
+            f"{len(node.inputs)} inputs and {node.params}; make the tensor again with transform"
+        )
 
 
 def _cells(table: pl.DataFrame, names: Sequence[str]) -> list[dict[str, dict[str, Value] | None]]:
@@ -186,6 +198,8 @@ class _Found:
 def _look(bound: Bound) -> _Found:
     try:
         known = look(bound)
+    except (RecipeError, ImportError):  # no record's fault
+        raise
     except Exception as error:  # whatever it is, the other records go on
         return _Found(error=sentence(error, bound))
     specs = [spec_of(known[root]) for root in bound.roots]
@@ -250,7 +264,7 @@ def _check_present(operation: Op, inputs: Sequence[Value]) -> None:
 
 def _traced(node: Node, inputs: tuple[Any, ...], first: Spec) -> Spec:
     """Infer the shape of an op that does not say: by tracing it."""
-    shape, dtype = _shape(node.op, node, inputs)
+    shape, dtype = _shape(node, inputs, ops.generation)
     if shape == first.shape:
         return Spec(first.dims, shape, dtype, first.coords, first.mask, first.tr)
     if first.dims[0] == "time" and shape[:1] == first.shape[:1]:
@@ -260,14 +274,14 @@ def _traced(node: Node, inputs: tuple[Any, ...], first: Spec) -> Spec:
 
 
 @lru_cache(maxsize=4096)
-def _shape(op_name: str, node: Node, inputs: tuple[Any, ...]) -> tuple[tuple[int, ...], str]:
+def _shape(node: Node, inputs: tuple[Any, ...], _generation: int) -> tuple[tuple[int, ...], str]:
     import jax
 
     arrays = [jax.ShapeDtypeStruct(shape, dtype) for _, shape, dtype in inputs]
     try:
-        out = jax.eval_shape(lambda *a: ops[op_name].function(*a, **node.params), *arrays)
+        out = jax.eval_shape(lambda *a: ops[node.op].function(*a, **node.params), *arrays)
     except Exception as error:
-        raise RecipeError(f"the op {op_name!r} cannot be applied: {error}") from error
+        raise RecipeError(f"the op {node.op!r} cannot be applied: {error}") from error
     return tuple(out.shape), str(out.dtype)
 
 

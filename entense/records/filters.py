@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
-from entense.errors import TableError
+from entense.errors import TableError, hint
 from entense.records.frames import Frame, roles_of
 
 
@@ -35,7 +33,5 @@ def drop_incomplete(frame: Frame, *roles: str) -> Frame:
         raise TableError("drop_incomplete needs a table of records, as stage makes it")
     for role in roles:
         if role not in known:
-            close = get_close_matches(role, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
-            raise TableError(f"there is no role {role!r}; {hint}")
+            raise TableError(f"there is no role {role!r}; {hint(role, known)}")
     return frame.drop_nulls(list(roles or known))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from entense.errors import TableError
+from entense.errors import TableError, hint
 from entense.index.entities import NUMBERED
 
 if TYPE_CHECKING:
@@ -43,9 +42,9 @@ def read_query(role: str, query: Mapping[str, object], columns: Iterable[str]) -
     known = [name for name in columns if name != "path"]
     for name in query:
         if name not in known:
-            close = get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
-            raise TableError(f"the role {role!r} asks for {name!r}, which no file has; {hint}")
+            raise TableError(
+                f"the role {role!r} asks for {name!r}, which no file has; {hint(name, known)}"
+            )
     return {name: _labels(value) for name, value in query.items()}
 
 

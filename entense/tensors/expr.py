@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import polars as pl
 
-from entense.errors import RecipeError, TableError
+from entense.errors import RecipeError, TableError, hint
 from entense.ops.core import Kind, Op, ops
 from entense.tensors import lazy
 from entense.tensors.graph import Node, rename_slots, slots
@@ -57,9 +56,7 @@ class Tensor:
         if name.startswith("_"):
             raise AttributeError(name)
         if name not in _methods():
-            close = get_close_matches(name, _methods(), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(_methods())}"
-            raise AttributeError(f"there is no op {name!r}; {hint}")
+            raise AttributeError(f"there is no op {name!r}; {hint(name, _methods())}")
 
         def method(*args: Any, **kwargs: Any) -> Tensor:
             return self.apply(name, *args, **kwargs)
@@ -87,7 +84,7 @@ class Tensor:
 
 
 def _methods() -> list[str]:
-    return [name for name in ops if ops[name].kind is not Kind.SOURCE]
+    return [name for name in ops if ops[name].kind not in (Kind.SOURCE, Kind.TABLE)]
 
 
 def volume(
@@ -121,9 +118,9 @@ def volume(
     >>> et.volume("bold", mask="mask")
     volume(bold, mask)
     """
-    if tr is None and isinstance(image, str):
-        tr = f"{image}_tr"
-    return _call(ops["volume"], (image, mask, _Maybe(tr)), {})
+    if tr is None:
+        return _call(ops["volume"], (image, mask, _TrOf(image)), {})
+    return _call(ops["volume"], (image, mask, tr), {})
 
 
 def col(name: str) -> Tensor:
@@ -139,10 +136,8 @@ def col(name: str) -> Tensor:
     def bind(schema: pl.Schema) -> Bound:
         dtype = schema.get(name)
         if not isinstance(dtype, lazy.Lazy):
-            have = lazy.tensor_columns(schema)
-            raise TableError(
-                f"there is no lazy tensor {name!r} in the table; there are {have or 'none yet'}"
-            )
+            near = hint(name, lazy.tensor_columns(schema))
+            raise TableError(f"there is no lazy tensor {name!r} in the table; {near}")
         cells = lazy.storage(name)
         fields = {slot: cells.struct.field(slot) for slot in dtype.slots}
         return Bound(dtype.root, fields, dtype.slots)
@@ -179,21 +174,36 @@ def transform(frame: Frame, **tensors: Tensor) -> Frame:
     ['bold', 'mask', 'clean']
     """
     for name, tensor in tensors.items():
+        schema = frame.collect_schema()
+        if f"{name}_sidecar" in schema:
+            raise TableError(f"{name!r} is a role of the table; give the tensor another name")
         if not isinstance(tensor, Tensor):
             raise RecipeError(
                 f"{name} must be a tensor, such as et.volume(…) or et.col(…), "
                 f"not a {type(tensor).__name__}"
             )
-        bound = tensor._bind(frame.collect_schema())
+        bound = tensor._bind(schema)
         frame = frame.with_columns(lazy.column(bound.root, bound.fields, bound.types).alias(name))
     return frame
 
 
 @dataclass(frozen=True)
-class _Maybe:
-    """A column that need not be there."""
+class _TrOf:
+    """The repetition time that `stage` put beside a role, where it did."""
 
-    source: str | pl.Expr | None
+    image: str | Path | pl.Expr
+
+    def expr(self, schema: pl.Schema) -> pl.Expr:
+        image = self.image.meta.root_names()[0] if isinstance(self.image, pl.Expr) else self.image
+        if f"{image}_tr" in schema:
+            return pl.col(f"{image}_tr")
+        lost = [name for name in schema if name.endswith("_tr") and name[:-3] not in schema]
+        if lost:  # a role was renamed without it: the header's could be another
+            raise TableError(
+                f"the column {image!r} has no {image}_tr beside it, and {lost[0]!r} has lost its "
+                f'role; rename both, or say which it is: et.volume(…, tr="{lost[0]}")'
+            )
+        return pl.lit(None, pl.Float64)
 
 
 def _call(operation: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -218,7 +228,7 @@ def _call(operation: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tenso
 
 def _say(operation: Op, arrays: list[Any], params: dict[str, Any]) -> str:
     first, rest = (arrays[0], arrays[1:]) if isinstance(arrays[0], Tensor) else (None, arrays)
-    shown = [str(item) for item in rest if not isinstance(item, _Maybe)]
+    shown = [str(item) for item in rest if not isinstance(item, _TrOf)]
     shown += [f"{name}={value!r}" for name, value in params.items() if value is not None]
     step = f"{operation.name}({', '.join(shown)})" if shown else operation.name
     return f"{first} → {step}" if first is not None else step
@@ -240,17 +250,17 @@ def _input(operation: Op, name: str, value: Any, schema: pl.Schema) -> Bound:
 def _slot(slot: str, value: Any, schema: pl.Schema) -> Bound:
     """Return the node, the expression and the type of an input that comes from the cells."""
     node = Node("slot", name=slot)
-    if isinstance(value, _Maybe):
-        return Bound(node, {slot: _optional(value.source, schema)}, {slot: pl.Float64()})
+    if slot == "volume.tr":
+        return Bound(node, {slot: _seconds(value, schema)}, {slot: pl.Float64()})
     return Bound(node, {slot: _path(value, schema)}, {slot: pl.String()})
 
 
-def _optional(source: str | pl.Expr | None, schema: pl.Schema) -> pl.Expr:
-    if isinstance(source, pl.Expr):
-        return source
-    if source is None or source not in schema:
-        return pl.lit(None, pl.Float64)
-    return pl.col(source)
+def _seconds(value: _TrOf | str | pl.Expr, schema: pl.Schema) -> pl.Expr:
+    if isinstance(value, _TrOf):
+        return value.expr(schema)
+    if isinstance(value, str) and value not in schema:
+        raise TableError(f"there is no column {value!r} of repetition times; {hint(value, schema)}")
+    return pl.col(value) if isinstance(value, str) else value
 
 
 def _path(value: Any, schema: pl.Schema) -> pl.Expr:
@@ -262,9 +272,8 @@ def _path(value: Any, schema: pl.Schema) -> pl.Expr:
             raise TableError(f"the column {value!r} holds {schema[value]}, paths are due")
         return pl.col(value)
     if not Path(value).is_file():
-        close = get_close_matches(str(value), schema.names(), n=1)
-        hint = f"did you mean the column {close[0]!r}?" if close else "give a role or a path"
-        raise TableError(f"there is neither a column nor a file {str(value)!r}; {hint}")
+        near = hint(value, schema.names())
+        raise TableError(f"there is neither a column nor a file {str(value)!r}; {near}")
     return pl.lit(str(Path(value).absolute()), pl.String)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, final
 from weakref import WeakValueDictionary
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 VERSION = 1
 MAX_NODES = 10_000
 MAX_BYTES = 16 << 20
+_interning = RLock()  # reentrant: collecting garbage may end a node while another is made
 
 
 @final
@@ -51,10 +53,11 @@ class Node:
     def __new__(cls, op: str, *inputs: Node, **params: Any) -> Node:  # noqa: D102
         text = dumps({name: canonical(value, name) for name, value in params.items()})
         key = (op, tuple(map(id, inputs)), text)
-        if (node := cls._interned.get(key)) is None:
-            node = object.__new__(cls)
-            node.op, node.inputs, node._params = op, inputs, text
-            node = cls._interned.setdefault(key, node)
+        with _interning:
+            if (node := cls._interned.get(key)) is None:
+                node = object.__new__(cls)
+                node.op, node.inputs, node._params = op, inputs, text
+                cls._interned[key] = node
         return node
 
     @property

@@ -146,7 +146,7 @@ def cells(series: pl.Series) -> list[dict[str, Any] | None]:
     due = digest(dtype.recipe)
     rows: list[dict[str, Any] | None] = series.ext.storage().to_list()
     for row in rows:
-        if row is not None and row.pop(DIGEST, None) not in (due, None):
+        if row is not None and row.pop(DIGEST, None) != due:
             raise RecipeError(
                 f"the column {series.name!r} holds rows of another recipe than its type says; "
                 "two tables with different recipes were joined outside Polars: join the plain "

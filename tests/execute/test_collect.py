@@ -68,7 +68,7 @@ def test_a_null_cell_is_a_record_without_a_file(study):
     study.run("01")
     study.run("02")
     table = study.records.with_columns(bold=pl.when(subject="01").then("bold"))
-    with pytest.raises(et.RecordError, match=r"1 of 2.*\n.*row 1.*drop_incomplete"):
+    with pytest.raises(et.RecordError, match=r"1 of 2.*\n.*sub-02.*drop_incomplete"):
         table.entense.transform(x=BOLD).entense.collect()
 
 

@@ -146,7 +146,7 @@ def test_an_atlas_that_does_not_fit_is_named(study, shape, dtype, says):
 def test_an_axis_that_is_gone_is_named(study):
     study.run("01")
     connectome = BOLD.parcellate(study.atlas()).correlation()
-    with pytest.raises(et.RecordError, match="time"):
+    with pytest.raises(et.RecipeError, match="time"):
         study.compute(connectome.detrend())
-    with pytest.raises(et.RecordError, match="'voxel' is needed"):
+    with pytest.raises(et.RecipeError, match="'voxel' is needed"):
         study.compute(connectome.parcellate(study.atlas()))
