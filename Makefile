@@ -1,5 +1,5 @@
 # make demo            the main job, on a simulated dataset
-# make demo DATA=folder   ... on your own folder of fMRIPrep outputs (ATLAS=labels.nii.gz, OUT=folder)
+# make demo DATA=folder   the same on fMRIPrep outputs of yours (ATLAS=labels.nii.gz OUT=folder)
 # make test            the tests
 # make lint            style and types
 # make bench           entense beside its peers (ARGS="--quick")

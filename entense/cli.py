@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -15,6 +16,15 @@ from entense.errors import EntenseError, RecipeError, TableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_MODULES: dict[str, Any] = {
+    "dest": "modules",
+    "nargs": "*",
+    "default": [],
+    "metavar": "MODULE",
+    "help": "modules that register ops of your own",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EntenseError as error:
         print(f"entense: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("entense: stopped; the same command goes on where this one was", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -48,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
 
     add = commands.add_parser("demo", help="run the main job on simulated data or on your folder")
     add.add_argument("--data", type=Path, metavar="FOLDER", help="your fMRIPrep outputs")
-    add.add_argument("--out", type=Path, default=Path("demo"), help="where to write (./demo)")
+    add.add_argument("--out", type=Path, help="where to write (./demo, or ./demo-FOLDER)")
     add.add_argument("--atlas", type=Path, metavar="FILE", help="label image, for a connectome")
     add.set_defaults(run=_demo)
 
@@ -61,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     add = commands.add_parser("explain", help="show what a plan compiles to")
     add.add_argument("plan", type=Path, metavar="PLAN.parquet")
     add.add_argument("--raw", action="store_true", help="before the optimiser")
+    add.add_argument("--import", **_MODULES)
     add.set_defaults(run=_explain)
 
     add = commands.add_parser("write", help="compute a plan and write its archive")
@@ -70,6 +84,8 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--columns", nargs="*", default=[], help="scalars to put into the samples")
     add.add_argument("--shard-size", default="512MB")
     add.add_argument("--dtype", nargs="*", default=[], metavar="TENSOR=DTYPE")
+    add.add_argument("--memory", help="about how much the arrays may take, such as 4GB")
+    add.add_argument("--import", **_MODULES)
     add.add_argument("--on-error", choices=["raise", "skip"], default="raise")
     add.add_argument("--overwrite", action="store_true")
     add.set_defaults(run=_write)
@@ -88,7 +104,8 @@ def parser() -> argparse.ArgumentParser:
 def _demo(options: argparse.Namespace) -> None:
     from entense.demo.job import demo
 
-    demo(options.data, out=options.out, atlas=options.atlas)
+    name = f"demo-{options.data.resolve().name}" if options.data else "demo"
+    demo(options.data, out=options.out or Path(name), atlas=options.atlas)
 
 
 def _index(options: argparse.Namespace) -> None:
@@ -104,10 +121,12 @@ def _index(options: argparse.Namespace) -> None:
 
 
 def _explain(options: argparse.Namespace) -> None:
+    _import(options.modules)
     print(et.explain(_plan(options.plan), optimized=not options.raw))
 
 
 def _write(options: argparse.Namespace) -> None:
+    _import(options.modules)
     archive = et.write(
         _plan(options.plan),
         options.out,
@@ -116,6 +135,7 @@ def _write(options: argparse.Namespace) -> None:
         shard_size=options.shard_size,
         dtype=_dtypes(options.dtype),
         on_error=options.on_error,
+        memory=options.memory,
         overwrite=options.overwrite,
     )
     print(archive)
@@ -131,6 +151,16 @@ def _info(options: argparse.Namespace) -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     print(et.open(options.archive).verify())
+
+
+def _import(modules: Sequence[str]) -> None:
+    """Import the modules that register the user's own ops: those named here, and no others."""
+    sys.path.insert(0, "")  # as `python -m` does
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise EntenseError(f"--import {name}: {error}; give a module's name") from error
 
 
 def _plan(path: Path) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from entense.errors import RecordError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_REMEDY = "copy it again, or name another file if this is not of the kind that is due"
 _POINTER_SIZE = 32_768  # git-annex: a pointer file is at most this large
 
 
@@ -26,12 +27,12 @@ def opening(path: str | Path) -> Iterator[None]:
     except EOFError as error:
         raise RecordError(f"{path}: the file is cut short ({error}); copy it again") from error
     except (OSError, ValueError, zlib.error, MemoryError) as error:
-        raise RecordError(f"{path}: cannot be read ({_short(error)}); copy it again") from error
+        raise RecordError(f"{path}: cannot be read ({_short(error)}); {_REMEDY}") from error
     except Exception as error:
         # nibabel's and isal's errors share no base class of their own
         if type(error).__module__.split(".")[0] not in ("nibabel", "isal", "polars", "_ctypes"):
             raise
-        raise RecordError(f"{path}: cannot be read ({_short(error)}); copy it again") from error
+        raise RecordError(f"{path}: cannot be read ({_short(error)}); {_REMEDY}") from error
 
 
 def check_present(path: str | Path) -> None:

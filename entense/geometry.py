@@ -249,7 +249,7 @@ def write_mask(mask: Mask, path: str | Path) -> None:
     Path(path).write_bytes(packed)
 
 
-def unmask(values: NDArray[Any], mask: Mask) -> Any:
+def unmask(values: NDArray[Any], mask: Mask, tr: float | None = None) -> Any:
     """Put values back into the brain.
 
     Parameters
@@ -258,6 +258,8 @@ def unmask(values: NDArray[Any], mask: Mask) -> Any:
         (voxel,) or (time, voxel).
     mask
         The mask that the voxel axis was made with.
+    tr
+        Repetition time in seconds, for the header.
 
     Returns
     -------
@@ -281,4 +283,8 @@ def unmask(values: NDArray[Any], mask: Mask) -> Any:
     keep = values.dtype.kind in "iu" and values.dtype.itemsize < 8
     out = np.zeros((*mask.shape, *values.shape[:-1]), values.dtype if keep else np.float32)
     out[mask.inside] = values.T
-    return nib.Nifti1Image(out, mask.affine)
+    image = nib.Nifti1Image(out, mask.affine)
+    image.header.set_xyzt_units("mm", "sec")
+    if tr is not None and out.ndim == 4:
+        image.header.set_zooms((*image.header.get_zooms()[:3], tr))
+    return image

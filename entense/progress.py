@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -10,9 +12,31 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def progress(items: Iterable[T], *, what: str, unit: str, total: int | None = None) -> Iterator[T]:
-    """Yield `items`, showing how far it is and how fast it goes."""
-    from tqdm.auto import tqdm
+def progress(
+    items: Iterable[T], *, what: str, unit: str, total: int | None = None, done: int = 0
+) -> Iterator[T]:
+    """Yield `items`, showing how far it is and how fast it goes.
 
-    # disable=None: tqdm shows nothing where stderr is not a terminal (a notebook shows its own bar)
-    yield from tqdm(items, desc=what, unit=f" {unit}", total=total, disable=None, leave=False)
+    Parameters
+    ----------
+    items
+        What is waited for.
+    what, unit
+        What goes on, and what is counted.
+    total, done
+        How many there are in all, and how many of them an earlier run has done.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a notebook without ipywidgets gets a bar of text
+        from tqdm.auto import tqdm
+    watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+    bar = tqdm(
+        items,
+        desc=what,
+        unit=f" {unit}",
+        total=total,
+        initial=done,
+        disable=not watched,
+        leave=False,
+    )
+    yield from bar

@@ -168,11 +168,11 @@ def _tensors(records: pl.DataFrame, out: Path, atlas: str | Path | None) -> pl.D
         brain = et.group_mask(records, "mask", threshold=0.9, to=out / "brain.nii.gz")
         note.append(f"{brain}, the voxels in 90% of the masks")
     cleaned = et.volume("bold", mask=brain).denoise(
-        "confounds", "36P", high_pass=0.01, low_pass=0.08
+        "confounds", "9P", high_pass=0.01, low_pass=0.08
     )
     with step("transform") as note:
         records = et.transform(records, clean=cleaned.zscore())
-        note.append("clean: 36P, 0.01-0.08 Hz, z-scores; no voxel is read yet")
+        note.append("clean: 9P, 0.01-0.08 Hz, z-scores; no voxel is read yet")
         if atlas is None:
             note.append("no atlas given (--atlas): no connectome")
         else:

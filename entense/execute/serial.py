@@ -6,10 +6,7 @@ import os
 import sys
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,20 +15,20 @@ from entense.errors import RecipeError, RecordError
 from entense.execute.buffers import Buffers
 from entense.execute.compute import run_blocks, run_whole
 from entense.execute.decode import Decoded, ParcelSink, Sink, VoxelSink, decode
-from entense.ops.core import Kind, Spec, ops
-from entense.ops.spatial import Codes, Pool
-from entense.ops.temporal import Operator
+from entense.ops.core import Kind, Spec
+from entense.ops.spatial import Pool
 from entense.plan.fuse import DECODED, Program, compile_program
+from entense.plan.host import freedom, make, read_tables
 from entense.plan.optimize import RULES, Rule, kind, nodes
-from entense.plan.survey import Survey, look, opened, sentence, spec_of
-from entense.tensors.graph import Node, walk
+from entense.plan.survey import Survey, look, opened, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-_limiting = Lock()  # the limit is the process's, whichever thread asks
+    from entense.tensors.graph import Node
+
 _MOST_DECODERS = 8  # more would only wait for the thread that computes and writes
 
 
@@ -46,8 +43,8 @@ class Outcome:
     arrays
         Tensor to array, C-contiguous; None where the record failed.
     counts
-        Tensor to how many of its voxels are ``constant`` or ``nonfinite``, and how many of its
-        parcels are ``absent``.
+        Tensor to how many of its voxels are ``constant`` or ``nonfinite``, how many of its parcels
+        are ``absent``, and about how many degrees of ``freedom`` its filters leave in time.
     error
         The sentence that says what is wrong, or None.
     """
@@ -151,8 +148,7 @@ def _load(survey: Survey, row: int, rules: tuple[Rule, ...], buffers: Buffers) -
         header = known[opened(stage.sinks[0])].header
         decoded.update(zip(stage.sinks, decode(header, sinks), strict=True))
     env = {node: item.data for node, item in decoded.items()}
-    tables = {node for made in program.hosted for node in walk(made) if kind(node) is Kind.TABLE}
-    known.update((node, ops[node.op].function(known[node])) for node in tables)
+    read_tables(program, known)
     return _Loaded(program, known, env, decoded)
 
 
@@ -179,9 +175,7 @@ def _outcome(survey: Survey, row: int, future: Future[_Loaded], buffers: Buffers
 
 def _compute(loaded: _Loaded, buffers: Buffers) -> list[NDArray[Any]]:
     program, env = loaded.program, loaded.env
-    with _one_thread():
-        for node in program.hosted:
-            env[node] = (_operator if node.op == "operator" else _codes)(node, loaded.known)
+    env.update((node, make(node, loaded.known)) for node in program.hosted)
     for stage in program.blocks:
         run_blocks(stage, env, _voxels(stage.mask, loaded), buffers)
     run_whole(program.whole, env)
@@ -193,37 +187,6 @@ def _compute(loaded: _Loaded, buffers: Buffers) -> list[NDArray[Any]]:
 def _voxels(mask: Node, loaded: _Loaded) -> int:
     volumes = (n for n in loaded.known if n.op == "volume" and n.inputs[1] is mask)
     return int(loaded.known[next(volumes)].mask.voxels)
-
-
-def _operator(node: Node, known: dict[Node, Any]) -> Operator:
-    """Make the matrix of a chain of linear ops, in float64."""
-    matrix: NDArray[np.float64] | None = None
-    for step in node.inputs:
-        inputs = [spec_of(known[item]) for item in step.inputs]
-        new = ops[step.op].function(*inputs, **step.params)
-        matrix = new if matrix is None else new @ matrix
-    assert matrix is not None  # noqa: S101  an operator has at least one step
-    return Operator.of(matrix)
-
-
-def _codes(node: Node, known: dict[Node, Any]) -> Codes:
-    labels, x = known[node.inputs[0]], spec_of(known[node.inputs[1]])
-    return Codes(labels.codes[x.mask.inside], np.array(labels.values, np.int32))
-
-
-@lru_cache(maxsize=1)
-def _blas() -> Any:
-    import scipy.linalg  # noqa: F401  it brings a BLAS of its own, which must be there to be held
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Hold BLAS to one thread: a matrix product's last bits depend on how many there are."""
-    with _limiting, _blas().limit(limits=1, user_api="blas"):
-        yield
 
 
 def _check(arrays: Mapping[str, NDArray[Any]], specs: Mapping[str, Spec]) -> None:
@@ -245,7 +208,9 @@ def _counts(loaded: _Loaded) -> Iterator[dict[str, int]]:
             "nonfinite": sum(item.nonfinite for item in files),
         }
         pooled = [_absent(n, loaded) for n in under if n.op == "parcels" or kind(n) is Kind.POOL]
-        yield {**counts, "absent": max(pooled)} if pooled else counts
+        filters = [freedom(loaded.env[node]) for node in under if node.op == "operator"]
+        counts |= {"absent": max(pooled)} if pooled else {}
+        yield counts | ({"freedom": min(filters)} if filters else {})
 
 
 def _absent(node: Node, loaded: _Loaded) -> int:

@@ -84,6 +84,13 @@ def _ordered(*, high_pass: float | None, low_pass: float | None) -> None:
         )
 
 
+def _some_band(*, high_pass: float | None, low_pass: float | None) -> None:
+    """Check: there is a cut-off at all."""
+    if high_pass is None and low_pass is None:
+        raise RecipeError("bandpass needs a cut-off: high_pass= or low_pass= in Hz, or both")
+    _ordered(high_pass=high_pass, low_pass=low_pass)
+
+
 def _known(
     *, model: str | list[str], high_pass: float | None, low_pass: float | None, **_: object
 ) -> None:
@@ -111,7 +118,7 @@ def detrend(x: Spec) -> NDArray[np.float64]:
     return _without(np.linalg.qr(basis)[0])
 
 
-@op(kind=Kind.OPERATOR, infer=in_time, check=_ordered)
+@op(kind=Kind.OPERATOR, infer=in_time, check=_some_band)
 def bandpass(
     x: Spec, *, high_pass: float | None = None, low_pass: float | None = None
 ) -> NDArray[np.float64]:

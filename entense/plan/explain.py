@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+from entense.errors import EntenseError
 from entense.ops.core import Kind
 from entense.plan.fuse import Blocks, Decode, Program, Whole, compile_program
+from entense.plan.host import freedom, make, read_tables
 from entense.plan.optimize import RULES, kind
 from entense.plan.survey import Spec, Survey, look, opened, survey
 from entense.tensors.graph import Node, describe, from_json, walk
@@ -65,7 +68,8 @@ def _recipes(known: Survey, row: int | None) -> Iterator[str]:
 def _shape(spec: Spec) -> str:
     axes = ", ".join(f"{d}: {n:,}" for d, n in zip(spec.dims, spec.shape, strict=True))
     tr = f", TR {spec.tr:g} s" if spec.tr is not None and "time" in spec.dims else ""
-    return f"[{axes}] {spec.dtype}{tr}"
+    size = 1e-6 * math.prod(spec.shape) * (2 if spec.dtype.endswith("16") else 4)
+    return f"[{axes}] {spec.dtype}{tr}, {size:,.1f} MB"
 
 
 def _program(known: Survey, row: int, *, optimized: bool) -> Iterator[str]:
@@ -92,10 +96,7 @@ def _rules(known: Survey, program: Program) -> Iterator[str]:
 def _stages(program: Program, known: dict[Node, Any], names: dict[Node, str]) -> Iterator[str]:
     for decode in program.decodes:
         yield _decode(decode, known)
-    for node in program.hosted:
-        if node.op == "operator":
-            chain = " then ".join(_said(step) for step in node.inputs)
-            yield f"operator  cpu, float64   {chain}: one (time, time) matrix"
+    yield from (_filter(node, program, known) for node in program.hosted if node.op == "operator")
     for blocks in program.blocks:
         yield f"blocks    device, jit    {_steps(blocks, names)}"
     if program.whole.outputs:
@@ -113,6 +114,20 @@ def _decode(stage: Decode, known: dict[Node, Any]) -> str:
     ]
     grid = " x ".join(map(str, volume.header.grid.shape))
     return f"decode    disk and cpu   {frames} frames of {grid}: keep {' and '.join(kept)}"
+
+
+def _filter(node: Node, program: Program, known: dict[Node, Any]) -> str:
+    chain = " then ".join(_said(step) for step in node.inputs)
+    try:
+        read_tables(program, made := dict(known))
+        operator = make(node, made)
+    except EntenseError as error:
+        return f"operator  cpu, float64   {chain}: {error}"
+    frames, left = len(operator.ones), freedom(operator)
+    return (
+        f"operator  cpu, float64   {chain}: one (time, time) matrix, which leaves about {left} of "
+        f"{frames} degrees of freedom"
+    )
 
 
 def _steps(stage: Blocks | Whole, names: dict[Node, str]) -> str:

@@ -244,21 +244,23 @@ def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:
     if node.op == "value":
         return bound.values[node.params["place"]]
     operation = ops[node.op]
+    if operation.inputs == ("path",) and inputs[0] is None:
+        return None  # the op that takes it knows its name
+    _check_present(operation, inputs)
     if operation.kind in (Kind.SOURCE, Kind.TABLE):
-        _check_present(operation, inputs)
         return inputs[0] if operation.kind is Kind.TABLE else operation.function(*inputs)
     if operation.infer is not None:
         return operation.infer(*inputs, **node.params)
     return _traced(node, tuple((s.dims, s.shape, s.dtype) for s in inputs), inputs[0])
 
 
-def _check_present(operation: Op, inputs: Sequence[Value]) -> None:
-    """Raise where the record lacks a file: what a source annotates as `str` is a path."""
+def _check_present(operation: Op, inputs: Sequence[Any]) -> None:
+    """Raise where the record lacks a file; the repetition time alone may be missing."""
     for name, value in zip(operation.inputs, inputs, strict=True):
-        if value is None and operation.function.__annotations__[name] in ("str", str):
+        if value is None and name != "tr":
             raise RecordError(
-                f"the record has no file for its {operation.name if name == 'path' else name}; "
-                "leave such records out with .entense.drop_incomplete()"
+                f"the record has no file for its {name}; leave such records out with "
+                ".entense.drop_incomplete()"
             )
 
 

@@ -175,8 +175,8 @@ def transform(frame: Frame, **tensors: Tensor) -> Frame:
     """
     for name, tensor in tensors.items():
         schema = frame.collect_schema()
-        if f"{name}_sidecar" in schema:
-            raise TableError(f"{name!r} is a role of the table; give the tensor another name")
+        if name in schema and name not in lazy.tensor_columns(schema):
+            raise TableError(f"the table has a column {name!r} already; name the tensor otherwise")
         if not isinstance(tensor, Tensor):
             raise RecipeError(
                 f"{name} must be a tensor, such as et.volume(…) or et.col(…), "
@@ -271,6 +271,8 @@ def _path(value: Any, schema: pl.Schema) -> pl.Expr:
         if schema[value] != pl.String:
             raise TableError(f"the column {value!r} holds {schema[value]}, paths are due")
         return pl.col(value)
+    if Path(value).is_dir():
+        raise TableError(f"{value} is a folder, a file is due here; name the file in it")
     if not Path(value).is_file():
         near = hint(value, schema.names())
         raise TableError(f"there is neither a column nor a file {str(value)!r}; {near}")

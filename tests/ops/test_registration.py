@@ -69,5 +69,5 @@ def test_a_renamed_role_does_not_lose_its_repetition_time(study):
 
 def test_a_role_is_not_replaced_by_a_tensor(study):
     study.run("01")
-    with pytest.raises(et.TableError, match="'bold' is a role"):
+    with pytest.raises(et.TableError, match="a column 'bold' already"):
         et.transform(study.records, bold=et.volume("bold", mask="mask"))

@@ -72,11 +72,11 @@ def test_detrend(made):
     agrees(study.compute(BOLD.detrend())[0], scipy_signal.detrend(finite, axis=0))
 
 
-@pytest.mark.parametrize("cutoffs", CUTOFFS.values(), ids=CUTOFFS)
+@pytest.mark.parametrize("cutoffs", [c for c in CUTOFFS.values() if c])
 def test_bandpass(made, cutoffs):
     study, raw = made
     finite = np.nan_to_num(raw)
-    theirs = nilearn_signal.butterworth(finite, 1 / TR, **cutoffs) if cutoffs else finite
+    theirs = nilearn_signal.butterworth(finite, 1 / TR, **cutoffs)
     still = 0 if "high_pass" in cutoffs else 12_345.678
     ours = study.compute(BOLD.bandpass(**cutoffs))[0]
     agrees(ours, theirs, still=None)

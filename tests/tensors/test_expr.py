@@ -87,6 +87,7 @@ WRONG = [
     (lambda v: v.denoise("c", "6P", low_pass=float("nan")), et.RecipeError, "finite"),
     (lambda v: v.denoise("c", "6P", detrend=1), et.RecipeError, "bool, not 1"),
     (lambda v: v.bandpass(high_pass=0.1, low_pass=0.01), et.RecipeError, "high_pass the lower"),
+    (lambda v: v.bandpass(), et.RecipeError, "needs a cut-off"),
     (lambda v: v.bandpass(high_pass=-1), et.RecipeError, "above 0"),
     (lambda v: v.astype("float8"), et.RecipeError, "float16"),
     (lambda v: v.parcellate(), et.RecipeError, "needs 'atlas'"),

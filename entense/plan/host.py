@@ -1,0 +1,86 @@
+"""What is made on the CPU, in float64, before a record's arrays are: filters and parcel codes."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from entense.ops.core import Kind, ops
+from entense.ops.spatial import Codes
+from entense.ops.temporal import Operator
+from entense.plan.optimize import kind
+from entense.plan.survey import spec_of
+from entense.tensors.graph import Node, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from entense.plan.fuse import Program
+
+_limiting = Lock()  # the limit is the process's, whichever thread asks
+
+
+def read_tables(program: Program, known: dict[Node, Any]) -> None:
+    """Put the tables that a program's filters need in the place of their paths."""
+    tables = {node for made in program.hosted for node in walk(made) if kind(node) is Kind.TABLE}
+    known.update((node, ops[node.op].function(known[node])) for node in tables)
+
+
+def make(node: Node, known: dict[Node, Any]) -> Any:
+    """Make what a hosted node stands for.
+
+    Parameters
+    ----------
+    node
+        An ``operator`` or ``codes``.
+    known
+        What is known of the recipe's nodes, with tables read.
+
+    Returns
+    -------
+    An `Operator` or `Codes`.
+    """
+    if node.op == "codes":
+        labels, x = known[node.inputs[0]], spec_of(known[node.inputs[1]])
+        return Codes(labels.codes[x.mask.inside], np.array(labels.values, np.int32))
+    with _one_thread():
+        return _operator(node, known)
+
+
+def freedom(operator: Operator) -> int:
+    """Return about how many degrees of freedom a filter leaves: the squares of its matrix.
+
+    For a projection that is its rank; a band-pass filter keeps about 2 * frames * TR * width.
+    """
+    return round(float(np.square(operator.matrix).sum()))
+
+
+def _operator(node: Node, known: dict[Node, Any]) -> Operator:
+    matrix: NDArray[np.float64] | None = None
+    for step in node.inputs:
+        inputs = [spec_of(known[item]) for item in step.inputs]
+        new = ops[step.op].function(*inputs, **step.params)
+        matrix = new if matrix is None else new @ matrix
+    assert matrix is not None  # noqa: S101  an operator has at least one step
+    return Operator.of(matrix)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Hold BLAS to one thread: a matrix product's last bits depend on how many there are."""
+    with _limiting, _blas().limit(limits=1, user_api="blas"):
+        yield
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    import scipy.linalg  # noqa: F401  it brings a BLAS of its own, which must be there to be held
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

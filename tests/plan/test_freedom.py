@@ -1,0 +1,42 @@
+"""How many degrees of freedom filters leave: against ranks that are known."""
+
+import numpy as np
+import pytest
+
+import entense as et
+from entense.execute.serial import run
+from entense.plan.host import freedom
+from entense.plan.survey import survey
+
+
+def left(study, tensor):
+    (outcome,) = run(survey(study.records.entense.transform(a=tensor)), [0])
+    assert outcome.error is None, outcome.error
+    return outcome.counts["a"]["freedom"]
+
+
+def test_projections_leave_their_rank(study):
+    study.run("01", frames=60)
+    bold = et.volume("bold", mask="mask")
+    assert left(study, bold.detrend()) == 58
+    assert left(study, bold.denoise("confounds", "6P")) == 52
+    assert left(study, bold.denoise("confounds", ["csf"], detrend=False)) == 59
+
+
+def test_a_band_leaves_about_its_width(study):
+    study.run("01", frames=200, tr=2.0)
+    band = et.volume("bold", mask="mask").bandpass(high_pass=0.01, low_pass=0.08)
+    assert left(study, band) == pytest.approx(2 * 200 * 2.0 * 0.07, abs=4)
+
+
+def test_explain_says_it(study):
+    study.run("01", frames=60)
+    text = et.explain(study.records.entense.transform(a=et.volume("bold", mask="mask").detrend()))
+    assert "leaves about 58 of 60 degrees of freedom" in text
+
+
+def test_freedom_of_the_identity_is_its_size():
+    class Whole:
+        matrix = np.eye(7, dtype=np.float32)
+
+    assert freedom(Whole) == 7
