@@ -2,154 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from entense.archive.formats import Blank, Format, Scalar, as_dtype
+from entense.archive.formats.base import blank
 from entense.archive.manifest import MASKS
+from entense.archive.schema import coords_digest, digest_of, mask_digest, tr_of
 from entense.errors import ArchiveError
+from entense.progress import progress
+from entense.tensors.graph import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from entense.plan.survey import Spec, Survey
+    from entense.archive.formats import Format
+    from entense.archive.job import Job
+    from entense.plan.survey import Bound, Spec, Survey
+    from entense.tensors.graph import Node
 
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-SCALARS = "numbers, booleans and strings"
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """What is to be written, a row a record, sorted by id.
-
-    Parameters
-    ----------
-    table
-        The record table, without its lazy columns and without folders in its paths.
-    ids
-        The records' ids.
-    scalars
-        The columns that go into the samples.
-    splits
-        The split of each record.
-    cells
-        The numbers that the recipes take from each record, by tensor and slot.
-    survey
-        What is known of the tensors.
-    format
-        The format of the shards.
-    """
-
-    table: pl.DataFrame
-    ids: Sequence[str]
-    scalars: pl.DataFrame
-    splits: Sequence[str]
-    cells: Sequence[Mapping[str, Any]]
-    survey: Survey
-    format: Format
-
-    def values(self, row: int) -> dict[str, Scalar]:
-        """Return the scalars of a record."""
-        return self.scalars.row(row, named=True) if self.scalars.width else {}
+AT_ONCE = 8  # files asked for at once: it is the disk that takes the time
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A shard to come.
+    """A shard to come."""
 
-    Parameters
-    ----------
-    path
-        Relative, as ``train/train-000000.tar``.
-    split
-        The split it belongs to.
-    rows
-        Its records, as rows of the sorted table.
-    digest
-        Of all that decides its bytes, the content of the inputs apart.
-    """
-
-    path: str
+    path: str  # relative, as train/train-000000.tar
     split: str
-    rows: tuple[int, ...]
-    digest: str
-
-
-def bytes_of(size: str | int, what: str) -> int:
-    """Return a number of bytes given as ``"512MB"``, ``"1 GiB"`` or an integer.
-
-    Examples
-    --------
-    >>> bytes_of("512MB", "shard_size")
-    512000000
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-zA-Z]*)\s*", str(size))
-    if not match or match[2].upper() not in UNITS or float(match[1]) <= 0:
-        raise ArchiveError(f'{what}={size!r} is no size; write it like "512MB" or "2GiB"')
-    return int(float(match[1]) * UNITS[match[2].upper()])
-
-
-def scalars_of(table: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """Return the columns that go into the samples as Int64, Float64, Boolean or String.
-
-    Raises
-    ------
-    ArchiveError
-        When a column is missing or holds anything else.
-
-    Examples
-    --------
-    >>> scalars_of(pl.DataFrame({"age": [30, None]}), ["age"]).schema
-    Schema([('age', Int64)])
-    """
-    for name in columns:
-        if name not in table.columns:
-            raise ArchiveError(
-                f"columns= names {name!r}, which the table has not; "
-                f"it has {', '.join(table.columns)}"
-            )
-    return table.select(_plain(table[name]) for name in columns)
-
-
-def _plain(column: pl.Series) -> pl.Series:
-    dtype = column.dtype
-    if dtype in (pl.Boolean, pl.String):
-        return column
-    if isinstance(dtype, pl.Categorical | pl.Enum):
-        return column.cast(pl.String)
-    if dtype.is_float():
-        return column.cast(pl.Float64)
-    if dtype.is_integer() and (column.max() or 0) < 2**63:  # type: ignore[operator]
-        return column.cast(pl.Int64)
-    raise ArchiveError(
-        f"the column {column.name!r} is {dtype}, and samples hold {SCALARS} (64 bits); "
-        "cast it first, or leave it out of columns="
-    )
-
-
-def numbers_of(cells: Mapping[str, Sequence[Mapping[str, Any] | None]]) -> list[dict[str, Any]]:
-    """Return a dict a row of all that the cells hold beside files.
-
-    Examples
-    --------
-    >>> numbers_of({"clean": [{"bold": "/a.nii", "tr": 2.0}]})
-    [{'clean': {'tr': 2.0}}]
-    """
-    rows = zip(*cells.values(), strict=True)
-    return [
-        {name: _numbers(cell or {}) for name, cell in zip(cells, row, strict=True)} for row in rows
-    ]
-
-
-def _numbers(cell: Mapping[str, Any]) -> dict[str, Any]:
-    return {slot: value for slot, value in cell.items() if not isinstance(value, str)}
+    rows: tuple[int, ...]  # of the sorted table
+    digest: str  # of all that decides its bytes, the archive's identity and the inputs apart
 
 
 def splits_of(table: pl.DataFrame) -> list[str]:
@@ -170,50 +57,36 @@ def splits_of(table: pl.DataFrame) -> list[str]:
     return splits
 
 
-def assign(job: Job, size: int) -> list[Planned]:
-    """Cut each split, in the order of the ids, into shards of about `size` bytes.
+def assign(job: Job, fmt: Format, limit: int) -> list[Planned]:
+    """Cut each split, in the order of the ids, into shards of about `limit` bytes.
 
     A record whose survey failed counts as much as the one before it, so that its repair moves
     few others.
     """
-    sizes = _sizes(job)
+    sizes, splits = _sizes(job, fmt), splits_of(job.table)
     shards = []
-    for split in dict.fromkeys(job.splits):
-        rows = [row for row, name in enumerate(job.splits) if name == split]
-        for number, part in enumerate(_cut(rows, sizes, size)):
-            path = f"{split}/{split}-{number:06}{job.format.extension}"
+    for split in dict.fromkeys(splits):
+        rows = [row for row, name in enumerate(splits) if name == split]
+        for number, part in enumerate(_cut(rows, sizes, limit)):
+            path = f"{split}/{split}-{number:06}{fmt.extension}"
             shards.append(Planned(path, split, part, _digest(job, part)))
     return shards
 
 
-def inputs_of(survey: Survey, row: int) -> dict[str, list[Any]]:
-    """Return slot to (file name, size, time of change in ns); (name, None, None) if missing."""
-    return {slot: _fingerprint(path) for slot, path in sorted(survey.inputs[row].items())}
+def inputs_of(survey: Survey) -> list[dict[str, list[Any]]]:
+    """Return for each row slot to (file name, size, time of change in ns), nulls if missing."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = pool.map(_fingerprints, survey.inputs)
+        return list(progress(found, what="inputs", unit="records", total=len(survey.inputs)))
 
 
-def kinds_of(specs: Mapping[str, Spec]) -> dict[str, Blank]:
-    """Return the shapes and dtypes of a record's tensors."""
-    return {name: Blank(spec.shape, as_dtype(spec.dtype)) for name, spec in specs.items()}
-
-
-def coords_digest(spec: Spec) -> str | None:
-    """Return a digest of the labels of a tensor's dimensions; None where there are none."""
-    if not spec.coords:
-        return None
-    return _hash(sorted((dim, list(labels)) for dim, labels in spec.coords.items()))
-
-
-def mask_digest(spec: Spec) -> str | None:
-    """Return the digest of the mask of a tensor's voxel axis; None where it has none."""
-    return spec.mask.digest if spec.mask else None
-
-
-def _sizes(job: Job) -> list[int]:
+def _sizes(job: Job, fmt: Format) -> list[int]:
     known = next(specs for specs in job.survey.specs if specs is not None)
     sizes = []
     for row, (key, specs) in enumerate(zip(job.ids, job.survey.specs, strict=True)):
         known = known if specs is None else specs
-        sizes.append(job.format.size(key, kinds_of(known), job.values(row)))
+        blanks = {name: blank(spec.shape, spec.dtype) for name, spec in known.items()}
+        sizes.append(fmt.size(key, blanks, job.values(row)))
     return sizes
 
 
@@ -230,27 +103,39 @@ def _cut(rows: Sequence[int], sizes: Sequence[int], limit: int) -> list[tuple[in
 
 
 def _digest(job: Job, rows: Sequence[int]) -> str:
-    records = [
-        [job.ids[row], job.values(row), job.cells[row], _facts(job.survey.specs[row])]
+    """Digest the records' ids, scalars, shapes, and what their recipes take beside files."""
+    survey = job.survey
+    return digest_of([
+        [job.ids[row], job.values(row), _taken(survey.bound[row]), _facts(survey.specs[row])]
         for row in rows
-    ]
-    return _hash([job.format.name, dict(job.survey.recipes), records])
+    ])  # fmt: skip
+
+
+def _taken(bound: Bound) -> list[Any]:
+    """Return which slots share a value, and the values, files apart."""
+    numbers = [None if isinstance(value, str) else value for value in bound.values]
+    return [_structure(bound.roots), numbers]
+
+
+@lru_cache(maxsize=256)
+def _structure(roots: tuple[Node, ...]) -> str:
+    return digest_of([to_json(root) for root in roots])
 
 
 def _facts(specs: Mapping[str, Spec] | None) -> list[Any]:
     return [
-        [name, spec.dims, spec.shape, spec.dtype, coords_digest(spec), mask_digest(spec), spec.tr]
-        for name, spec in (specs or {}).items()
+        [name, s.dims, s.shape, s.dtype, coords_digest(s.coords), mask_digest(s), tr_of(s)]
+        for name, s in (specs or {}).items()
     ]
 
 
-def _hash(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+def _fingerprints(inputs: Mapping[str, str]) -> dict[str, list[Any]]:
+    return {slot: _fingerprint(Path(path)) for slot, path in sorted(inputs.items())}
 
 
-def _fingerprint(path: str) -> list[Any]:
+def _fingerprint(path: Path) -> list[Any]:
     try:
-        stat = Path(path).stat()
+        stat = path.stat()
     except OSError:
-        return [Path(path).name, None, None]
-    return [Path(path).name, stat.st_size, stat.st_mtime_ns]
+        return [path.name, None, None]
+    return [path.name, stat.st_size, stat.st_mtime_ns]

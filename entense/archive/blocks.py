@@ -15,36 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor lies.
-
-    Parameters
-    ----------
-    shard
-        The file.
-    offset, size
-        Its bytes in the file.
-    shape
-        Its extents.
-    step
-        Rows (frames) of a block.
-    crcs
-        CRC-32C of each block.
-    record
-        Whose it is, for errors.
-    """
+    """Where a tensor lies."""
 
     shard: Path
     offset: int
     size: int
     shape: tuple[int, ...]
-    step: int
-    crcs: Sequence[int]
-    record: str
+    step: int  # rows (frames) of a block
+    crcs: NDArray[np.uint32]  # CRC-32C of each block
+    record: str  # whose it is, for errors
 
     @property
     def rows(self) -> int:
@@ -55,19 +40,8 @@ class Place:
 def read_rows(place: Place, start: int, stop: int, out: NDArray[Any]) -> None:
     """Read rows `start` to `stop` into `out`, touching only the blocks that hold them.
 
-    Parameters
-    ----------
-    place
-        Where the tensor lies.
-    start, stop
-        0 <= start <= stop <= rows.
-    out
-        C-contiguous, (stop - start, …), of the tensor's dtype.
-
-    Raises
-    ------
-    ArchiveError
-        When the shard is missing, cut or damaged there.
+    `out` is C-contiguous, (stop - start, …), of the tensor's dtype. An ArchiveError where the
+    shard is missing, cut or damaged there.
     """
     if not out.nbytes:
         return

@@ -41,15 +41,15 @@ class Data:
         return len(self.view)
 
     @cached_property
-    def blocks(self) -> tuple[int, ...]:
-        """The CRC-32C of each block of rows."""
-        return tuple(crc32c(part) for part in self._parts())
+    def blocks(self) -> NDArray[np.uint32]:
+        """The CRC-32C of each block of rows, little endian."""
+        return np.array([crc32c(part) for part in self._parts()], "<u4")
 
     @cached_property
     def crc32c(self) -> int:
         """The CRC-32C of all the bytes, which are read only once."""
         lengths = map(len, self._parts())
-        return reduce(lambda a, b: join(a, *b), zip(self.blocks, lengths, strict=True), 0)
+        return reduce(lambda a, b: join(a, *b), zip(self.blocks.tolist(), lengths, strict=True), 0)
 
     def _parts(self) -> list[memoryview]:
         return [self.view[at : at + self._step] for at in range(0, len(self.view), self._step)]

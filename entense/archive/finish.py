@@ -5,177 +5,163 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from crc32c import crc32c
 
 from entense.archive import manifest as names
-from entense.archive.assign import coords_digest, mask_digest
-from entense.archive.folder import remove_masks
-from entense.archive.manifest import File, Manifest, MaskFile, ShardFile, TensorInfo, made_by
+from entense.archive.folder import is_whole, keep_masks, kept_masks, remove_masks
+from entense.archive.manifest import MaskFile, ShardFile, made_by, sealed
+from entense.archive.schema import common, coords_digest
 from entense.archive.shard import save
 from entense.archive.table import records_table, to_parquet
 from entense.errors import ArchiveError
+from entense.ops.core import ops
+from entense.progress import progress
+from entense.tensors.graph import from_json, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    import polars as pl
-
-    from entense.archive.assign import Job, Planned
+    from entense.archive.assign import Planned
     from entense.archive.folder import Receipt
+    from entense.archive.formats import Format
+    from entense.archive.job import Job
     from entense.geometry import Mask
     from entense.plan.survey import Spec
 
-T = TypeVar("T")
 
-
-def identity_of(job: Job) -> dict[str, Any]:
+def identity_of(job: Job, fmt: Format) -> dict[str, Any]:
     """Return what must not change within one archive, as JSON gives it back."""
     identity = {
-        "format": job.format.name,
+        "format": fmt.name,
         "recipes": dict(job.survey.recipes),
         "tensors": {name: _kind(job, name) for name in job.survey.tensors},
-        "columns": _columns(job),
+        "columns": {name: str(dtype) for name, dtype in job.scalars.schema.items()},
+        "code": {**_ops(job), f"format {fmt.name}": fmt.digest},
         "made_by": made_by(),
     }
     return dict(json.loads(json.dumps(identity)))
 
 
+def finish(
+    job: Job,
+    identity: Mapping[str, Any],
+    shards: Sequence[Planned],
+    receipts: Sequence[Receipt],
+    folder: Path,
+) -> None:
+    """Write masks, records.parquet and the manifest, unless they are there as they should be."""
+    rows = _rows(shards, receipts)
+    masks = _save_masks(folder, job)
+    records = to_parquet(records_table(job.table, job.survey.tensors, rows))
+    body = _manifest(job, rows, records) | {
+        **{name: identity[name] for name in ("format", "recipes", "columns", "code", "made_by")},
+        "shards": _shards(shards, receipts),
+        "masks": {digest: vars(mask) for digest, mask in masks.items()},
+    }
+    manifest, text = folder / names.NAME, sealed(body)
+    if manifest.exists() and manifest.read_bytes() != text:
+        manifest.unlink()
+    remove_masks(folder, masks)
+    save(folder / names.RECORDS, records)
+    save(manifest, text)
+
+
+def _ops(job: Job) -> dict[str, str]:
+    """Return the digest of each operation that the recipes name."""
+    nodes = [node for text in job.survey.recipes.values() for node in walk(from_json(text))]
+    return {name: ops[name].digest for name in sorted({node.op for node in nodes} - {"slot"})}
+
+
 def _kind(job: Job, name: str) -> list[Any]:
     """Return dtype and dims of a tensor, which all records must share."""
-    kinds = sorted({(spec[name].dtype, spec[name].dims) for spec in job.survey.specs if spec})
-    if len(kinds) > 1:
+    specs = [found[name] for found in job.survey.specs if found]
+    dims, dtypes = sorted({spec.dims for spec in specs}), sorted({spec.dtype for spec in specs})
+    if len(dims) > 1:
         raise ArchiveError(
-            f"the records differ in the dtype of {name!r} ({kinds[0][0]}, {kinds[1][0]}); "
-            f'give one to write: dtype={{"{name}": "{kinds[0][0]}"}}'
+            f"the records differ in the dimensions of {name!r} ({dims[0]}, {dims[1]}); "
+            "write them to different archives"
         )
-    return list(kinds[0])
+    if len(dtypes) > 1:
+        raise ArchiveError(
+            f"the records differ in the dtype of {name!r} ({dtypes[0]}, {dtypes[1]}); "
+            f'give one to write: dtype={{"{name}": "{dtypes[0]}"}}'
+        )
+    return [dtypes[0], dims[0]]
 
 
-def finish(job: Job, shards: Sequence[Planned], receipts: Sequence[Receipt], folder: Path) -> None:
-    """Write masks, records.parquet and the manifest, unless they are there as they should be."""
-    written = [pair for pair in zip(shards, receipts, strict=True) if any(pair[1].tensors)]
-    masks = _save_masks(folder, job)
-    records = to_parquet(_records(job, shards, receipts, [shard for shard, _ in written]))
-    manifest = _manifest(job, written, masks, records).to_json()
-    if _holds(folder / names.RECORDS, records) and _holds(folder / names.NAME, manifest):
-        return
-    (folder / names.NAME).unlink(missing_ok=True)
-    remove_masks(folder, {mask.path for mask in masks.values()})
-    save(folder / names.RECORDS, records)
-    save(folder / names.NAME, manifest)
-
-
-def _records(
-    job: Job, shards: Sequence[Planned], receipts: Sequence[Receipt], written: Sequence[Planned]
-) -> pl.DataFrame:
-    count = len(job.ids)
-    tensors: dict[str, list[Any]] = {name: [None] * count for name in job.survey.tensors}
-    places: list[int | None] = [None] * count
-    errors: list[str | None] = [None] * count
-    number = {shard.path: place for place, shard in enumerate(written)}
+def _rows(shards: Sequence[Planned], receipts: Sequence[Receipt]) -> list[dict[str, Any]]:
+    """Return what became of each record: its split, its shard, where its tensors lie, its error."""
+    found, number = {}, 0
     for shard, receipt in zip(shards, receipts, strict=True):
-        for row, found, error in zip(shard.rows, receipt.tensors, receipt.errors, strict=True):
-            errors[row] = error
-            places[row] = number[shard.path] if found else None
-            for name, placement in (found or {}).items():
-                tensors[name][row] = placement
-    return records_table(job.table, job.splits, places, tensors, errors)
+        for row, places, error in zip(shard.rows, receipt.tensors, receipt.errors, strict=True):
+            place = number if places else None
+            found[row] = {**(places or {}), "split": shard.split, "shard": place, "error": error}
+        number += any(receipt.tensors)
+    return [found[row] for row in sorted(found)]
 
 
-def _manifest(
-    job: Job,
-    written: Sequence[tuple[Planned, Receipt]],
-    masks: dict[str, MaskFile],
-    records: bytes,
-) -> Manifest:
-    known = [specs for row in _rows(written) if (specs := job.survey.specs[row])]
-    shards = [
-        ShardFile(r.path, r.bytes, r.crc32c, shard.split, sum(map(bool, r.tensors)))
-        for shard, r in written
+def _shards(shards: Sequence[Planned], receipts: Sequence[Receipt]) -> list[dict[str, Any]]:
+    return [
+        vars(ShardFile(r.path, r.bytes, r.crc32c, shard.split, sum(map(bool, r.tensors))))
+        for shard, r in zip(shards, receipts, strict=True)
+        if any(r.tensors)
     ]
-    return Manifest(
-        format=job.format.name,
-        recipes=dict(job.survey.recipes),
-        tensors={name: _info([s[name] for s in known]) for name in job.survey.tensors},
-        columns=_columns(job),
-        splits={
-            split: sum(shard.records for shard in shards if shard.split == split)
-            for split in dict.fromkeys(job.splits)
-        },
-        shards=shards,
-        masks=masks,
-        coords=_coords(spec for specs in known for spec in specs.values()),
-        records=File(names.RECORDS, len(records), crc32c(records)),
-        failures=len(job.ids) - len(known),
-        made_by=made_by(),
-    )
 
 
-def _rows(written: Iterable[tuple[Planned, Receipt]]) -> list[int]:
-    """Return the rows of the records that are in a shard, ascending."""
-    return sorted(
-        row
-        for shard, receipt in written
-        for row, found in zip(shard.rows, receipt.tensors, strict=True)
-        if found
-    )
-
-
-def _info(specs: Sequence[Spec]) -> TensorInfo:
-    return TensorInfo(
-        dtype=specs[0].dtype,
-        dims=specs[0].dims,
-        shape=tuple(_shared(sizes) for sizes in zip(*(s.shape for s in specs), strict=True)),
-        coords=_shared(map(coords_digest, specs)),
-        mask=_shared(map(mask_digest, specs)),
-        tr=_shared(spec.tr for spec in specs),
-    )
-
-
-def _shared(values: Iterable[T]) -> T | None:
-    """Return what all values are, or None where they differ."""
-    different = set(values)
-    return different.pop() if len(different) == 1 else None
-
-
-def _coords(specs: Iterable[Spec]) -> dict[str, dict[str, list[int | str]]]:
-    found = {coords_digest(spec): spec.coords for spec in specs}
+def _manifest(job: Job, rows: Sequence[Mapping[str, Any]], records: bytes) -> dict[str, Any]:
+    """Return what the manifest says of the records."""
+    there = [row["shard"] is not None for row in rows]
+    specs = [found for found, here in zip(job.survey.specs, there, strict=True) if here and found]
+    counts = dict.fromkeys((row["split"] for row in rows), 0)
+    for row in rows:
+        counts[row["split"]] += row["shard"] is not None
     return {
-        digest: {dim: list(labels) for dim, labels in found[digest].items()}
-        for digest in sorted(filter(None, found))
+        "version": names.VERSION,
+        "tensors": {name: _tensor([s[name] for s in specs]) for name in job.survey.tensors},
+        "coords": _coords(spec for found in specs for spec in found.values()),
+        "splits": counts,
+        "records": vars(names.File(names.RECORDS, len(records), crc32c(records))),
+        "failures": len(rows) - len(specs),
     }
 
 
-def _columns(job: Job) -> dict[str, str]:
-    return {name: str(dtype) for name, dtype in job.scalars.schema.items()}
+def _tensor(specs: Sequence[Spec]) -> dict[str, Any]:
+    tensor = common(specs)
+    coords = coords_digest(tensor.coords)
+    return {**vars(tensor), "dtype": tensor.dtype.name, "coords": coords}
+
+
+def _coords(specs: Iterable[Spec]) -> dict[str, Any]:
+    found = {coords_digest(spec.coords): spec.coords for spec in specs}
+    return {digest: found[digest] for digest in sorted(filter(None, found))}
 
 
 def _save_masks(folder: Path, job: Job) -> dict[str, MaskFile]:
-    """Write each mask once, however many tensors have it."""
-    masks = {
-        spec.mask.digest: spec.mask
-        for specs in job.survey.specs
-        for spec in (specs or {}).values()
-        if spec.mask
-    }
-    return {digest: _save_mask(folder, masks[digest]) for digest in sorted(masks)}
+    """Write each mask that is not there yet, once, however many tensors have it."""
+    specs = [spec for found in job.survey.specs for spec in (found or {}).values()]
+    masks = {spec.mask.digest: spec.mask for spec in specs if spec.mask}
+    known, saved = kept_masks(folder), {}
+    for digest in progress(sorted(masks), what="masks", unit="masks"):
+        file = known.get(digest)
+        good = file is not None and is_whole(folder, file)
+        saved[digest] = file if file and good else _save_mask(folder, masks[digest])
+    keep_masks(folder, saved)
+    return saved
 
 
 def _save_mask(folder: Path, mask: Mask) -> MaskFile:
-    from entense.geometry import write_mask
-
-    path = f"{names.MASKS}/{mask.digest}.nii.gz"
-    with tempfile.TemporaryDirectory() as scratch:
-        image = Path(scratch) / "mask.nii.gz"
-        write_mask(mask, image)
-        content = image.read_bytes()
-    if not _holds(folder / path, content):
-        save(folder / path, content)
+    path, content = f"{names.MASKS}/{mask.digest}.nii.gz", _bytes(mask)
+    save(folder / path, content)
     return MaskFile(path, len(content), crc32c(content), mask.voxels)
 
 
-def _holds(path: Path, content: bytes) -> bool:
-    """Whether a file is there with exactly this content."""
-    return path.exists() and path.read_bytes() == content
+def _bytes(mask: Mask) -> bytes:
+    """Return a mask as a file has it."""
+    from entense.geometry import write_mask
+
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "mask.nii.gz"
+        write_mask(mask, path)
+        return path.read_bytes()

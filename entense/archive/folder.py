@@ -2,68 +2,64 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import re
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crc32c import crc32c
 
 from entense.archive import manifest as names
-from entense.archive.manifest import check_inside, sealed, unsealed
+from entense.archive.manifest import MaskFile, check_inside, sealed, unsealed
 from entense.archive.shard import partial, refusals, save
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 HIDDEN = ".entense"
 CHUNK = 2**23
+MASK = re.compile(r"\.?[0-9a-f]{16}\.nii\.gz(\.partial)?")
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 IDENTITY = {
     "format": "format",
     "recipes": "recipes",
     "tensors": "dtypes or dimensions",
     "columns": "columns",
+    "code": "code of operations or format",
     "made_by": "versions or machine",
 }
 """What must not change within one archive, as an error says it."""
 
 
 @dataclass(frozen=True)
-class Receipt:
-    """What is known of a shard that was written whole.
+class Begun:
+    """What is being written."""
 
-    Parameters
-    ----------
-    path, bytes, crc32c
-        The file.
-    digest
-        Of all that decides its bytes beside the inputs' content: recipes, ids, shapes, scalars.
-    inputs
-        For each record, slot to (file name, size, time of change in ns).
-    tensors
-        For each record, tensor to its placement; None where the record failed.
-    errors
-        For each record, its error or None.
-    """
+    identity: Mapping[str, Any]  # what must not change within one archive
+    records: Sequence[str]  # all ids, sorted
+    shards: Sequence[str]  # all paths
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What is known of a shard that is done; it has no file where every record failed."""
 
     path: str
     bytes: int
     crc32c: int
-    digest: str
-    inputs: Sequence[Mapping[str, Sequence[Any]]]
-    tensors: Sequence[Mapping[str, Mapping[str, Any]] | None]
-    errors: Sequence[str | None]
+    digest: str  # of all that decides its bytes beside identity and inputs: ids, shapes, scalars
+    inputs: Sequence[Mapping[str, Sequence[Any]]]  # a record: slot to name, size, time of change
+    tensors: Sequence[Mapping[str, Mapping[str, Any]] | None]  # a record: where its tensors lie
+    errors: Sequence[str | None]  # a record
 
 
 def claim(folder: Path) -> None:
-    """Raise unless `folder` is free to write into: absent, empty, or an archive of ours.
-
-    Raises
-    ------
-    ArchiveError
-        When it is a file or holds something else.
-    """
+    """Raise unless `folder` is free to write into: absent, empty, or an archive of ours."""
     if folder.exists() and not folder.is_dir():
         raise ArchiveError(f"{folder} is a file, not a folder; choose another folder to write to")
     others = folder.exists() and any(path.name != HIDDEN for path in folder.iterdir())
@@ -74,51 +70,66 @@ def claim(folder: Path) -> None:
         )
 
 
-def begin(
-    folder: Path, identity: Mapping[str, Any], shards: Sequence[str], *, overwrite: bool
-) -> None:
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other writer out of `folder`, or be kept out; a writer that dies lets go."""
+    with refusals(folder):
+        (folder / HIDDEN).mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder / HIDDEN / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        _lock(fd, folder)
+        yield
+    finally:
+        os.close(fd)
+
+
+def begin(folder: Path, begun: Begun, *, overwrite: bool) -> None:
     """Note what is being written, so that a rerun can tell; clear away what does not belong.
 
-    Parameters
-    ----------
-    folder
-        A folder that was claimed.
-    identity
-        What must not change within one archive: the keys of `IDENTITY`.
-    shards
-        The paths of all shards to come.
-    overwrite
-        Remove the archive that is there first, and nothing that is not its own.
-
-    Raises
-    ------
-    ArchiveError
-        When another archive is there and `overwrite` is False.
+    Another archive that is there is an error, unless it may be overwritten: then it is removed,
+    and nothing that is not its own.
     """
     before = _read_begun(folder)
     if before and overwrite:
-        _remove(folder, before["shards"])
-    elif before and before["identity"] != identity:
-        raise _differs(folder, before["identity"], identity)
+        _remove(folder, before.shards)
     elif before:
-        discard(folder, set(before["shards"]) - set(shards))
-    text = sealed({"identity": identity, "shards": shards})
-    if not _begun(folder).exists() or _begun(folder).read_bytes() != text:
-        save(_begun(folder), text)
+        _check_same(folder, before, begun)
+        discard(folder, set(before.shards) - set(begun.shards))
+    save(_begun(folder), sealed(vars(begun)))
 
 
 def keep(folder: Path, receipt: Receipt) -> None:
     """Save the receipt of a shard."""
-    save(_receipt(folder, receipt.path), sealed(asdict(receipt)))
+    save(_receipt(folder, receipt.path), sealed(vars(receipt)))
 
 
 def kept(folder: Path, shard: str) -> Receipt | None:
     """Return the receipt of a shard, or None; it does not look at the shard."""
     try:
-        receipt = Receipt(**unsealed(_receipt(folder, shard).read_bytes()))
-    except (OSError, ValueError, TypeError):
+        text = _receipt(folder, shard).read_bytes()
+        receipt = unsealed(text, lambda body: Receipt(**body))
+    except (OSError, ValueError):
         return None  # no receipt, or a damaged one: the shard is written again
     return receipt if receipt.path == shard else None
+
+
+def keep_masks(folder: Path, masks: Mapping[str, MaskFile]) -> None:
+    """Save what is known of the masks, by digest."""
+    save(_masks(folder), sealed({digest: vars(mask) for digest, mask in masks.items()}))
+
+
+def kept_masks(folder: Path) -> dict[str, MaskFile]:
+    """Return what `keep_masks` saved; it does not look at the masks."""
+    try:
+        text = _masks(folder).read_bytes()
+        return unsealed(text, lambda body: {name: MaskFile(**m) for name, m in body.items()})
+    except (OSError, ValueError):
+        return {}
+
+
+def is_whole(folder: Path, file: names.File | Receipt) -> bool:
+    """Whether a file has the size and the bytes that are known of it."""
+    return checksum(folder / file.path) == (file.bytes, file.crc32c)
 
 
 def checksum(path: Path) -> tuple[int, int]:
@@ -137,72 +148,100 @@ def discard(folder: Path, shards: Iterable[str]) -> None:
     """Remove shards and their receipts, and first the manifest: what is left is unfinished."""
     for shard in shards:
         path = folder / shard
-        own = (folder / names.NAME, _receipt(folder, shard), path, partial(path))
-        with refusals(folder):
-            for file in own:
-                file.unlink(missing_ok=True)
-            _remove_if_empty(path.parent)
+        _unlink(folder, folder / names.NAME, _receipt(folder, shard), path, partial(path))
+        _remove_if_empty(path.parent)
 
 
-def remove_masks(folder: Path, wanted: set[str]) -> None:
-    """Remove the masks of ours that are not in `wanted`."""
-    masks = folder / names.MASKS
-    for path in masks.iterdir() if masks.exists() else ():
-        ours = re.fullmatch(r"\.?[0-9a-f]{16}\.nii\.gz(\.partial)?", path.name)
-        if ours and f"{names.MASKS}/{path.name}" not in wanted:
-            path.unlink()
-    _remove_if_empty(masks)
+def remove_masks(folder: Path, wanted: Iterable[str]) -> None:
+    """Remove the masks of ours whose digests are not in `wanted`."""
+    keep = {f"{digest}.nii.gz" for digest in wanted}
+    ours = [path for path in (folder / names.MASKS).glob("*") if MASK.fullmatch(path.name)]
+    _unlink(folder, *(path for path in ours if path.name not in keep))
+    _remove_if_empty(folder / names.MASKS)
 
 
 def _begun(folder: Path) -> Path:
     return folder / HIDDEN / "begun.json"
 
 
+def _masks(folder: Path) -> Path:
+    return folder / HIDDEN / "masks.json"
+
+
 def _receipt(folder: Path, shard: str) -> Path:
     return folder / HIDDEN / "receipts" / f"{shard.replace('/', '_')}.json"
 
 
-def _read_begun(folder: Path) -> dict[str, Any] | None:
+def _lock(fd: int, folder: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ArchiveError(
+            f"another process is writing into {folder}; wait until it is done, "
+            "or choose another folder"
+        ) from error
+    except OSError as error:
+        if error.errno not in NO_LOCKS:  # some network disks have none: then care is the user's
+            raise
+
+
+def _read_begun(folder: Path) -> Begun | None:
     path = _begun(folder)
     if not path.exists():
         return None
     try:
-        begun = unsealed(path.read_bytes())
-        for shard in begun["shards"]:
-            check_inside(shard, path)
-    except (ValueError, TypeError, KeyError) as error:
+        begun = unsealed(path.read_bytes(), lambda body: Begun(**body))
+    except ValueError as error:
         raise ArchiveError(
             f"{path} is damaged, so what is in {folder} is unknown; "
             "delete that folder, or choose another"
         ) from error
+    for shard in begun.shards:
+        check_inside(shard, path)
     return begun
 
 
-def _differs(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> ArchiveError:
-    what = " and ".join(IDENTITY[key] for key in new if old.get(key) != new[key])
-    detail = ""
-    if old.get("made_by") != new["made_by"]:
-        versions = _versions(old.get("made_by")), _versions(new["made_by"])
-        detail = f" (it was made by {versions[0]}; this is {versions[1]})"
+def _check_same(folder: Path, old: Begun, new: Begun) -> None:
+    """Raise where what is being written is another archive, or lacks records of this one."""
+    other = [key for key in IDENTITY if old.identity.get(key) != new.identity[key]]
+    if other:
+        what = " and ".join(IDENTITY[key] for key in other)
+        raise _in_the_way(folder, f"differs in its {what}{_machines(old, new)}")
+    if lost := sorted(set(old.records) - set(new.records)):
+        raise _in_the_way(
+            folder, f"has {len(lost)} records that this table has not, such as {lost[0]}"
+        )
+
+
+def _machines(old: Begun, new: Begun) -> str:
+    """Say what made the archive that is there, and what this is, where they differ."""
+    made = [begun.identity.get("made_by") or {} for begun in (old, new)]
+    if made[0] == made[1]:
+        return ""
+    parts = [", ".join(f"{name} {number}" for name, number in one.items()) for one in made]
+    return f" (it was made by {parts[0]}; this is {parts[1]})"
+
+
+def _in_the_way(folder: Path, how: str) -> ArchiveError:
     return ArchiveError(
-        f"the folder {folder} holds an archive that differs in its {what}{detail}; "
+        f"the folder {folder} holds an archive that {how}; "
         "choose another folder, or pass overwrite=True to replace it"
     )
-
-
-def _versions(made_by: Mapping[str, str] | None) -> str:
-    return ", ".join(f"{name} {number}" for name, number in (made_by or {}).items())
 
 
 def _remove(folder: Path, shards: Sequence[str]) -> None:
     """Remove an archive: every file that is its own, the note that it is one last."""
     discard(folder, shards)
-    remove_masks(folder, set())
-    records = folder / names.RECORDS
+    remove_masks(folder, ())
+    tables = (folder / names.RECORDS, folder / names.NAME, _masks(folder))
+    _unlink(folder, *tables, *map(partial, tables), _begun(folder))
+    _remove_if_empty(folder / HIDDEN / "receipts")
+
+
+def _unlink(folder: Path, *files: Path) -> None:
     with refusals(folder):
-        for file in (records, partial(records), partial(folder / names.NAME), _begun(folder)):
+        for file in files:
             file.unlink(missing_ok=True)
-        _remove_if_empty(folder / HIDDEN / "receipts")
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crc32c import crc32c
 
+from entense.archive.schema import Tensor, as_dtype
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -50,104 +52,32 @@ class MaskFile(File):
 
 
 @dataclass(frozen=True)
-class TensorInfo:
-    """What all records share of a tensor; None where they do not.
-
-    Parameters
-    ----------
-    dtype
-        NumPy's name of the dtype, or ``bfloat16``.
-    dims
-        Names of the dimensions.
-    shape
-        Extents; None for a ragged one.
-    coords
-        Digest of the labels of the dimensions, in `Manifest.coords`.
-    mask
-        Digest of the mask of the voxel axis, in `Manifest.masks`.
-    tr
-        Seconds between frames.
-    """
-
-    dtype: str
-    dims: tuple[str, ...]
-    shape: tuple[int | None, ...]
-    coords: str | None
-    mask: str | None
-    tr: float | None
-
-
-@dataclass(frozen=True)
 class Manifest:
-    """The whole of entense.json.
-
-    Parameters
-    ----------
-    format
-        Name of the shards' format.
-    recipes
-        Tensor to the canonical JSON of its recipe.
-    tensors
-        Tensor to what its records share.
-    columns
-        Scalars inside the samples: name to Polars dtype.
-    splits
-        Split to its number of records, in order.
-    shards
-        The shards, in the order that `records.parquet` counts them.
-    masks
-        Digest to the file of a mask.
-    coords
-        Digest to labels of dimensions: ``{"parcel": [1, 2, …]}``.
-    records
-        The file `records.parquet`.
-    failures
-        Records that have an error in place of tensors.
-    made_by
-        Versions and machine that made it.
-    version
-        Of this layout.
-    """
+    """The whole of entense.json."""
 
     format: str
-    recipes: Mapping[str, str]
-    tensors: Mapping[str, TensorInfo]
-    columns: Mapping[str, str]
-    splits: Mapping[str, int]
-    shards: Sequence[ShardFile]
-    masks: Mapping[str, MaskFile]
-    coords: Mapping[str, Mapping[str, Sequence[int | str]]]
+    recipes: Mapping[str, str]  # tensor to the canonical JSON of its recipe
+    tensors: Mapping[str, Tensor]
+    columns: Mapping[str, str]  # scalars inside the samples, to their Polars dtype
+    splits: Mapping[str, int]  # to the number of records, failed ones apart
+    shards: Sequence[ShardFile]  # in the order that `records.parquet` counts them
+    masks: Mapping[str, MaskFile]  # by digest
+    coords: Mapping[str, Mapping[str, Sequence[int | str]]]  # by digest: labels by dimension
     records: File
     failures: int
-    made_by: Mapping[str, str]
-    version: int = VERSION
-
-    def to_json(self) -> bytes:
-        """Return the bytes of entense.json, with their own checksum in them."""
-        return sealed(asdict(self))
+    code: Mapping[str, str]  # digests of the operations and of the format
+    made_by: Mapping[str, str]  # versions and kind of machine
+    version: int  # of this layout
 
     @classmethod
     def from_json(cls, text: bytes, where: Path) -> Manifest:
-        """Read entense.json, taking nothing on trust.
-
-        Raises
-        ------
-        ArchiveError
-            When it is damaged, of a newer version, or names files outside its folder.
-        """
+        """Read entense.json, taking nothing on trust; an ArchiveError where anything is wrong."""
         try:
-            body = unsealed(text)
+            manifest = unsealed(text, lambda body: _manifest(body, where))
         except ValueError as error:
-            raise _damaged(where) from error
-        if body.get("version") != VERSION:
             raise ArchiveError(
-                f"{where} has version {body.get('version')} of the layout and this entense reads "
-                f"version {VERSION}; upgrade entense to open it"
-            )
-        try:
-            manifest = _manifest(body)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise _damaged(where) from error
+                f"{where} is damaged or was edited; copy it again, or write it again"
+            ) from error
         for file in (manifest.records, *manifest.shards, *manifest.masks.values()):
             check_inside(file.path, where)
         return manifest
@@ -162,25 +92,30 @@ def sealed(body: Mapping[str, Any]) -> bytes:
     b'{\n "b": 1,\n "a": [\n  2,\n  null\n ],\n "seal": 2761970570\n}\n'
     """
     seal = crc32c(json.dumps(body).encode())
-    return json.dumps({**body, "seal": seal}, indent=1).encode() + b"\n"
+    return json.dumps({**body, "seal": seal}, indent=1, allow_nan=False).encode() + b"\n"
 
 
-def unsealed(text: bytes) -> dict[str, Any]:
-    """Return what `sealed` was given; a ValueError where a byte of it changed.
+def unsealed(text: bytes, make: Callable[[dict[str, Any]], T]) -> T:
+    """Return what `make` makes of what `sealed` was given.
+
+    Raises
+    ------
+    ValueError
+        When a byte of it changed, or `make` cannot use it.
 
     Examples
     --------
-    >>> unsealed(sealed({"a": [1]}))
+    >>> unsealed(sealed({"a": [1]}), dict)
     {'a': [1]}
     """
     try:
         body = json.loads(text)
         seal = body.pop("seal")
-    except (RecursionError, AttributeError, KeyError, TypeError) as error:
-        raise ValueError("no sealed JSON") from error
-    if sealed(body) != text:
-        raise ValueError(f"the seal {seal} is broken")
-    return dict(body)
+        if sealed(body) != text:
+            raise ValueError(f"the seal {seal} is broken")
+        return make(body)
+    except (RecursionError, AttributeError, LookupError, TypeError) as error:
+        raise ValueError("no sealed JSON of this kind") from error
 
 
 def check_inside(path: str, where: Path) -> None:
@@ -199,28 +134,49 @@ def check_inside(path: str, where: Path) -> None:
         )
 
 
+@lru_cache(maxsize=1)
 def made_by() -> dict[str, str]:
-    """Return what decides the bytes of an archive: versions of packages, kind of machine."""
+    """Return what decides the bits of a result: versions of packages, kinds of device and chip."""
+    import jax
+
     from entense import __version__
 
-    packages = ("jax", "nibabel", "numpy", "polars", "scipy")
-    versions = {name: version(name) for name in packages}
-    return {"entense": __version__, **versions, "machine": platform.machine()}
+    versions = {name: version(name) for name in ("jax", "jaxlib", "numpy", "scipy")}
+    device = jax.devices()[0]
+    kind = " ".join(dict.fromkeys((device.platform, device.device_kind)))
+    return {"entense": __version__, **versions, "device": kind, "instructions": _instructions()}
 
 
-def _damaged(where: Path) -> ArchiveError:
-    return ArchiveError(f"{where} is damaged or was edited; copy it again, or write it again")
+def _instructions() -> str:
+    """Return the widest vectors of an x86 processor; of any other, its name."""
+    machine, info = platform.machine(), Path("/proc/cpuinfo")
+    if machine not in ("x86_64", "AMD64") or not info.exists():
+        return machine
+    known = re.findall(r"avx512f|avx2|avx\b", info.read_text())
+    return next((name for name in ("avx512f", "avx2", "avx") if name in known), "none")
 
 
-def _manifest(body: dict[str, Any]) -> Manifest:
-    tensors = {
-        name: TensorInfo(**{**info, "dims": tuple(info["dims"]), "shape": tuple(info["shape"])})
-        for name, info in body["tensors"].items()
-    }
+def _manifest(body: dict[str, Any], where: Path) -> Manifest:
+    if body.get("version") != VERSION:
+        raise ArchiveError(
+            f"{where} has version {body.get('version')} of the layout and this entense reads "
+            f"version {VERSION}; upgrade entense to open it"
+        )
     parts = {
-        "tensors": tensors,
+        "tensors": {name: _tensor(info, body) for name, info in body["tensors"].items()},
         "shards": tuple(ShardFile(**shard) for shard in body["shards"]),
         "masks": {digest: MaskFile(**mask) for digest, mask in body["masks"].items()},
         "records": File(**body["records"]),
     }
     return Manifest(**(body | parts))
+
+
+def _tensor(info: dict[str, Any], body: dict[str, Any]) -> Tensor:
+    coords = body["coords"][info["coords"]] if info["coords"] else {}
+    parts = {
+        "dtype": as_dtype(info["dtype"]),
+        "dims": tuple(info["dims"]),
+        "shape": tuple(info["shape"]),
+        "coords": {dim: tuple(labels) for dim, labels in coords.items()},
+    }
+    return Tensor(**(info | parts))

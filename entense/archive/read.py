@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +12,21 @@ import polars as pl
 
 from entense.archive import manifest as names
 from entense.archive.blocks import Place, read_rows
-from entense.archive.folder import HIDDEN, checksum
+from entense.archive.folder import HIDDEN
 from entense.archive.manifest import Manifest
-from entense.archive.schema import Tensor, schema_of
+from entense.archive.table import read_records
 from entense.archive.verify import Verified, verify
-from entense.errors import ArchiveError, RecordError
+from entense.errors import ArchiveError, RecordError, hint
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
     import tensorflow as tf
     from nibabel import Nifti1Image
     from numpy.typing import NDArray
 
-    from entense.archive.loaders.batches import Loader
+    from entense.archive.loaders.batches import Loader, Reader, Source
+    from entense.archive.schema import Tensor
 
 
 def open_archive(path: str | Path) -> Archive:
@@ -53,16 +56,7 @@ def open_archive(path: str | Path) -> Archive:
             raise ArchiveError(f"the archive {folder} is unfinished; run the same write again")
         raise ArchiveError(f"there is no archive at {folder}; write one, or mend the path")
     manifest = Manifest.from_json(where.read_bytes(), where)
-    return Archive(folder, manifest, _read_records(folder, manifest))
-
-
-def _read_records(folder: Path, manifest: Manifest) -> pl.DataFrame:
-    path = folder / manifest.records.path
-    if checksum(path) != (manifest.records.bytes, manifest.records.crc32c):
-        raise ArchiveError(
-            f"{path} is missing, cut or damaged; copy it again, or run write again, which mends it"
-        )
-    return pl.read_parquet(path.read_bytes())
+    return Archive(folder, manifest, read_records(folder, manifest))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,10 +80,10 @@ class Archive:
     manifest: Manifest
     records: pl.DataFrame
 
-    @cached_property
-    def schema(self) -> dict[str, Tensor]:
-        """Tensor name to its dtype, dims, shape, coords and TR."""
-        return schema_of(self.manifest)
+    @property
+    def schema(self) -> Mapping[str, Tensor]:
+        """Tensor name to its dtype, dims, shape, coords, mask and TR."""
+        return self.manifest.tensors
 
     def __len__(self) -> int:
         return len(self.records)
@@ -97,14 +91,8 @@ class Archive:
     def __getitem__(self, record: int | str) -> dict[str, Any]:
         """Return a record: its tensors as arrays, its scalars, and its id under ``"record"``.
 
-        Raises
-        ------
-        IndexError, KeyError
-            When there is no such record.
-        RecordError
-            When that record could not be computed.
-        ArchiveError
-            When its bytes are damaged.
+        An IndexError or KeyError where there is no such record, a `RecordError` where it could
+        not be computed, an `ArchiveError` where its bytes are damaged.
         """
         row = self.row(record)
         tensors = {name: self.read(row, name) for name in self.schema}
@@ -122,35 +110,16 @@ class Archive:
 
     def read(self, row: int, tensor: str) -> NDArray[Any]:
         """Return one tensor of a record, checked."""
-        place = self.place(row, tensor)
-        out = np.empty(place.shape, self.schema[tensor].dtype)
+        place = self._place(row, tensor)
+        out = np.empty(place.shape, self._tensor(tensor).dtype)
         read_rows(place, 0, place.rows, out)
         return out
 
-    def place(self, row: int, tensor: str) -> Place:
-        """Return where a tensor of a record lies; a RecordError where it could not be computed."""
-        at: dict[str, Any] = self._places[tensor].row(row, named=True)
-        record = self.records["record"][row]
-        if at["shard"] is None:
-            raise RecordError(
-                f"record {record} could not be computed: {self.records['error'][row]}"
-            )
-        shard = self.folder / self.manifest.shards[at["shard"]].path
-        shape, step = tuple(at["shape"]), at["frames_per_block"]
-        return Place(shard, at["offset"], at["size"], shape, step, at["crc32c"], record)
-
     def verify(self) -> Verified:
-        """Read every byte of the archive and compare it with what was written.
+        """Read every byte and compare it with what was written.
 
-        Returns
-        -------
-        Verified
-            How many shards, records and bytes are right.
-
-        Raises
-        ------
-        ArchiveError
-            Naming every file that is damaged and the records in it.
+        Returns how many shards, records and bytes are right; raises an `ArchiveError` that names
+        every file that is damaged and the records in it.
         """
         return verify(self)
 
@@ -176,18 +145,25 @@ class Archive:
         Raises
         ------
         ArchiveError
-            When the tensor has no voxel axis, or records have masks of their own and none is named.
+            When there is no such tensor, it has no voxel axis, the values have another number of
+            voxels, or records have masks of their own and none is named.
         """
         from entense.geometry import read_mask, unmask
 
-        own = self._places[tensor]["mask"]
-        digest = self.manifest.tensors[tensor].mask if record is None else own[self.row(record)]
-        if digest is None:
+        shared = self._tensor(tensor).mask
+        digest = shared if record is None else self._places[tensor]["mask"][self.row(record)]
+        file = self.manifest.masks.get(str(digest))
+        if file is None:
             raise ArchiveError(
                 f"{tensor!r} has no mask to go back into: it has no voxel axis, or its records "
                 "have masks of their own; then say whose: unmask(…, record=id)"
             )
-        return unmask(values, read_mask(str(self.folder / self.manifest.masks[digest].path)))
+        if np.ndim(values) not in (1, 2) or np.shape(values)[-1] != file.voxels:
+            raise ArchiveError(
+                f"the values have the shape {np.shape(values)}, and the mask of {tensor!r} takes "
+                f"({file.voxels},) or (time, {file.voxels}); give all voxels, in their order"
+            )
+        return unmask(values, read_mask(str(self.folder / file.path)))
 
     def loader(
         self,
@@ -229,20 +205,13 @@ class Archive:
         >>> next(iter(loader))["clean"].shape[:2]
         (8, 32)
         """
-        from entense.archive.loaders.archive import ArchiveSource
         from entense.archive.loaders.batches import Loader
 
-        return Loader(
-            ArchiveSource(self, self.rows(split)),
-            batch_size=batch_size,
-            window=window,
-            windows_per_record=windows_per_record,
-            seed=seed,
-            drop_last=drop_last,
-        )
+        source = self._source(self.rows(split))
+        return Loader(source, batch_size, window, windows_per_record, seed, drop_last)
 
     def to_tf(self, split: str | None = None) -> tf.data.Dataset:
-        """Return the records as a `tf.data.Dataset` of dicts, in the order of their ids.
+        """Return the records as a `tf.data.Dataset` of dicts, in the order of the shards.
 
         See `entense.archive.loaders.tensorflow.to_tf`.
         """
@@ -253,26 +222,16 @@ class Archive:
     def rows(self, split: str | None) -> list[int]:
         """Return the rows of a split's records (None: of all), without those that failed.
 
-        Raises
-        ------
-        ArchiveError
-            When there is no such split.
+        A split that is not there, or empty, is an `ArchiveError`.
         """
-        if split is not None and split not in self.manifest.splits:
-            known = ", ".join(map(repr, self.manifest.splits))
-            raise ArchiveError(f"there is no split {split!r} in {self.folder}; there are: {known}")
+        if split is not None and not self.manifest.splits.get(split):
+            problem = "is empty" if split in self.manifest.splits else "is not there"
+            known = ", ".join(f"{name!r} ({n} records)" for name, n in self.manifest.splits.items())
+            raise ArchiveError(f"the split {split!r} {problem} in {self.folder}; it has {known}")
         wanted = pl.col("shard").is_not_null()
         if split is not None:
             wanted &= pl.col("split") == split
-        return self.records.with_row_index("row").filter(wanted)["row"].to_list()
-
-    def shapes(self, tensor: str, rows: list[int]) -> list[tuple[int, ...]]:
-        """Return the extents of a tensor in some records."""
-        return [tuple(shape) for shape in self._places[tensor]["shape"][rows].to_list()]
-
-    def scalars(self, rows: list[int]) -> pl.DataFrame:
-        """Return the scalars and ids of some records."""
-        return self._scalars[rows]
+        return self.records.select(wanted.arg_true()).to_series().to_list()
 
     def __repr__(self) -> str:
         m = self.manifest
@@ -286,6 +245,42 @@ class Archive:
             f"{m.format} shards, {size / 1e6:.1f} MB"
         )
         return "\n".join([head, *lines])
+
+    def _tensor(self, name: str) -> Tensor:
+        if name not in self.schema:
+            raise ArchiveError(
+                f"there is no tensor {name!r} in {self.folder}; {hint(name, self.schema)}"
+            )
+        return self.schema[name]
+
+    def _place(self, row: int, tensor: str) -> Place:
+        """Return where a tensor of a record lies; a RecordError where it could not be computed."""
+        self._tensor(tensor)
+        at = self._places[tensor].row(row, named=True)
+        record = self.records["record"][row]
+        if at["shard"] is None:
+            raise RecordError(
+                f"record {record} could not be computed: {self.records['error'][row]}"
+            )
+        shard = self.folder / self.manifest.shards[at["shard"]].path
+        shape, crcs = tuple(at["shape"]), np.frombuffer(at["crc32c"], "<u4")
+        return Place(shard, at["offset"], at["size"], shape, at["frames_per_block"], crcs, record)
+
+    def _source(self, rows: list[int]) -> Source:
+        """Return some records for the loader, which reads windows of them by their offset."""
+        from entense.archive.loaders.batches import Source, without_nulls
+
+        def readers(records: Sequence[int]) -> Generator[Reader]:
+            yield from (partial(self._read_rows, rows[record]) for record in records)
+
+        shapes = {
+            name: [tuple(shape) for shape in self._places[name]["shape"][rows].to_list()]
+            for name in self.schema
+        }
+        return Source(self.schema, shapes, without_nulls(self._scalars)[rows], readers)
+
+    def _read_rows(self, row: int, tensor: str, start: int, stop: int, out: NDArray[Any]) -> None:
+        read_rows(self._place(row, tensor), start, stop, out)
 
     @cached_property
     def _rows(self) -> dict[str, int]:

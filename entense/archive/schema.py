@@ -1,23 +1,34 @@
-"""What the tensors of an archive are, for people and for loaders."""
+"""What the tensors of an archive are: for people, for loaders and for the manifest."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from entense.archive.formats import as_dtype
+import numpy as np
+
+from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    import numpy as np
+    from entense.ops.core import Spec
 
-    from entense.archive.manifest import Manifest
+T = TypeVar("T")
+Labels = tuple[tuple[str, tuple[int | str, ...]], ...]
+
+DTYPES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
+)
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """What the records of an archive share of a tensor.
+    """What all records share of a tensor.
 
     Parameters
     ----------
@@ -30,6 +41,8 @@ class Tensor:
     coords
         Labels of a dimension, such as the parcels' numbers; empty where there are none, or where
         records differ.
+    mask
+        Digest of the mask of the voxel axis; None where there is none, or where records differ.
     tr
         Seconds between frames; None where there is no time, or where records differ.
     """
@@ -38,6 +51,7 @@ class Tensor:
     dims: tuple[str, ...]
     shape: tuple[int | None, ...]
     coords: Mapping[str, tuple[int | str, ...]]
+    mask: str | None
     tr: float | None
 
     def __str__(self) -> str:
@@ -46,14 +60,67 @@ class Tensor:
         return f"{self.dtype} ({dims})" + (f", TR {self.tr:g} s" if self.tr else "")
 
 
-def schema_of(manifest: Manifest) -> dict[str, Tensor]:
-    """Return the tensors of an archive, by name, with their labels looked up."""
-    return {
-        name: Tensor(as_dtype(t.dtype), t.dims, t.shape, _coords(manifest, t.coords), t.tr)
-        for name, t in manifest.tensors.items()
-    }
+def common(specs: Sequence[Spec]) -> Tensor:
+    """Return what the specs of a tensor, one a record, have in common."""
+    return Tensor(
+        as_dtype(specs[0].dtype),
+        specs[0].dims,
+        tuple(_same(sizes) for sizes in zip(*(spec.shape for spec in specs), strict=True)),
+        specs[0].coords if _same(coords_digest(spec.coords) for spec in specs) else {},
+        _same(mask_digest(spec) for spec in specs),
+        _same(tr_of(spec) for spec in specs),
+    )
 
 
-def _coords(manifest: Manifest, digest: str | None) -> dict[str, tuple[int | str, ...]]:
-    found = manifest.coords[digest] if digest else {}
-    return {dim: tuple(labels) for dim, labels in found.items()}
+def as_dtype(name: str) -> np.dtype[Any]:
+    """Return the NumPy dtype of a name, ``bfloat16`` among them.
+
+    Raises
+    ------
+    ArchiveError
+        When archives do not hold it.
+
+    Examples
+    --------
+    >>> as_dtype("float16").itemsize
+    2
+    """
+    if name not in DTYPES:
+        raise ArchiveError(f"archives hold no {name!r}; they hold {', '.join(DTYPES)}")
+    if name == "bfloat16":
+        import ml_dtypes
+
+        name = ml_dtypes.bfloat16
+    dtype: np.dtype[Any] = np.dtype(name)
+    return dtype
+
+
+def digest_of(value: object) -> str:
+    """Return 16 hexadecimal digits of a value that JSON can hold."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+
+
+def coords_digest(coords: Mapping[str, tuple[int | str, ...]]) -> str | None:
+    """Return a digest of the labels of a tensor's dimensions; None where there are none."""
+    return _labels_digest(tuple(sorted(coords.items()))) if coords else None
+
+
+def mask_digest(spec: Spec) -> str | None:
+    """Return the digest of the mask of a tensor's voxel axis; None where it has none."""
+    return spec.mask.digest if spec.mask else None
+
+
+def tr_of(spec: Spec) -> float | None:
+    """Return the seconds between frames; None where they are unknown or NaN, as JSON has it."""
+    return spec.tr if spec.tr == spec.tr else None
+
+
+@lru_cache(maxsize=1024)
+def _labels_digest(labels: Labels) -> str:
+    return digest_of(labels)
+
+
+def _same(values: Iterable[T]) -> T | None:
+    """Return what all values are, or None where they differ."""
+    different = set(values)
+    return different.pop() if len(different) == 1 else None

@@ -29,8 +29,6 @@ class Shard:
         How many bytes it has so far: where the next sample begins.
     crc32c
         CRC-32C of those bytes.
-    wanted
-        Set it to False to leave nothing behind.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,7 +39,6 @@ class Shard:
             self._fd: int | None = os.open(self._temporary, flags, 0o666)
         self.bytes = 0
         self.crc32c = 0
-        self.wanted = True
 
     def append(self, buffers: Sequence[Buffer]) -> None:
         """Write buffers one after the other, without copying them."""
@@ -56,25 +53,22 @@ class Shard:
         self.bytes += sum(map(len, views))
 
     def finish(self) -> None:
-        """Make the file last, and give it its name."""
+        """Make the file last, and give it its name; where that fails, leave nothing behind."""
         assert self._fd is not None  # noqa: S101  nobody finishes twice
-        with refusals(self._path.parent):
-            os.fsync(self._fd)
-            self._close()
-            if self.wanted:
+        try:
+            with refusals(self._path.parent):
+                os.fsync(self._fd)
                 self._temporary.replace(self._path)
                 sync_folder(self._path.parent)
-        self.abandon()
+        finally:
+            self.abandon()
 
     def abandon(self) -> None:
         """Leave nothing behind but what was finished."""
-        self._close()
-        self._temporary.unlink(missing_ok=True)
-
-    def _close(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+            self._temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -105,7 +99,9 @@ def writing(path: Path) -> Iterator[Shard]:
 
 
 def save(path: Path, content: bytes) -> None:
-    """Write a small file whole: temporary file, fsync, rename, fsync of the folder."""
+    """Write a small file whole, as shards are; leave it alone if it has this content already."""
+    if path.exists() and path.read_bytes() == content:
+        return
     with writing(path) as file:
         file.append([content])
 

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from entense.archive.folder import is_whole
 from entense.errors import ArchiveError
 from entense.index.entities import IDENTIFYING
-from entense.tensors.lazy import tensor_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from entense.archive.manifest import Manifest
+    from entense.archive.schema import Tensor
 
 PLACEMENT = pl.Struct(
     {
@@ -20,7 +24,7 @@ PLACEMENT = pl.Struct(
         "size": pl.Int64,
         "shape": pl.List(pl.Int64),
         "frames_per_block": pl.Int64,
-        "crc32c": pl.List(pl.UInt32),
+        "crc32c": pl.Binary,
         "mask": pl.String,
         "coords": pl.String,
         "tr": pl.Float64,
@@ -29,33 +33,27 @@ PLACEMENT = pl.Struct(
         "absent": pl.Int64,
     }
 )
-"""Where a tensor of a record lies in its shard, and what is particular to it."""
+"""Where a tensor of a record lies in its shard, and what is particular to it.
 
-FOLDERS = r"^(/|\w+://)(.*/)?"
+`crc32c` has four bytes, little endian, a block of frames.
+"""
+
+ABSOLUTE = r"^(?:file:/)?/(?:.*/)?([^/]+)/?$"
+LARGEST = 2**40  # no axis is longer
 
 
-def without_folders(table: pl.DataFrame) -> pl.DataFrame:
-    """Return a record table with every path reduced to its file name.
+def names_of_files(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table with every absolute path in it reduced to the file's name.
 
     Examples
     --------
-    >>> table = pl.DataFrame({"bold": ["/data/a.nii"], "bold_sidecar": ["/data/a.json"]})
-    >>> without_folders(table).row(0)
-    ('a.nii', 'a.json')
+    >>> names_of_files(pl.DataFrame({"bold": ["/data/a.nii"], "site": ["n/a"]})).row(0)
+    ('a.nii', 'n/a')
     """
-    paths = [name for name in table.columns if _has_paths(table, name)]
-    return table.with_columns(_names(pl.col(name), table.schema[name]) for name in paths)
+    return table.with_columns(_names(pl.col(name), dtype) for name, dtype in table.schema.items())
 
 
-def check_names(table: pl.DataFrame, columns: Sequence[str]) -> None:
-    """Raise where a column has a name that archives or batches need for themselves."""
-    for name in ("shard", "error"):
-        if name in table.columns:
-            raise ArchiveError(f"the archive has a column {name!r} of its own; rename the table's")
-    check_sample_names(columns, tensor_columns(table.schema))
-
-
-def check_sample_names(columns: Sequence[str], tensors: Sequence[str]) -> None:
+def check_names(columns: Sequence[str], tensors: Sequence[str]) -> None:
     """Raise where a scalar is a tensor, or either has a name that batches need for themselves."""
     if both := set(columns) & set(tensors):
         raise ArchiveError(
@@ -66,24 +64,27 @@ def check_sample_names(columns: Sequence[str], tensors: Sequence[str]) -> None:
             raise ArchiveError(f"samples have a {name!r} of their own; rename the table's")
 
 
+def check_free(columns: Sequence[str], tensors: Sequence[str]) -> None:
+    """Raise where a column has a name that archives need for themselves."""
+    for name in ("shard", "error", "split"):
+        if name in tensors or (name in columns and name != "split"):
+            raise ArchiveError(f"the archive has a column {name!r} of its own; rename the table's")
+
+
 def records_table(
-    table: pl.DataFrame,
-    splits: Sequence[str],
-    shards: Sequence[int | None],
-    tensors: Mapping[str, Sequence[Mapping[str, Any] | None]],
-    errors: Sequence[str | None],
+    table: pl.DataFrame, tensors: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> pl.DataFrame:
     """Return the table of an archive: ids first, then what was known, then what was written.
 
     Identifying entities that no record has are left out.
     """
     first = [name for name in ("record", "dataset") if name in table.columns]
-    empty = [name for name in IDENTIFYING if _is_empty(table, name)]
+    empty = [n for n in IDENTIFYING if n in table.columns and table[n].null_count() == len(table)]
     return table.select(*first, pl.exclude(*first, *empty, "split")).with_columns(
-        pl.Series("split", splits, pl.String),
-        pl.Series("shard", shards, pl.Int64),
-        *(pl.Series(name, rows, PLACEMENT) for name, rows in tensors.items()),
-        pl.Series("error", errors, pl.String),
+        pl.Series("split", [row["split"] for row in rows], pl.String),
+        pl.Series("shard", [row["shard"] for row in rows], pl.Int64),
+        *(pl.Series(name, [_place(row.get(name)) for row in rows], PLACEMENT) for name in tensors),
+        pl.Series("error", [row["error"] for row in rows], pl.String),
     )
 
 
@@ -94,25 +95,73 @@ def to_parquet(table: pl.DataFrame) -> bytes:
     return file.getvalue()
 
 
-def _is_empty(table: pl.DataFrame, name: str) -> bool:
-    return name in table.columns and table[name].null_count() == len(table)
+def read_records(folder: Path, manifest: Manifest) -> pl.DataFrame:
+    """Read records.parquet, if it can be what its manifest says; else an ArchiveError."""
+    path = folder / manifest.records.path
+    if not is_whole(folder, manifest.records):
+        raise ArchiveError(
+            f"{path} is missing, cut or damaged; copy it again, or run write again, which mends it"
+        )
+    try:
+        table = pl.read_parquet(path.read_bytes())
+        right = _has_columns(table, manifest) and _lies_right(table, manifest)
+    except pl.exceptions.PolarsError:
+        right = False
+    if not right:
+        raise ArchiveError(
+            f"{path} is not what its manifest says; do not trust this archive: write it again"
+        )
+    return table
 
 
-def _has_paths(table: pl.DataFrame, name: str) -> bool:
-    """Whether a column holds files: a role, a role's sidecar, or nothing but absolute paths."""
-    if name.endswith("_sidecar") or f"{name}_sidecar" in table.columns:
-        return True
-    values = table[name].drop_nulls()
-    is_text = values.dtype == pl.String and len(values) > 0
-    return is_text and bool(values.str.contains(FOLDERS).all())
+def _place(receipt: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a placement as a receipt, which is JSON, has it, with its checksums as bytes."""
+    return {**receipt, "crc32c": bytes.fromhex(receipt["crc32c"])} if receipt else None
 
 
 def _names(value: pl.Expr, dtype: Any) -> pl.Expr:
-    """Reduce every path within a value to its file name."""
+    """Reduce every absolute path within a value to its file's name."""
     if dtype == pl.String:
-        return value.str.replace(FOLDERS, "")
+        return value.str.replace(ABSOLUTE, "$1")
     if isinstance(dtype, pl.List):
         return value.list.eval(_names(pl.element(), dtype.inner))
     if isinstance(dtype, pl.Struct):
         return value.struct.with_fields(_names(pl.field(f.name), f.dtype) for f in dtype.fields)
     return value
+
+
+def _has_columns(table: pl.DataFrame, manifest: Manifest) -> bool:
+    due: dict[str, Any] = {"record": pl.String, "split": pl.String, "shard": pl.Int64}
+    due |= {"error": pl.String, **dict.fromkeys(manifest.tensors, PLACEMENT)}
+    has = all(table.schema.get(name) == dtype for name, dtype in due.items())
+    return has and all(name in table.columns for name in manifest.columns)
+
+
+def _lies_right(table: pl.DataFrame, manifest: Manifest) -> bool:
+    there = table.filter(pl.col("shard").is_not_null())
+    sizes = pl.Series([shard.bytes for shard in manifest.shards], dtype=pl.Int64)
+    counts = dict(there["shard"].value_counts().iter_rows())
+    if counts != {place: shard.records for place, shard in enumerate(manifest.shards)}:
+        return False
+    ends = sizes[there["shard"]]
+    return all(_fits(there[name].struct.unnest(), t, ends) for name, t in manifest.tensors.items())
+
+
+def _fits(place: pl.DataFrame, tensor: Tensor, ends: pl.Series) -> bool:
+    """Whether a tensor lies within its shards, with the size and checksums of its shape."""
+    shape = pl.col("shape")
+    axis = pl.element().cast(pl.Float64)  # a product of these cannot wrap round
+    width = tensor.dtype.itemsize
+    count = shape.list.eval(axis.product()).list.first()
+    rows = pl.coalesce(shape.list.first(), 1)
+    blocks = pl.when(pl.col("size") > 0).then(-(-rows // pl.col("frames_per_block"))).otherwise(0)
+    right = pl.all_horizontal(
+        pl.min_horizontal("offset", "size") >= 0,
+        pl.col("frames_per_block") >= 1,
+        pl.col("end") - pl.col("offset") >= pl.col("size"),
+        shape.list.eval(pl.element().is_between(0, LARGEST)).list.all(),
+        shape.list.len() == len(tensor.dims),
+        count * width == pl.col("size"),
+        pl.col("crc32c").bin.size() == 4 * blocks,
+    )
+    return bool(place.with_columns(end=ends).select(right.fill_null(value=False).all()).item())

@@ -9,9 +9,7 @@ from entense.archive.folder import checksum
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from entense.archive.manifest import File, ShardFile
+    from entense.archive.manifest import File
     from entense.archive.read import Archive
 
 
@@ -36,7 +34,7 @@ def verify(archive: Archive) -> Verified:
 
     manifest = archive.manifest
     files = [manifest.records, *manifest.masks.values(), *manifest.shards]
-    wrong = list(_miscounted(archive))
+    wrong = []
     for file in progress(files, what="verify", unit="file"):
         wrong += _wrong(archive, file)
     if wrong:
@@ -80,15 +78,3 @@ def _is_spoilt(archive: Archive, row: int) -> bool:
     except ArchiveError:
         return True
     return False
-
-
-def _miscounted(archive: Archive) -> Iterator[str]:
-    """Compare the counts of the manifest with records.parquet."""
-    counts = archive.records["shard"].drop_nulls().value_counts()
-    found = dict(zip(counts["shard"], counts["count"], strict=True))
-    shards: list[ShardFile] = list(archive.manifest.shards)
-    for place, shard in enumerate(shards):
-        if found.pop(place, 0) != shard.records:
-            yield f"{shard.path} holds other records than records.parquet says"
-    if found:
-        yield "records.parquet names shards that the manifest has not"

@@ -38,6 +38,9 @@ def read_back(archives: Mapping[str, Archive]) -> None:
     """
     archive = archives["webdataset"]
     split = "train" if "train" in archive.manifest.splits else "all"
+    if not archive.manifest.splits[split]:
+        say(f"there is nothing to read back: every record of the split {split!r} failed")
+        return
     kept = [archive.records["record"][row] for row in archive.rows(split)]
     _read_ours(archive, split)
     for name, samples in (
@@ -58,8 +61,8 @@ def read_back(archives: Mapping[str, Archive]) -> None:
 
 
 def _read_ours(archive: Archive, split: str) -> None:
-    lengths = [shape[0] for shape in archive.shapes("clean", archive.rows(split))]
-    window = min(WINDOW, *lengths)
+    shapes_read = archive.records["clean"].struct.field("shape")[archive.rows(split)]
+    window = min(WINDOW, *(shape[0] for shape in shapes_read.to_list()))
     with step("read with archive.loader") as note:
         batches = archive.loader(split, batch_size=4, window=window, windows_per_record=4, seed=0)
         count, first = 0, ""

@@ -7,9 +7,6 @@ archives of real images through the real plan.
 from __future__ import annotations
 
 import contextlib
-import sys
-import types
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +14,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from entense.archive.formats import as_dtype
+from entense.archive.schema import as_dtype
+from entense.execute.serial import Outcome
 from entense.geometry import Mask
-from entense.tensors.graph import Node
+from entense.ops.core import Spec, op, ops
+from entense.plan.survey import Bound, Survey
+from entense.tensors.graph import Node, to_json
 from entense.tensors.lazy import cells, column, register, tensor_columns
 
 if TYPE_CHECKING:
@@ -31,32 +31,13 @@ with contextlib.suppress(pl.exceptions.ComputeError):  # `import entense` did it
 DIMS = {0: (), 1: ("time",), 2: ("time", "voxel")}
 
 
-@dataclass(frozen=True)
-class Spec:
-    dims: tuple[str, ...]
-    shape: tuple[int, ...]
-    dtype: str
-    coords: Mapping[str, Any] = field(default_factory=dict)
-    mask: Mask | None = None
-    tr: float | None = None
+def npy(x):
+    """Stand for the op that a recipe names."""
+    return x
 
 
-@dataclass(frozen=True)
-class Survey:
-    tensors: tuple[str, ...]
-    recipes: Mapping[str, str]
-    specs: list[dict[str, Spec] | None]
-    errors: list[str | None]
-    inputs: list[dict[str, str]]
-    dtype: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    row: int
-    arrays: dict[str, np.ndarray] | None
-    counts: Mapping[str, Mapping[str, int]]
-    error: str | None
+if "npy" not in ops:
+    op(npy)
 
 
 def table(folder: Path, arrays: Mapping[str, Sequence[np.ndarray]], **columns: Any) -> pl.DataFrame:
@@ -87,16 +68,22 @@ def lazy(name: str, folder: Path, count: int, recipe: str = "npy") -> pl.Expr:
 
 def survey(table: pl.DataFrame, tensors: Sequence[str], *, dtype: Mapping[str, str] = {}) -> Survey:
     columns = [cells(table[name]) for name in tensors]
-    specs, errors, inputs = [], [], []
+    roots = tuple(table.schema[name].root for name in tensors)
+    roots = tuple(
+        Node("astype", root, dtype=dtype[name]) if name in dtype else root
+        for name, root in zip(tensors, roots, strict=True)
+    )
+    specs, errors, inputs, bound = [], [], [], []
     for row in zip(*columns, strict=True):
         paths = {name: cell["file"] for name, cell in zip(tensors, row, strict=True)}
         inputs.append({f"{name}:file": path for name, path in paths.items()})
+        bound.append(Bound(roots, tuple(paths.values())))
         spec, error = look(paths, dtype)
         specs.append(spec)
         errors.append(error)
     assert tensor_columns(table.schema) == list(tensors)
-    recipes = {name: table.schema[name].recipe + dtype.get(name, "") for name in tensors}
-    return Survey(tuple(tensors), recipes, specs, errors, inputs, dtype)
+    recipes = dict(zip(tensors, map(to_json, roots), strict=True))
+    return Survey(tuple(tensors), recipes, bound, specs, [0] * len(bound), errors, inputs)
 
 
 def look(paths: Mapping[str, str], dtype: Mapping[str, str]) -> tuple[Any, str | None]:
@@ -143,9 +130,8 @@ def load(path: str, dtype: str) -> np.ndarray:
 
 def install(patch: Any) -> None:
     """Put the stand-ins where the archive looks for the plan."""
-    sys.modules.setdefault("entense.execute.serial", types.ModuleType("serial"))
     patch.setattr("entense.plan.survey.survey", survey)
-    patch.setattr(sys.modules["entense.execute.serial"], "run", run, raising=False)
+    patch.setattr("entense.execute.serial.run", run)
 
 
 @pytest.fixture(autouse=True)

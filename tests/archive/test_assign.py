@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entense.archive.assign import _cut, bytes_of, scalars_of, splits_of
+from entense.archive.assign import _cut, splits_of
+from entense.archive.job import bytes_of, scalars_of
 from entense.errors import ArchiveError
 
 
@@ -54,7 +55,7 @@ def test_scalars_become_what_every_format_holds():
 def test_what_no_sample_holds_is_refused(column, words):
     with pytest.raises(ArchiveError, match=words):
         scalars_of(column.alias("x").to_frame(), ["x"])
-    with pytest.raises(ArchiveError, match=r"names 'y'.*it has x"):
+    with pytest.raises(ArchiveError, match=r"names 'y'.*there are: x"):
         scalars_of(column.alias("x").to_frame(), ["y"])
 
 

@@ -1,6 +1,8 @@
+import inspect
 import os
 import threading
 from collections import Counter
+from functools import partial
 
 import npy_tables
 import numpy as np
@@ -9,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from entense.archive import Archive
 from entense.archive.loaders.prefetch import prefetched
 from entense.archive.loaders.table import loader
 from entense.archive.write import write
-from entense.errors import ArchiveError, EntenseError, RecordError
+from entense.errors import ArchiveError, EntenseError, RecordError, TableError
 
 
 @pytest.fixture(params=["archive", "table"])
@@ -233,3 +236,36 @@ def test_scalars_without_nulls_keep_their_dtype(records):
     table = records.with_columns(pl.lit(True).alias("ok"), pl.lit(3, pl.Int8).alias("n"))
     batch = next(iter(loader(table, batch_size=2, columns=["ok", "n"])))
     assert (batch["ok"].dtype, batch["n"].dtype) == (bool, np.int64)
+
+
+@pytest.mark.parametrize("kind", ["archive", "table"])
+def test_a_column_has_one_dtype_in_every_batch_and_split(records, tmp_path, kind):
+    archive = write(records, tmp_path / "out", columns=["visit", "left"])
+    load = (
+        archive.loader if kind == "archive" else partial(loader, records, columns=["visit", "left"])
+    )
+    for batch in load(batch_size=1):
+        assert (batch["visit"].dtype, batch["left"].dtype) == (np.float64, np.float64)
+    if kind == "archive":  # the null is in train; test is read alike
+        assert next(iter(load("test", batch_size=1)))["visit"].dtype == np.float64
+
+
+def test_a_split_of_a_table(records, tmp_path):
+    archive = write(records, tmp_path / "out")
+    for ours, theirs in zip(
+        loader(records, "test", batch_size=2), archive.loader("test", batch_size=2), strict=True
+    ):
+        assert ours["record"] == theirs["record"]
+    with pytest.raises(TableError, match=r"'val' is not in .*'test' \(3 records\), 'train' \(6"):
+        loader(records, "val", batch_size=2)
+    with pytest.raises(TableError, match=r"no column 'split'"):
+        loader(records.drop("split"), "val", batch_size=2)
+
+
+def test_both_loaders_are_called_alike():
+    ours, theirs = (
+        list(inspect.signature(f).parameters.values()) for f in (loader, Archive.loader)
+    )
+    assert [(p.name, p.kind, p.default) for p in ours[1 : len(theirs)]] == [
+        (p.name, p.kind, p.default) for p in theirs[1:]
+    ]

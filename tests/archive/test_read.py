@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from entense.archive.write import write
+from entense.demo.readback import read_back
 from entense.errors import ArchiveError
 
 
@@ -45,6 +46,16 @@ def test_values_go_back_into_the_brain(archive):
         archive.unmask(archive[3]["fc"], "fc")
 
 
+def test_what_cannot_go_back_into_the_brain_is_an_error_in_words(archive):
+    with pytest.raises(ArchiveError, match=r"no tensor 'claen'.*did you mean 'clean'"):
+        archive.unmask(np.zeros(20), "claen")
+    with pytest.raises(ArchiveError, match=r"no tensor 'claen'"):
+        archive.read(0, "claen")
+    for shape in [(21,), (20, 4), (2, 3, 20), ()]:
+        with pytest.raises(ArchiveError, match=r"takes \(20,\) or \(time, 20\)"):
+            archive.unmask(np.zeros(shape), "clean")
+
+
 def test_records_with_masks_of_their_own(tmp_path):
     values = [np.arange(4 * n, dtype="f4").reshape(4, n) for n in (5, 9)]
     table = npy_tables.table(tmp_path / "in", {"clean": values})
@@ -59,5 +70,12 @@ def test_records_with_masks_of_their_own(tmp_path):
 
 
 def test_a_split_that_is_not_there(archive):
-    with pytest.raises(ArchiveError, match=r"no split 'valid'.*'train', 'test'"):
+    with pytest.raises(ArchiveError, match=r"'valid' is not there .*'train' \(6 rec.*'test' \(3"):
         archive.loader("valid", batch_size=1)
+
+
+def test_the_demo_reads_nothing_back_where_every_training_record_failed(records, tmp_path, capsys):
+    for number in range(6):
+        (tmp_path / "inputs" / f"clean-{number}.npy").unlink()
+    read_back({"webdataset": write(records, tmp_path / "out", on_error="skip")})
+    assert "every record of the split 'train' failed" in capsys.readouterr().out

@@ -5,12 +5,15 @@ from itertools import pairwise
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from entense.archive.formats import Blank, as_dtype, formats
+from entense.archive.formats import formats
+from entense.archive.formats.base import blank
 from entense.archive.formats.tfrecord import DATA_TYPES
+from entense.archive.schema import as_dtype
 from entense.archive.write import write
 from entense.errors import ArchiveError
 
@@ -74,7 +77,7 @@ def test_a_record_is_what_tensorflow_would_write(tmp_path_factory, arrays, scala
     whole = joined(framed)
     path = tmp_path_factory.getbasetemp() / "tf.tfrecord"
     assert whole == by_tensorflow("ds_sub-01", arrays, scalars, path)
-    blanks = {name: Blank(array.shape, array.dtype) for name, array in arrays.items()}
+    blanks = {name: blank(array.shape, array.dtype.name) for name, array in arrays.items()}
     assert TFR.size("ds_sub-01", blanks, scalars) == len(whole)
     for name, array in arrays.items():
         at = framed.offsets[name]
@@ -101,7 +104,7 @@ def test_lengths_of_more_than_a_byte_are_tensorflow_s_too(tmp_path):
 
 def test_a_record_of_2_gib_is_refused_before_anything_is_computed():
     with pytest.raises(ArchiveError, match=r"at most 2 GiB"):
-        TFR.size("a", {"x": Blank((2**29,), np.dtype("f4"))}, {})
+        TFR.size("a", {"x": blank((2**29,), "float32")}, {})
 
 
 def test_a_column_called_like_the_key_is_refused():
@@ -148,6 +151,14 @@ def test_to_tf_of_ragged_records_and_bfloat16(tmp_path):
     for sample, value in zip(data.as_numpy_iterator(), values, strict=True):
         assert sample["clean"].dtype.name == "bfloat16"
         np.testing.assert_array_equal(sample["clean"], value)
+
+
+@pytest.mark.parametrize("fmt", ["tfrecord", "webdataset"])
+def test_to_tf_of_all_splits_is_in_the_order_of_the_shards(records, tmp_path, fmt):
+    table = records.with_columns(split=pl.Series(["b", "a", "a"] * 3))
+    archive = write(table, tmp_path / "out", format=fmt, shard_size="3kB")
+    due = [f"ds_sub-{i:02}" for i in (0, 3, 6, 1, 2, 4, 5, 7, 8)]
+    assert [s["record"].decode() for s in archive.to_tf().as_numpy_iterator()] == due
 
 
 def test_to_tf_refuses_a_shard_that_was_cut(records, tmp_path):

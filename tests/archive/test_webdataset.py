@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entense.archive.formats import Blank, as_dtype, formats
+from entense.archive.formats import formats
+from entense.archive.formats.base import blank
 from entense.archive.write import write
 from entense.errors import ArchiveError
 
@@ -60,7 +61,7 @@ def test_a_sample_is_what_tarfile_and_numpy_would_write(arrays, scalars):
     framed = WDS.frame("ds_sub-01", arrays, scalars)
     whole = joined(framed)
     assert whole == by_tarfile("ds_sub-01", arrays, scalars)
-    blanks = {name: Blank(array.shape, array.dtype) for name, array in arrays.items()}
+    blanks = {name: blank(array.shape, array.dtype.name) for name, array in arrays.items()}
     assert WDS.size("ds_sub-01", blanks, scalars) == len(whole)
     for name, array in arrays.items():
         at = framed.offsets[name]
@@ -97,12 +98,12 @@ def test_what_a_tar_cannot_hold_is_refused_before_anything_is_computed(
     key, tensor, dtype, scalars, words
 ):
     with pytest.raises(ArchiveError, match=words):
-        WDS.size(key, {tensor: Blank((2,), as_dtype(dtype))}, scalars)
+        WDS.size(key, {tensor: blank((2,), dtype)}, scalars)
 
 
 def test_a_member_of_8_gib_is_refused():
     with pytest.raises(ArchiveError, match=r"less than 8 GiB"):
-        WDS.size("a", {"x": Blank((2**33,), np.dtype("u1"))}, {})
+        WDS.size("a", {"x": blank((2**33,), "uint8")}, {})
 
 
 def shards(archive, split):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import npy_tables
@@ -10,6 +11,7 @@ from entense.archive import finish, open_archive, register_format
 from entense.archive.formats import Format, formats
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError, RecordError
+from entense.ops.core import ops
 
 COLUMNS = ["age", "visit", "sex", "left"]
 SMALL = "9kB"  # three shards of train
@@ -72,6 +74,14 @@ def test_the_order_of_the_table_does_not_matter(records, tmp_path):
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
+def test_a_column_with_some_paths_in_it_keeps_their_names(records, tmp_path):
+    notes = pl.Series(["/data/ds/a.txt", "n/a", None] * 3)
+    table = records.with_columns(note=notes, notes=pl.concat_list(notes))
+    found = write(table, tmp_path / "out").records
+    assert found["note"].to_list() == ["a.txt", "n/a", None] * 3
+    assert found["notes"].to_list() == [["a.txt"], ["n/a"], [None]] * 3
+
+
 def test_nothing_in_an_archive_says_where_it_or_its_inputs_lie(records, tmp_path):
     write(records, tmp_path / "out", columns=COLUMNS)
     for content in files(tmp_path / "out").values():
@@ -114,6 +124,51 @@ def test_a_changed_label_rewrites_only_its_shard(records, tmp_path):
     assert len([p for p in changed if p.suffix == ".tar"]) == 1
 
 
+def test_a_value_that_moves_to_another_slot_is_seen(records, tmp_path, monkeypatch):
+    """Slots that hold one value are bound once; which they are must count."""
+    survey = npy_tables.survey
+
+    def swapped(*args, **options):
+        found = survey(*args, **options)
+        turned = [replace(b, roots=b.roots[:1]) for b in found.bound]
+        return replace(found, bound=turned)
+
+    write(records, tmp_path / "out")
+    before = times(tmp_path / "out")
+    monkeypatch.setattr("entense.plan.survey.survey", swapped)
+    write(records, tmp_path / "out")
+    assert all(t != before[p] for p, t in times(tmp_path / "out").items() if p.suffix == ".tar")
+
+
+def test_masks_are_made_once_and_mended(tmp_path, monkeypatch):
+    values = [np.arange(4 * n, dtype="f4").reshape(4, n) for n in (5, 9)]
+    table = npy_tables.table(tmp_path / "in", {"clean": values})
+    archive = write(table, tmp_path / "out")
+    good = files(archive.folder)
+    path = archive.folder / next(iter(archive.manifest.masks.values())).path
+    path.write_bytes(path.read_bytes()[:-1])
+    write(table, tmp_path / "out")
+    assert files(archive.folder) == good
+    monkeypatch.setattr("entense.geometry.write_mask", lambda *_: pytest.fail("made again"))
+    write(table, tmp_path / "out")
+
+
+def test_an_unknown_tr_is_null(records, tmp_path, monkeypatch):
+    spec = npy_tables.spec
+    monkeypatch.setattr(npy_tables, "spec", lambda *a: replace(spec(*a), tr=float("nan")))
+    archive = write(records, tmp_path / "out")
+    assert archive.schema["clean"].tr is None
+    assert archive.records["clean"].struct.field("tr").null_count() == 9
+    for name, content in files(archive.folder).items():
+        assert name.endswith((".tar", ".parquet", ".gz")) or b"NaN" not in content
+
+
+def test_records_of_different_dimensions_are_refused_in_words(tmp_path):
+    table = npy_tables.table(tmp_path, {"x": [np.zeros(3, "f4"), np.zeros((2, 3), "f4")]})
+    with pytest.raises(ArchiveError, match=r"differ in the dimensions of 'x' .*'time', 'voxel'"):
+        write(table, tmp_path / "out")
+
+
 def test_other_shard_sizes_leave_no_old_shards(records, tmp_path):
     write(records, tmp_path / "out", shard_size="3kB")
     write(records, tmp_path / "out", shard_size="1MB")
@@ -125,7 +180,7 @@ def test_a_damaged_shard_or_receipt_is_mended_by_a_rerun(records, tmp_path):
     folder = write(records, tmp_path / "out", shard_size=SMALL).folder
     good = files(folder)
     for path in folder.rglob("*"):
-        if path.is_file() and path.name != "begun.json":
+        if path.is_file() and path.name not in ("begun.json", "lock"):
             content = bytearray(path.read_bytes())
             content[len(content) // 2] ^= 1
             path.write_bytes(content)
@@ -190,6 +245,54 @@ class TestFailures:
         assert archive.verify().records == 8
         assert archive.records["clean"].null_count() == 1
 
+    def test_what_fails_is_in_the_error_and_its_paths_are_not_in_the_archive(
+        self, records, tmp_path
+    ):
+        path, _ = break_input(tmp_path, 1)
+        with pytest.raises(ArchiveError) as error:
+            write(records, tmp_path / "out")
+        assert list(error.value.failures) == ["ds_sub-01"]
+        assert str(path) in error.value.failures["ds_sub-01"]
+        archive = write(records, tmp_path / "out", on_error="skip")
+        assert archive.records["error"][1].startswith(f"{path.name}: ")
+        for content in files(tmp_path / "out").values():
+            assert str(tmp_path).encode() not in content
+
+    def test_skip_resumes_and_tries_again_only_what_has_changed(
+        self, records, tmp_path, monkeypatch
+    ):
+        load, seen = npy_tables.load, []
+
+        def fail(path, dtype):
+            seen.append(Path(path).name)
+            if path.endswith("clean-4.npy") and np.load(path).any():
+                raise OSError("the disk fell off")
+            return load(path, dtype)
+
+        monkeypatch.setattr(npy_tables, "load", fail)
+        options = {"shard_size": SMALL, "on_error": "skip"}
+        write(records, tmp_path / "out", **options)
+        before, _ = files(tmp_path / "out"), seen.clear()
+        write(records, tmp_path / "out", **options)
+        assert seen == []
+        assert files(tmp_path / "out") == before
+        np.save(tmp_path / "inputs" / "clean-4.npy", np.zeros((12, 20), "f4"))
+        assert write(records, tmp_path / "out", **options).manifest.failures == 0
+        assert 0 < len(seen) < 9
+
+    def test_a_shard_all_of_whose_records_failed_is_resumed_and_a_file_that_came_is_seen(
+        self, records, tmp_path, monkeypatch
+    ):
+        path = tmp_path / "inputs" / "clean-8.npy"
+        path.rename(tmp_path / "away.npy")
+        options = {"shard_size": "3kB", "on_error": "skip"}
+        assert write(records, tmp_path / "out", **options).manifest.failures == 1
+        before = times(tmp_path / "out")
+        write(records, tmp_path / "out", **options)
+        assert times(tmp_path / "out") == before
+        (tmp_path / "away.npy").rename(path)
+        assert write(records, tmp_path / "out", **options).manifest.failures == 0
+
     @pytest.mark.parametrize("on_error", ["raise", "skip"])
     def test_when_all_fail_there_is_no_archive(self, records, tmp_path, on_error):
         for number in range(9):
@@ -203,7 +306,8 @@ class TestFailures:
             break_input(tmp_path, number)
         archive = write(records, tmp_path / "out", on_error="skip")
         assert archive.manifest.splits == {"train": 6, "test": 0}
-        assert list(archive.loader("test", batch_size=2)) == []
+        with pytest.raises(ArchiveError, match=r"'test' is empty .*'train' \(6 records\)"):
+            archive.loader("test", batch_size=2)
         assert not (archive.folder / "test").exists() or not any(
             (archive.folder / "test").iterdir()
         )
@@ -231,14 +335,44 @@ class TestFolder:
         assert left.pop("notes.txt") == b"mine"
         assert left == files(tmp_path / "fresh")
 
+    def test_a_table_that_lacks_records_is_refused_unless_it_may_replace(self, records, tmp_path):
+        write(records.head(7), tmp_path / "out", shard_size=SMALL)
+        before = times(tmp_path / "out")
+        with pytest.raises(ArchiveError, match=r"2 records .*such as ds_sub-00; .*overwrite=True"):
+            write(records.tail(7), tmp_path / "out", shard_size=SMALL)
+        assert times(tmp_path / "out") == before
+        grown = write(records, tmp_path / "out", shard_size=SMALL)
+        assert len(grown) == 9
+        assert grown.verify().records == 9
+        kept = [p for p, t in times(tmp_path / "out").items() if before.get(p) == t]
+        assert len([p for p in kept if p.suffix == ".tar"]) == 3
+        assert len(write(records.tail(7), tmp_path / "out", overwrite=True)) == 7
+
+    def test_other_code_is_another_archive(self, records, tmp_path, monkeypatch):
+        write(records, tmp_path / "out")
+        changed = replace(ops["npy"], function=lambda x: x + 1)
+        with monkeypatch.context() as patch:
+            patch.setitem(ops._things, "npy", changed)
+            with pytest.raises(ArchiveError, match=r"code of operations or format"):
+                write(records, tmp_path / "out")
+        tar = formats["webdataset"]
+
+        def layout(*args):
+            return [*tar.layout(*args), b""]
+
+        changed = replace(tar, layout=layout)
+        monkeypatch.setitem(formats._things, "webdataset", changed)
+        with pytest.raises(ArchiveError, match=r"code of operations or format"):
+            write(records, tmp_path / "out")
+
     def test_resuming_on_another_kind_of_machine_is_refused(self, records, tmp_path, monkeypatch):
         write(records, tmp_path / "out")
-        made = finish.made_by() | {"machine": "abacus"}
+        made = finish.made_by() | {"device": "abacus"}
         monkeypatch.setattr(finish, "made_by", lambda: made)
         with pytest.raises(ArchiveError, match=r"versions or machine .*abacus.*overwrite=True"):
             write(records, tmp_path / "out")
         archive = write(records, tmp_path / "out", overwrite=True)
-        assert archive.manifest.made_by["machine"] == "abacus"
+        assert archive.manifest.made_by["device"] == "abacus"
 
     def test_a_damaged_note_of_what_was_begun_is_not_guessed_at(self, records, tmp_path):
         write(records, tmp_path / "out")

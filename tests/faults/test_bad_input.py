@@ -1,5 +1,7 @@
 """A bad record: an error that names the file and the remedy, and no harm to another record."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
@@ -41,7 +43,8 @@ def test_one_bad_record_never_stops_the_others(root, tmp_path, spoil):
 
 
 def check_others(archive, good, error):
-    assert archive.records["error"].to_list() == [None, error, None]
+    stored = re.sub(r"/\S*/", "", error)  # no folder of this machine is in an archive
+    assert archive.records["error"].to_list() == [None, stored, None]
     assert archive.verify().records == 2
     for name in ("clean", "ts"):
         for row, values in zip((0, 2), et.to_numpy(good[name]), strict=True):

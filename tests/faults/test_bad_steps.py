@@ -93,7 +93,7 @@ def test_a_record_without_a_file_for_a_role(root, tmp_path, role, word):
         (lambda t, _: t.entense.split({"a": 1.0}, by="family"), ("'family'", "there are: dataset")),
         (
             lambda t, out: cleaned_of(t).entense.write(out, columns=["aeg"]),
-            ("'aeg'", "it has"),
+            ("'aeg'", "there are: dataset"),
         ),
     ],
 )

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from entense.archive.formats.base import Blank, Format, Framed, Kind, Scalar, as_dtype
+from entense.archive.formats.base import Format
 from entense.archive.formats.tfrecord import TFRECORD
 from entense.archive.formats.webdataset import WEBDATASET
 from entense.registry import Registry
 
-__all__ = [
-    "Blank",
-    "Format",
-    "Framed",
-    "Kind",
-    "Scalar",
-    "as_dtype",
-    "formats",
-    "register_format",
-]
+__all__ = ["Format", "formats", "register_format"]
 
 formats: Registry[Format] = Registry("format")
 
@@ -41,7 +32,7 @@ def register_format(fmt: Format) -> Format:
 
     Examples
     --------
-    >>> raw_bytes = Format("rawbytes", ".bin", lambda key, kinds, scalars: sorted(kinds))
+    >>> raw_bytes = Format("rawbytes", ".bin", lambda key, arrays, scalars: sorted(arrays))
     >>> register_format(raw_bytes).name
     'rawbytes'
     """

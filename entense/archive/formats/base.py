@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from entense.archive.checksum import Buffer, Data
+from entense.archive.schema import as_dtype, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,43 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Scalar: TypeAlias = bool | int | float | str | None
+Arrays: TypeAlias = "Mapping[str, NDArray[Any]]"
 Piece: TypeAlias = bytes | str
 """Bytes as they are, or the name of the tensor whose data goes here."""
-
-
-class Kind(Protocol):
-    """What a format may ask of a tensor before it exists; an array answers it too."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its extents."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Its NumPy dtype."""
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the data in bytes."""
-
-
-@dataclass(frozen=True)
-class Blank:
-    """A tensor that is to come.
-
-    Examples
-    --------
-    >>> Blank((200, 400), as_dtype("float32")).nbytes
-    320000
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the data in bytes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -79,10 +47,10 @@ class Format:
     extension
         The suffix of a shard's file name, with the dot.
     layout
-        ``layout(key, kinds, scalars)`` returns the pieces of one sample in order: bytes, or the
-        name of a tensor where its data (C order, little endian) goes. It sees no data, only
-        shapes and dtypes, so that shards can be planned before anything is computed. It raises
-        `ArchiveError` for what the format cannot hold.
+        ``layout(key, arrays, scalars)`` returns the pieces of one sample in order: bytes, or the
+        name of a tensor where its data (C order, little endian) goes. It must not look at the
+        data, only at shapes and dtypes: shards are planned, with `blank` arrays, before anything
+        is computed. It raises `ArchiveError` for what the format cannot hold.
     seal
         Bytes that end a sample and depend on its data, such as a checksum (see `checksum.add`);
         always of one length.
@@ -93,7 +61,7 @@ class Format:
     --------
     A format of one's own: the data and nothing else.
 
-    >>> raw = Format("raw", ".bin", lambda key, kinds, scalars: sorted(kinds))
+    >>> raw = Format("raw", ".bin", lambda key, arrays, scalars: sorted(arrays))
     >>> framed = raw.frame("a", {"y": np.zeros(3, "u1"), "x": np.zeros(2, "f4")}, {})
     >>> framed.offsets
     {'x': 0, 'y': 8}
@@ -101,19 +69,22 @@ class Format:
 
     name: str
     extension: str
-    layout: Callable[[str, Mapping[str, Kind], Mapping[str, Scalar]], list[Piece]]
+    layout: Callable[[str, Arrays, Mapping[str, Scalar]], list[Piece]]
     seal: Callable[[Sequence[Buffer]], bytes] = no_seal
     trailer: bytes = b""
 
-    def size(self, key: str, kinds: Mapping[str, Kind], scalars: Mapping[str, Scalar]) -> int:
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits of its code: an archive made with other code is another."""
+        return digest_of([self.name, _code(self.layout), _code(self.seal), self.trailer.hex()])
+
+    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
         """Return how many bytes the sample will take, from shapes and dtypes alone."""
-        pieces = self.layout(key, kinds, scalars)
-        data = sum(kinds[p].nbytes if isinstance(p, str) else len(p) for p in pieces)
+        pieces = self.layout(key, arrays, scalars)
+        data = sum(arrays[p].nbytes if isinstance(p, str) else len(p) for p in pieces)
         return data + len(self.seal(()))
 
-    def frame(
-        self, key: str, arrays: Mapping[str, NDArray[Any]], scalars: Mapping[str, Scalar]
-    ) -> Framed:
+    def frame(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> Framed:
         """Return the bytes of a sample, its arrays as views that are never copied.
 
         Parameters
@@ -138,17 +109,20 @@ class Format:
         return Framed(buffers, offsets, data)
 
 
-def as_dtype(name: str) -> np.dtype[Any]:
-    """Return the NumPy dtype of a name, ``bfloat16`` among them.
+def blank(shape: Sequence[int], dtype: str) -> NDArray[Any]:
+    """Return an array that is to come: it has shape, dtype and size, and takes no memory.
 
     Examples
     --------
-    >>> as_dtype("float16").itemsize
-    2
+    >>> blank((200, 400), "float32").nbytes
+    320000
     """
-    if name == "bfloat16":
-        import ml_dtypes
+    return np.broadcast_to(np.zeros((), as_dtype(dtype)), shape)
 
-        name = ml_dtypes.bfloat16
-    dtype: np.dtype[Any] = np.dtype(name)
-    return dtype
+
+def _code(function: Callable[..., object]) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):  # typed at a prompt, or no plain function
+        code = getattr(function, "__code__", None)
+        return code.co_code.hex() if code else type(function).__qualname__

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from crc32c import crc32c
 
 from entense.archive.checksum import Buffer, add
-from entense.archive.formats.base import Format, Kind, Piece, Scalar
+from entense.archive.formats.base import Arrays, Format, Piece, Scalar
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 KEY = "__key__"
 LIMIT = 2**31 - 1  # protobuf reads no message larger than this
@@ -24,20 +26,20 @@ DATA_TYPES = {
 """NumPy's names to the numbers of TensorFlow's DataType."""
 
 
-def layout(key: str, kinds: Mapping[str, Kind], scalars: Mapping[str, Scalar]) -> list[Piece]:
+def layout(key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> list[Piece]:
     """Return the pieces of a record: its length, then the Example.
 
     A tensor is a bytes_list with one serialised TensorProto (read it with `tf.io.parse_tensor`);
     integers and booleans are int64_list, floats float_list (32 bits), strings bytes_list; a null
     is absent; the record's id is under ``__key__``.
     """
-    if KEY in kinds or KEY in scalars:
+    if KEY in arrays or KEY in scalars:
         raise ArchiveError(f"{KEY!r} names the record's id in TFRecord; rename that column")
     features = {KEY: _scalar(key)}
     features |= {name: _scalar(value) for name, value in scalars.items() if value is not None}
-    features |= {name: _tensor(name, kind) for name, kind in kinds.items()}
-    pieces = _field(0x0A, _entries(features, kinds), kinds)  # Example.features
-    length = _size(pieces, kinds)
+    features |= {name: _tensor(name, array) for name, array in arrays.items()}
+    pieces = _field(0x0A, _entries(features, arrays), arrays)  # Example.features
+    length = _size(pieces, arrays)
     if length > LIMIT:
         raise ArchiveError(
             f"record {key} takes {length / 2**30:.1f} GiB, and a TFRecord holds at most 2 GiB; "
@@ -56,26 +58,26 @@ def _masked(crc: int) -> bytes:
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def _entries(features: Mapping[str, list[Piece]], kinds: Mapping[str, Kind]) -> list[Piece]:
+def _entries(features: Mapping[str, list[Piece]], arrays: Arrays) -> list[Piece]:
     """Return the entries of the map, in the order of their keys as bytes."""
     pieces: list[Piece] = []
     for name in sorted(features, key=str.encode):
-        feature = _field(0x12, features[name], kinds)
-        pieces += _field(0x0A, [*_field(0x0A, [name.encode()], kinds), *feature], kinds)
+        feature = _field(0x12, features[name], arrays)
+        pieces += _field(0x0A, [*_field(0x0A, [name.encode()], arrays), *feature], arrays)
     return pieces
 
 
-def _tensor(name: str, kind: Kind) -> list[Piece]:
-    if kind.dtype.name not in DATA_TYPES:
-        raise ArchiveError(f"TFRecord has no dtype {kind.dtype} for {name!r}; use .astype first")
-    sizes = b"".join(_bytes(0x12, b"\x08" + _varint(n)) if n else b"\x12\x00" for n in kind.shape)
-    proto: list[Piece] = [b"\x08" + _varint(DATA_TYPES[kind.dtype.name]) + _bytes(0x12, sizes)]
-    kinds = {name: kind}
-    if kind.nbytes:
-        proto += _field(0x22, [name], kinds)
+def _tensor(name: str, array: NDArray[Any]) -> list[Piece]:
+    if array.dtype.name not in DATA_TYPES:
+        raise ArchiveError(f"TFRecord has no dtype {array.dtype} for {name!r}; use .astype first")
+    sizes = b"".join(_bytes(0x12, b"\x08" + _varint(n)) if n else b"\x12\x00" for n in array.shape)
+    proto: list[Piece] = [b"\x08" + _varint(DATA_TYPES[array.dtype.name]) + _bytes(0x12, sizes)]
+    arrays = {name: array}
+    if array.nbytes:
+        proto += _field(0x22, [name], arrays)
     else:
         proto += [name]  # no content has no field, and its place is still known
-    return _field(0x0A, _field(0x0A, proto, kinds), kinds)
+    return _field(0x0A, _field(0x0A, proto, arrays), arrays)
 
 
 def _scalar(value: Any) -> list[Piece]:
@@ -86,16 +88,16 @@ def _scalar(value: Any) -> list[Piece]:
     return [_bytes(0x1A, _bytes(0x0A, _varint(int(value) & 0xFFFFFFFFFFFFFFFF)))]
 
 
-def _field(tag: int, pieces: list[Piece], kinds: Mapping[str, Kind]) -> list[Piece]:
-    return [bytes([tag]) + _varint(_size(pieces, kinds)), *pieces]
+def _field(tag: int, pieces: list[Piece], arrays: Arrays) -> list[Piece]:
+    return [bytes([tag]) + _varint(_size(pieces, arrays)), *pieces]
 
 
 def _bytes(tag: int, content: bytes) -> bytes:
     return bytes([tag]) + _varint(len(content)) + content
 
 
-def _size(pieces: Iterable[Piece], kinds: Mapping[str, Kind]) -> int:
-    return sum(kinds[piece].nbytes if isinstance(piece, str) else len(piece) for piece in pieces)
+def _size(pieces: Iterable[Piece], arrays: Arrays) -> int:
+    return sum(arrays[piece].nbytes if isinstance(piece, str) else len(piece) for piece in pieces)
 
 
 def _varint(value: int) -> bytes:

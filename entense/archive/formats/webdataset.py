@@ -7,30 +7,32 @@ import json
 import math
 import re
 from tarfile import USTAR_FORMAT, TarInfo
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entense.archive.formats.base import Format, Kind, Piece, Scalar
+from entense.archive.formats.base import Arrays, Format, Piece, Scalar
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
 BLOCK = 512
 LIMIT = 8**11 - 1  # eleven octal digits
 
 
-def layout(key: str, kinds: Mapping[str, Kind], scalars: Mapping[str, Scalar]) -> list[Piece]:
+def layout(key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> list[Piece]:
     """Return the pieces of a sample: a ``key.name.npy`` a tensor, then ``key.json`` if needed.
 
     JSON knows no NaN: a float that is NaN is written as null.
     """
     pieces: list[Piece] = []
-    for name, kind in kinds.items():
-        _check_tensor(name, kind)
-        head = _npy_header(kind)
-        pieces += _member(f"{key}.{name}.npy", [head, name], len(head) + kind.nbytes)
+    for name, array in arrays.items():
+        _check_tensor(name, array)
+        head = _npy_header(array)
+        pieces += _member(f"{key}.{name}.npy", [head, name], len(head) + array.nbytes)
     if scalars:
         text = _json(key, scalars)
         pieces += _member(f"{key}.json", [text], len(text))
@@ -44,9 +46,9 @@ def _member(name: str, content: list[Piece], size: int) -> list[Piece]:
     return [info.tobuf(USTAR_FORMAT), *content, bytes(-size % BLOCK)]
 
 
-def _npy_header(kind: Kind) -> bytes:
+def _npy_header(array: NDArray[Any]) -> bytes:
     """Return a .npy header, whose length is a multiple of 64: in a tar the data stays aligned."""
-    header = {"descr": kind.dtype.str, "fortran_order": False, "shape": tuple(kind.shape)}
+    header = {"descr": array.dtype.str, "fortran_order": False, "shape": tuple(array.shape)}
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, header)
     return file.getvalue()
@@ -63,15 +65,15 @@ def _json(key: str, scalars: Mapping[str, Scalar]) -> bytes:
         ) from None
 
 
-def _check_tensor(name: str, kind: Kind) -> None:
+def _check_tensor(name: str, array: NDArray[Any]) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise ArchiveError(
             f"the tensor {name!r} cannot be a file extension in WebDataset; rename it with lower-"
             'case letters, digits and "_", or write with format="tfrecord"'
         )
-    if kind.dtype.kind not in "biufc":
+    if array.dtype.kind not in "biufc":
         raise ArchiveError(
-            f"NumPy files, and so WebDataset, have no dtype {kind.dtype} for {name!r}; "
+            f"NumPy files, and so WebDataset, have no dtype {array.dtype} for {name!r}; "
             f'use dtype={{"{name}": "float16"}}, or write with format="tfrecord"'
         )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -16,46 +17,27 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from entense.archive.schema import Tensor
+
 TIME = "time"
+Reader: TypeAlias = "Callable[[str, int, int, NDArray[Any]], None]"
+"""Reads rows of a record: ``read(tensor, start, stop, out)``."""
 
 
-class Kind(Protocol):
-    """What the loader asks of a tensor."""
-
-    @property
-    def dims(self) -> tuple[str, ...]:
-        """Names of its dimensions."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Its dtype."""
-
-
-class Source(Protocol):
+@dataclass(frozen=True, eq=False)
+class Source:
     """Where the loader gets records from: an archive, or a table computed on the fly."""
 
-    @property
-    def tensors(self) -> Mapping[str, Kind]:
-        """Tensor name to its dims and dtype."""
+    tensors: Mapping[str, Tensor]
+    shapes: Mapping[str, Sequence[tuple[int, ...]]]  # of each record
+    scalars: pl.DataFrame  # a row a record: `record`, its id, and what else goes into batches
+    readers: Callable[[Sequence[int]], Generator[Reader]]  # one for each of some records
+    dear: bool = False  # a record is costly to come by: its windows then follow each other
 
-    @property
-    def ids(self) -> Sequence[str]:
+    @cached_property
+    def ids(self) -> list[str]:
         """The records' ids."""
-
-    @property
-    def dear(self) -> bool:
-        """Whether a record is costly to come by: its windows then follow each other."""
-
-    def shape(self, record: int, tensor: str) -> tuple[int, ...]:
-        """Return the extents of a tensor."""
-
-    def scalars(self, records: Sequence[int]) -> pl.DataFrame:
-        """Return the scalars of some records."""
-
-    def readers(
-        self, records: Sequence[int]
-    ) -> Generator[Callable[[str, int, int, NDArray[Any]], None]]:
-        """Yield for each record a function that reads rows: ``read(tensor, start, stop, out)``."""
+        return self.scalars["record"].to_list()
 
 
 @dataclass(eq=False)
@@ -135,7 +117,7 @@ class Loader:
         self,
         records: Sequence[int],
         starts: Sequence[int],
-        readers: Iterator[Callable[[str, int, int, NDArray[Any]], None]],
+        readers: Iterator[Reader],
     ) -> dict[str, Any]:
         kinds = self.source.tensors
         batch: dict[str, Any] = {
@@ -147,19 +129,19 @@ class Loader:
                 out = batch[name][place : place + 1].reshape(batch[name].shape[1:] or (1,))
                 begin = start if self._is_cut(name) else 0
                 read(name, begin, begin + len(out), out)
-        return batch | _columns(self.source.scalars(records)) | {"start": np.array(starts)}
+        return batch | _columns(self.source.scalars[list(records)]) | {"start": np.array(starts)}
 
     def _is_cut(self, tensor: str) -> bool:
         return self.window is not None and self.source.tensors[tensor].dims[:1] == (TIME,)
 
     def _extent(self, record: int, tensor: str) -> tuple[int, ...]:
-        shape = self.source.shape(record, tensor)
+        shape = self.source.shapes[tensor][record]
         return (self.window or 0, *shape[1:]) if self._is_cut(tensor) else shape
 
     def _last_start(self, record: int) -> int:
         """Return the last frame that a window of the record can begin at."""
         cut = [name for name in self.source.tensors if self._is_cut(name)]
-        frames = {self.source.shape(record, name)[0] for name in cut}
+        frames = {self.source.shapes[name][record][0] for name in cut}
         if not frames:
             return 0
         if len(frames) > 1:
@@ -188,14 +170,24 @@ class Loader:
                 )
 
 
+def without_nulls(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table in which numbers that may be null are floats, with NaN for null.
+
+    Examples
+    --------
+    >>> without_nulls(pl.DataFrame({"n": [1, None], "sex": ["f", None]})).rows()
+    [(1.0, 'f'), (nan, None)]
+    """
+    return table.with_columns(
+        column.cast(pl.Float64).fill_null(float("nan"))
+        for column in table
+        if column.null_count() and column.dtype != pl.String
+    )
+
+
 def _columns(table: pl.DataFrame) -> dict[str, Any]:
     """Return columns as arrays; strings as lists."""
     return {
-        column.name: column.to_list() if column.dtype == pl.String else _numbers(column)
+        column.name: column.to_list() if column.dtype == pl.String else column.to_numpy()
         for column in table
     }
-
-
-def _numbers(column: pl.Series) -> NDArray[Any]:
-    """Return numbers; as floats where one is null, whose place NaN takes."""
-    return column.cast(pl.Float64).to_numpy() if column.null_count() else column.to_numpy()

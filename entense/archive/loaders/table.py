@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from entense.archive.assign import bytes_of, scalars_of
-from entense.archive.formats import as_dtype
-from entense.archive.loaders.batches import Loader
-from entense.archive.table import check_sample_names, without_folders
+from entense.archive.job import bytes_of, prepare
+from entense.archive.loaders.batches import Loader, Source, without_nulls
+from entense.archive.schema import common
 from entense.errors import RecordError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
+    from entense.archive.job import Job
+    from entense.archive.loaders.batches import Reader
     from entense.execute.serial import Outcome
-    from entense.plan.survey import Survey
+    from entense.ops.core import Spec
 
 
 def loader(
     frame: pl.DataFrame | pl.LazyFrame,
+    split: str | None = None,
     *,
     batch_size: int,
     window: int | None = None,
@@ -46,6 +46,8 @@ def loader(
     ----------
     frame
         A record table with lazy tensor columns.
+    split
+        Only the records that have it in the column `split`; None for all.
     batch_size, window, windows_per_record, seed, drop_last
         As `Archive.loader` says.
     columns
@@ -58,7 +60,7 @@ def loader(
     Raises
     ------
     TableError
-        When the table has no lazy tensor.
+        When the table has no lazy tensor, no record, or none of that split.
     RecordError
         When a record cannot be computed.
 
@@ -66,102 +68,69 @@ def loader(
     --------
     >>> loader(pl.DataFrame({"record": ["a"]}), batch_size=1)
     Traceback (most recent call last):
-    entense.errors.TableError: the table has no lazy tensor to load; add one with transform
+    entense.errors.TableError: the table has no lazy tensor to compute; add one with transform
     """
-    from entense.plan.survey import survey
-    from entense.records.identity import with_record_id
-    from entense.tensors.lazy import tensor_columns
-
-    table = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
-    tensors = tensor_columns(table.schema)
-    if not tensors:
-        raise TableError("the table has no lazy tensor to load; add one with transform")
-    if not len(table):
-        raise TableError("the table has no records to load; look at what its filters dropped")
-    check_sample_names(columns, tensors)
-    table = with_record_id(table).sort("record")
-    plain = without_folders(table.drop(tensors))
-    scalars = plain.select("record").with_columns(scalars_of(plain, columns))
-    found = survey(table, tensors, dtype=dtype or {})
+    table = frame.lazy().collect()
+    job = prepare(table if split is None else _in_split(table, split), columns, dtype)
     budget = None if memory is None else bytes_of(memory, "memory")
-    return Loader(
-        TableSource(found, scalars, budget),
-        batch_size=batch_size,
-        window=window,
-        windows_per_record=windows_per_record,
-        seed=seed,
-        drop_last=drop_last,
-    )
+    source = _source(job, budget)
+    return Loader(source, batch_size, window, windows_per_record, seed, drop_last)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """Dims and dtype of a tensor."""
+def _in_split(table: pl.DataFrame, split: str) -> pl.DataFrame:
+    if "split" not in table.columns:
+        raise TableError(f"the table has no column 'split' to look for {split!r} in; see et.split")
+    found = table.filter(pl.col("split").cast(pl.String) == split)
+    if not len(found):
+        counts = table["split"].cast(pl.String).value_counts().sort("split").rows()
+        known = ", ".join(f"{name!r} ({count} records)" for name, count in counts)
+        raise TableError(f"the split {split!r} is not in the table; it has {known or 'none'}")
+    return found
 
-    dims: tuple[str, ...]
-    dtype: np.dtype[Any]
 
+def _source(job: Job, memory: int | None) -> Source:
+    """Return records that are computed as they are asked for, neighbours that are one once."""
+    specs = [_specs(job, row) for row in range(len(job.ids))]
+    of = {name: [found[name] for found in specs] for name in job.survey.tensors}
 
-class TableSource:
-    """The records of a surveyed table.
-
-    Parameters
-    ----------
-    survey
-        What is known of the tensors.
-    scalars
-        Their ids in the column `record`, and the scalars that go into batches.
-    memory
-        Bytes that the computation may take; None leaves it to the executor.
-    """
-
-    dear = True
-
-    def __init__(self, survey: Survey, scalars: pl.DataFrame, memory: int | None) -> None:
-        self._survey = survey
-        self._scalars = scalars
-        self._memory = memory
-        self.ids: Sequence[str] = scalars["record"].to_list()
-        for key, error in zip(self.ids, survey.errors, strict=True):
-            if error:
-                raise RecordError(f"record {key} cannot be computed: {error}")
-        first = survey.specs[0] or {}
-        self.tensors: Mapping[str, Kind] = {
-            name: Kind(spec.dims, as_dtype(spec.dtype)) for name, spec in first.items()
-        }
-
-    def shape(self, record: int, tensor: str) -> tuple[int, ...]:
-        """Return the extents of a tensor."""
-        specs = self._survey.specs[record] or {}
-        return specs[tensor].shape
-
-    def scalars(self, records: Sequence[int]) -> pl.DataFrame:
-        """Return the scalars of some records."""
-        return self._scalars[list(records)]
-
-    def readers(
-        self, records: Sequence[int]
-    ) -> Generator[Callable[[str, int, int, NDArray[Any]], None]]:
-        """Yield for each record a function that reads rows: ``read(tensor, start, stop, out)``.
-
-        Neighbours that are one record are computed once.
-        """
+    def readers(records: Sequence[int]) -> Generator[Reader]:
         from entense.execute.serial import run
 
         rows = [row for n, row in enumerate(records) if n == 0 or records[n - 1] != row]
-        computed = cast("Generator[Outcome]", run(self._survey, rows, memory=self._memory))
+        computed = cast("Generator[Outcome]", run(job.survey, rows, memory=memory))
         with closing(computed):
             current = None
             for record in records:
                 if record != current:
                     outcome, current = next(computed), record
-                yield partial(_copy, self._arrays(outcome, record))
+                yield partial(_copy, _arrays(job, outcome))
 
-    def _arrays(self, outcome: Outcome, record: int) -> Mapping[str, NDArray[Any]]:
-        arrays: Mapping[str, NDArray[Any]] | None = outcome.arrays
-        if arrays is None:
-            raise RecordError(f"record {self.ids[record]} cannot be computed: {outcome.error}")
-        return arrays
+    return Source(
+        tensors={name: common(found) for name, found in of.items()},
+        shapes={name: [spec.shape for spec in found] for name, found in of.items()},
+        scalars=without_nulls(job.table.select("record").with_columns(job.scalars)),
+        readers=readers,
+        dear=True,
+    )
+
+
+def _specs(job: Job, row: int) -> Mapping[str, Spec]:
+    specs = job.survey.specs[row]
+    if specs is None:
+        raise _failed(job, row, job.survey.errors[row])
+    return specs
+
+
+def _arrays(job: Job, outcome: Outcome) -> Mapping[str, NDArray[Any]]:
+    if outcome.arrays is None:
+        raise _failed(job, outcome.row, outcome.error)
+    return outcome.arrays
+
+
+def _failed(job: Job, row: int, error: str | None) -> RecordError:
+    return RecordError(
+        f"record {job.ids[row]} cannot be computed: {error}; mend it, or filter it out"
+    )
 
 
 def _copy(

@@ -19,7 +19,9 @@ KEY = "__key__"
 
 
 def to_tf(archive: Archive, split: str | None = None) -> tf.data.Dataset:
-    """Return the records of a split as a `tf.data.Dataset` of dicts, in the order of their ids.
+    """Return the records of a split as a `tf.data.Dataset` of dicts, in the order of the shards.
+
+    That is one split after the other, the records of each in the order of their ids.
 
     A sample has each tensor in its own dtype, each scalar, and ``"record"``. Where a column has
     nulls, its numbers become floats with NaN for null, its strings have ``""``. Floats are
@@ -50,7 +52,8 @@ def to_tf(archive: Archive, split: str | None = None) -> tf.data.Dataset:
         raise ArchiveError(
             'to_tf needs TensorFlow; install it with: pip install "entense[tensorflow]"'
         ) from error
-    rows = archive.rows(split)
+    places = archive.records["shard"]
+    rows = sorted(archive.rows(split), key=places.to_list().__getitem__)
     signature = {name: _tensor_spec(tf, archive, name) for name in archive.schema}
     signature |= {name: _scalar_spec(tf, archive, name) for name in archive.manifest.columns}
     signature["record"] = tf.TensorSpec((), tf.string)

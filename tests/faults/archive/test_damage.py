@@ -2,9 +2,13 @@
 
 import shutil
 
+import polars as pl
 import pytest
 
 from entense.archive import open_archive
+from entense.archive.folder import checksum
+from entense.archive.manifest import sealed, unsealed
+from entense.archive.table import PLACEMENT, to_parquet
 from entense.archive.write import write
 from entense.errors import ArchiveError
 
@@ -94,8 +98,49 @@ def test_a_mask_that_was_lost_is_found(archive):
         archive.verify()
 
 
-def test_records_that_contradict_the_manifest_are_found(archive):
-    shifted = archive.records.with_columns(shard=archive.records["shard"] * 0)
-    forged = type(archive)(archive.folder, archive.manifest, shifted)
-    with pytest.raises(ArchiveError, match=r"other records than records.parquet says"):
-        forged.verify()
+def of_clean(**values):
+    cast = {k: pl.lit(v, dtype=PLACEMENT.to_schema()[k]).alias(k) for k, v in values.items()}
+    return pl.col("clean").struct.with_fields(*cast.values())
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"shard": pl.lit(99, pl.Int64)},
+        {"shard": pl.lit(-1, pl.Int64)},
+        {"shard": pl.col("shard") * 0},
+        {"shard": pl.col("shard").cast(pl.String)},
+        {"record": pl.lit(3)},
+        {"clean": pl.lit(None)},
+        {"clean": pl.lit(None, PLACEMENT)},
+        {"clean": of_clean(offset=-5)},
+        {"clean": of_clean(offset=2**62)},
+        {"clean": of_clean(size=-960)},
+        {"clean": of_clean(size=2**40)},
+        {"clean": of_clean(shape=[2**40, 2**40])},
+        {"clean": of_clean(shape=[-12, -20])},
+        {"clean": of_clean(shape=[240])},
+        {"clean": of_clean(frames_per_block=0)},
+        {"clean": of_clean(frames_per_block=1)},
+        {"clean": of_clean(crc32c=b"")},
+    ],
+)
+def test_records_in_which_something_is_out_of_place_are_refused(archive, forged):
+    table = archive.records.with_columns(**forged)
+    file = archive.folder / "records.parquet"
+    file.write_bytes(to_parquet(table))
+    path = archive.folder / "entense.json"
+    body = unsealed(path.read_bytes(), dict)
+    body["records"] |= {"bytes": file.stat().st_size, "crc32c": checksum(file)[1]}
+    path.write_bytes(sealed(body))
+    with pytest.raises(ArchiveError, match=r"records.parquet is not what its manifest says"):
+        open_archive(archive.folder)
+
+
+def test_a_dtype_that_no_archive_has_is_refused(archive):
+    path = archive.folder / "entense.json"
+    body = unsealed(path.read_bytes(), dict)
+    body["tensors"]["clean"]["dtype"] = "object"
+    path.write_bytes(sealed(body))
+    with pytest.raises(ArchiveError, match=r"archives hold no 'object'"):
+        open_archive(archive.folder)

@@ -1,0 +1,106 @@
+"""A table with lazy tensors, checked, sorted and surveyed: what `write` and `loader` begin with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from entense.archive.table import check_names, names_of_files
+from entense.errors import ArchiveError, TableError, hint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from entense.archive.formats.base import Scalar
+    from entense.plan.survey import Survey
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Records to compute, sorted by id."""
+
+    table: pl.DataFrame  # without its lazy columns and without folders in its paths
+    ids: Sequence[str]
+    scalars: pl.DataFrame  # the columns that go into samples
+    survey: Survey
+
+    def values(self, row: int) -> dict[str, Scalar]:
+        """Return the scalars of a record."""
+        return self.scalars.row(row, named=True) if self.scalars.width else {}
+
+
+def prepare(
+    frame: pl.DataFrame | pl.LazyFrame, columns: Sequence[str], dtype: Mapping[str, str] | None
+) -> Job:
+    """Sort the records of a table and learn all that can be known of them without a voxel.
+
+    A TableError where there is nothing to compute, an ArchiveError where a column cannot go into
+    a sample.
+    """
+    from entense.plan.survey import survey
+    from entense.records.identity import with_record_id
+    from entense.tensors.lazy import tensor_columns
+
+    table = frame.lazy().collect()
+    tensors = tensor_columns(table.schema)
+    if not tensors:
+        raise TableError("the table has no lazy tensor to compute; add one with transform")
+    if not len(table):
+        raise TableError("the table has no records; look at what its filters dropped")
+    check_names(columns, tensors)
+    table = with_record_id(table).sort("record")
+    plain = names_of_files(table.drop(tensors))
+    ids, scalars = plain["record"].to_list(), scalars_of(plain, columns)
+    return Job(plain, ids, scalars, survey(table, tensors, dtype=dtype or {}))
+
+
+def scalars_of(table: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Return the columns that go into the samples as Int64, Float64, Boolean or String.
+
+    Examples
+    --------
+    >>> scalars_of(pl.DataFrame({"age": [30, None]}), ["age"]).schema
+    Schema([('age', Int64)])
+    """
+    for name in columns:
+        if name not in table.columns:
+            raise ArchiveError(
+                f"columns= names {name!r}, which the table has not; {hint(name, table.columns)}"
+            )
+    return table.select(_plain(table[name]) for name in columns)
+
+
+def bytes_of(size: str | int, what: str) -> int:
+    """Return a number of bytes given as ``"512MB"``, ``"1 GiB"`` or an integer.
+
+    Examples
+    --------
+    >>> bytes_of("512MB", "shard_size")
+    512000000
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-zA-Z]*)\s*", str(size))
+    if not match or match[2].upper() not in UNITS or float(match[1]) <= 0:
+        raise ArchiveError(f'{what}={size!r} is no size; write it like "512MB" or "2GiB"')
+    return int(float(match[1]) * UNITS[match[2].upper()])
+
+
+def _plain(column: pl.Series) -> pl.Series:
+    dtype = column.dtype
+    if dtype in (pl.Boolean, pl.String):
+        return column
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        return column.cast(pl.String)
+    if dtype.is_float():
+        return column.cast(pl.Float64)
+    if dtype.is_integer() and (column.max() or 0) < 2**63:  # type: ignore[operator]
+        return column.cast(pl.Int64)
+    raise ArchiveError(
+        f"the column {column.name!r} is {dtype}, and samples hold numbers, booleans and strings "
+        "(64 bits); cast it first, or leave it out of columns="
+    )
