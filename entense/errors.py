@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_SHOWN = 12
+_SHOWN, _LONGEST = 12, 300  # names, characters
 
 
 class EntenseError(Exception):
@@ -44,5 +44,6 @@ def hint(name: object, names: Iterable[str]) -> str:
     known = list(names)
     if close := get_close_matches(str(name), known, n=1):
         return f"did you mean {close[0]!r}?"
-    more = ", …" if len(known) > _SHOWN else ""
-    return f"there are: {', '.join(known[:_SHOWN])}{more}" if known else "there are none"
+    listed = ", ".join(known[:_SHOWN])[:_LONGEST]
+    more = ", …" if len(known) > _SHOWN or len(listed) == _LONGEST else ""
+    return f"there are: {listed}{more}" if known else "there are none"

@@ -31,6 +31,7 @@ PLACEMENT = pl.Struct(
         "constant": pl.Int64,
         "nonfinite": pl.Int64,
         "absent": pl.Int64,
+        "freedom": pl.Int64,
     }
 )
 """Where a tensor of a record lies in its shard, and what is particular to it.

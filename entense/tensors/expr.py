@@ -275,6 +275,7 @@ def _path(value: Any, schema: pl.Schema) -> pl.Expr:
         raise TableError(f"{value} is a folder, a file is due here; name the file in it")
     if not Path(value).is_file():
         near = hint(value, schema.names())
+        near = near if near.startswith("did") else "give a role or the path of a file"
         raise TableError(f"there is neither a column nor a file {str(value)!r}; {near}")
     return pl.lit(str(Path(value).absolute()), pl.String)
 

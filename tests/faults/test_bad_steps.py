@@ -66,7 +66,7 @@ def test_two_candidates_for_a_role(root):
 
 
 @pytest.mark.parametrize(
-    ("role", "word"), [("mask", "mask"), ("confounds", "table"), ("bold", "image")]
+    ("role", "word"), [("mask", "mask"), ("confounds", "confounds"), ("bold", "image")]
 )
 def test_a_record_without_a_file_for_a_role(root, tmp_path, role, word):
     table = staged(root).with_columns(pl.when(pl.col("subject") != "02").then(role).alias(role))
@@ -87,7 +87,7 @@ def test_a_record_without_a_file_for_a_role(root, tmp_path, role, word):
             lambda t, _: t.entense.transform(x=volume().denoise("conf", "6P")),
             ("'conf'", "'confoun"),
         ),
-        (lambda t, _: t.entense.transform(x=et.col("claen")), ("'claen'", "there are none yet")),
+        (lambda t, _: t.entense.transform(x=et.col("claen")), ("'claen'", "there are none")),
         (lambda t, _: t.entense.group_mask("brain", to="x.nii.gz"), ("'brain'", "it has dataset")),
         (lambda t, _: t.entense.drop_incomplete("mesk"), ("'mesk'", "did you mean 'mask'?")),
         (lambda t, _: t.entense.split({"a": 1.0}, by="family"), ("'family'", "there are: dataset")),
