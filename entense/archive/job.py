@@ -47,6 +47,10 @@ def prepare(
     from entense.records.identity import with_record_id
     from entense.tensors.lazy import tensor_columns
 
+    if isinstance(columns, str):
+        raise ArchiveError(f'columns={columns!r} is one name, a list is due: columns=["{columns}"]')
+    if isinstance(dtype, str):
+        raise ArchiveError(f'dtype={dtype!r} says no tensor: give dtype={{"tensor": "{dtype}"}}')
     table = frame.lazy().collect()
     tensors = tensor_columns(table.schema)
     if not tensors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from entense.archive.verify import Verified, verify
 from entense.errors import ArchiveError, RecordError, hint
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     import tensorflow as tf
     from nibabel import Nifti1Image
@@ -104,6 +105,9 @@ class Archive:
             if record not in self._rows:
                 raise KeyError(f"there is no record {record!r} in {self.folder}")
             return self._rows[record]
+        if isinstance(record, slice):
+            raise TypeError("an archive gives one record at a time: archive[3], or archive[id]")
+        record = operator.index(record)  # NumPy's integers too
         if not -len(self) <= record < len(self):
             raise IndexError(f"there is no record {record} in {self.folder}, it has {len(self)}")
         return record % len(self)
@@ -140,7 +144,7 @@ class Archive:
         Returns
         -------
         nibabel.Nifti1Image
-            3-D, or 4-D with time last.
+            3-D, or 4-D with time last and the repetition time in the header, where it is known.
 
         Raises
         ------
@@ -163,7 +167,9 @@ class Archive:
                 f"the values have the shape {np.shape(values)}, and the mask of {tensor!r} takes "
                 f"({file.voxels},) or (time, {file.voxels}); give all voxels, in their order"
             )
-        return unmask(values, read_mask(str(self.folder / file.path)))
+        one = None if record is None else self._places[tensor]["tr"][self.row(record)]
+        tr = self._tensor(tensor).tr if one is None else one
+        return unmask(values, read_mask(str(self.folder / file.path)), tr)
 
     def loader(
         self,
@@ -174,6 +180,7 @@ class Archive:
         windows_per_record: int = 1,
         seed: int | None = None,
         drop_last: bool = False,
+        tensors: Sequence[str] | None = None,
     ) -> Loader:
         """Return batches of NumPy arrays, read straight from the shards.
 
@@ -192,6 +199,8 @@ class Archive:
             in the order of their ids, windows evenly spaced.
         drop_last
             Leave out a last batch that is smaller than the others.
+        tensors
+            Which tensors to read; None for all.
 
         Returns
         -------
@@ -207,7 +216,7 @@ class Archive:
         """
         from entense.archive.loaders.batches import Loader
 
-        source = self._source(self.rows(split))
+        source = self._source(self.rows(split), self.schema if tensors is None else tensors)
         return Loader(source, batch_size, window, windows_per_record, seed, drop_last)
 
     def to_tf(self, split: str | None = None) -> tf.data.Dataset:
@@ -266,18 +275,19 @@ class Archive:
         shape, crcs = tuple(at["shape"]), np.frombuffer(at["crc32c"], "<u4")
         return Place(shard, at["offset"], at["size"], shape, at["frames_per_block"], crcs, record)
 
-    def _source(self, rows: list[int]) -> Source:
+    def _source(self, rows: list[int], tensors: Iterable[str]) -> Source:
         """Return some records for the loader, which reads windows of them by their offset."""
         from entense.archive.loaders.batches import Source, without_nulls
 
         def readers(records: Sequence[int]) -> Generator[Reader]:
             yield from (partial(self._read_rows, rows[record]) for record in records)
 
+        kinds = {name: self._tensor(name) for name in tensors}
         shapes = {
             name: [tuple(shape) for shape in self._places[name]["shape"][rows].to_list()]
-            for name in self.schema
+            for name in kinds
         }
-        return Source(self.schema, shapes, without_nulls(self._scalars)[rows], readers)
+        return Source(kinds, shapes, without_nulls(self._scalars)[rows], readers)
 
     def _read_rows(self, row: int, tensor: str, start: int, stop: int, out: NDArray[Any]) -> None:
         read_rows(self._place(row, tensor), start, stop, out)

@@ -147,7 +147,9 @@ def _written(writer: _Writer, shards: Sequence[Planned], memory: int | None) -> 
     survey = writer.job.survey
     rows = [row for shard in shards for row in shard.rows if survey.specs[row] is not None]
     computed = cast("Generator[Outcome]", run(survey, rows, memory=memory))
-    outcomes = progress(computed, what="write", unit="records", total=len(rows))
+    kept = sum(specs is not None for specs in survey.specs) - len(rows)
+    total = kept + len(rows)
+    outcomes = progress(computed, what="write", unit="records", total=total, done=kept)
     # one thread waits for the disk, while the next shard is decoded, computed and appended
     with closing(computed), ThreadPoolExecutor(1) as disk:
         last = disk.submit(lambda: None)

@@ -65,6 +65,6 @@ def _check(ids: pl.Series) -> None:
     if len(repeated):
         times = repeated.eq(repeated[0]).sum()
         raise TableError(
-            f"the record {repeated[0]!r} is there {times} times: drop the repeats, or add a column "
-            "'record' that tells them apart"
+            f"the record {repeated[0]!r} is there {times} times: give two studies two names "
+            "(et.scan(…, dataset=)), drop repeats, or add a column 'record' that tells them apart"
         )

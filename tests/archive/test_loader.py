@@ -269,3 +269,27 @@ def test_both_loaders_are_called_alike():
     assert [(p.name, p.kind, p.default) for p in ours[1 : len(theirs)]] == [
         (p.name, p.kind, p.default) for p in theirs[1:]
     ]
+
+
+def test_only_the_tensors_that_are_asked_for(records, tmp_path):
+    archive = write(records, tmp_path / "out")
+    for batches in (archive.loader, partial(loader, records)):
+        batch = next(iter(batches(batch_size=2, tensors=["fc"])))
+        assert "fc" in batch
+        assert "clean" not in batch
+        with pytest.raises(EntenseError, match="did you mean 'fc'"):
+            batches(batch_size=2, tensors=["fcc"])
+
+
+def test_lists_are_asked_for_where_one_name_is_given(records, tmp_path):
+    with pytest.raises(ArchiveError, match=r"columns='age' is one name, .*\[\"age\"\]"):
+        write(records, tmp_path / "out", columns="age")
+    with pytest.raises(ArchiveError, match=r"dtype='float16' says no tensor"):
+        write(records, tmp_path / "out", dtype="float16")
+
+
+def test_records_go_by_any_integer_but_not_by_slices(records, tmp_path):
+    archive = write(records, tmp_path / "out")
+    assert archive[np.int64(2)]["record"] == archive[2]["record"]
+    with pytest.raises(TypeError, match="one record at a time"):
+        archive[0:2]

@@ -39,7 +39,7 @@ def test_a_column_of_ones_own_is_kept():
 
 def test_a_repeated_record_is_named():
     df = pl.DataFrame({"dataset": "ds", "subject": ["01", "02", "01", "01"]})
-    with pytest.raises(TableError, match="the record 'ds_sub-01' is there 3 times: drop the"):
+    with pytest.raises(TableError, match="the record 'ds_sub-01' is there 3 times: give two"):
         with_record_id(df)
     with pytest.raises(TableError, match="the record 'x' is there 2 times"):
         with_record_id(df.with_columns(record=pl.Series(["a", "x", "b", "x"])))

@@ -63,7 +63,7 @@ class Loader:
         When a window is longer than a record, or records are ragged and cannot be stacked.
     """
 
-    source: Source
+    source: Source = field(repr=False)
     batch_size: int
     window: int | None = None
     windows_per_record: int = 1

@@ -11,7 +11,8 @@ import polars as pl
 from entense.archive.job import bytes_of, prepare
 from entense.archive.loaders.batches import Loader, Source, without_nulls
 from entense.archive.schema import common
-from entense.errors import RecordError, TableError
+from entense.errors import RecordError, TableError, hint
+from entense.tensors.lazy import tensor_columns
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -33,6 +34,7 @@ def loader(
     windows_per_record: int = 1,
     seed: int | None = None,
     drop_last: bool = False,
+    tensors: Sequence[str] | None = None,
     columns: Sequence[str] = (),
     dtype: Mapping[str, str] | None = None,
     memory: str | int | None = None,
@@ -48,7 +50,7 @@ def loader(
         A record table with lazy tensor columns.
     split
         Only the records that have it in the column `split`; None for all.
-    batch_size, window, windows_per_record, seed, drop_last
+    batch_size, window, windows_per_record, seed, drop_last, tensors
         As `Archive.loader` says.
     columns
         Numbers, booleans and strings of the table that go into the batches.
@@ -71,10 +73,20 @@ def loader(
     entense.errors.TableError: the table has no lazy tensor to compute; add one with transform
     """
     table = frame.lazy().collect()
-    job = prepare(table if split is None else _in_split(table, split), columns, dtype)
+    table = table if split is None else _in_split(table, split)
+    job = prepare(table if tensors is None else _only(table, tensors), columns, dtype)
     budget = None if memory is None else bytes_of(memory, "memory")
     source = _source(job, budget)
     return Loader(source, batch_size, window, windows_per_record, seed, drop_last)
+
+
+def _only(table: pl.DataFrame, tensors: Sequence[str]) -> pl.DataFrame:
+    """Leave out the lazy tensors that are not asked for."""
+    lazy = tensor_columns(table.schema)
+    for name in tensors:
+        if name not in lazy:
+            raise TableError(f"there is no lazy tensor {name!r} in the table; {hint(name, lazy)}")
+    return table.drop(name for name in lazy if name not in tensors)
 
 
 def _in_split(table: pl.DataFrame, split: str) -> pl.DataFrame:
