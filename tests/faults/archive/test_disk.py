@@ -52,13 +52,6 @@ def test_a_full_disk_leaves_no_half_file_and_a_rerun_finishes(records, tmp_path,
     assert len(kept) == len(receipts)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_named(records, tmp_path):
-    (tmp_path / "out").mkdir(mode=0o500)
-    with pytest.raises(ArchiveError, match=r"out.* cannot be written \(Permission denied\)"):
-        write(records, tmp_path / "out")
-
-
 @pytest.mark.parametrize("call", ["fsync", "replace", "writev"])
 def test_a_disk_that_fails_is_an_error_in_words(records, tmp_path, monkeypatch, call):
     def fail(*_args, **_kwargs):
