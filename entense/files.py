@@ -55,5 +55,14 @@ def check_present(path: str | Path) -> None:
                 raise RecordError(f"{path}: the content is not here (a git-annex pointer); {get}")
 
 
+def version_of(path: str | Path) -> tuple[int, int] | None:
+    """Return size and time of change of a file, by which what was read of it may be kept."""
+    place = Path(path)
+    if not place.exists():
+        return None
+    stat = place.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
 def _short(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__

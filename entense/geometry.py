@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entense.errors import RecordError
-from entense.files import opening
+from entense.files import opening, version_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -172,12 +172,7 @@ def read_mask(path: str | Path) -> Mask:
     RecordError
         Where the file is missing, damaged, no mask (more than two values) or empty.
     """
-    return _read_mask(str(path), _version(path))
-
-
-def _version(path: str | Path) -> tuple[int, int] | None:
-    place = Path(path)
-    return (stat := place.stat()) and (stat.st_size, stat.st_mtime_ns) if place.exists() else None
+    return _read_mask(str(path), version_of(path))
 
 
 @lru_cache(maxsize=16)
@@ -203,7 +198,7 @@ def read_labels(path: str | Path) -> Labels:
     RecordError
         Where the file is missing, damaged, or has values that are no labels.
     """
-    return _read_labels(str(path), _version(path))
+    return _read_labels(str(path), version_of(path))
 
 
 @lru_cache(maxsize=4)

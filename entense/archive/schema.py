@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from entense.errors import ArchiveError
+from entense.ops.core import is_tr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -111,8 +112,8 @@ def mask_digest(spec: Spec) -> str | None:
 
 
 def tr_of(spec: Spec) -> float | None:
-    """Return the seconds between frames; None where they are unknown or NaN, as JSON has it."""
-    return spec.tr if spec.tr == spec.tr else None
+    """Return the seconds between frames; None where they are unknown, or what no scanner has."""
+    return spec.tr if is_tr(spec.tr) else None
 
 
 @lru_cache(maxsize=1024)

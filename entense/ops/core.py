@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from entense.geometry import Mask
 
+_LONGEST_TR = 30.0  # seconds; a longer one is a header in milliseconds
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -65,6 +66,17 @@ class Spec:
             have = ", ".join(self.dims)
             raise RecipeError(f"an axis called {dim!r} is needed, the tensor has ({have})")
         return self.shape[self.dims.index(dim)]
+
+
+def is_tr(seconds: float | None) -> bool:
+    """Whether a repetition time is known, and one that a scanner can have.
+
+    Examples
+    --------
+    >>> is_tr(0.72), is_tr(2000.0), is_tr(float("nan")), is_tr(None)
+    (True, False, False, False)
+    """
+    return seconds is not None and 0.01 <= seconds <= _LONGEST_TR
 
 
 @final

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from entense.errors import RecordError
-from entense.files import opening
+from entense.files import opening, version_of
 from entense.geometry import Labels, Mask, grid_of, read_labels, read_mask
 from entense.ops.core import Kind, Spec, op
 
@@ -56,6 +57,11 @@ _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 
 def read_header(path: str) -> Header:
     """Read the header of a 4-D NIfTI-1 or NIfTI-2 image; no voxel is touched."""
+    return _read_header(path, version_of(path))
+
+
+@lru_cache(maxsize=64)  # a record's tensors ask one after the other
+def _read_header(path: str, _version: tuple[int, int] | None) -> Header:
     import nibabel as nib
 
     with opening(path):

@@ -12,7 +12,7 @@ import numpy as np
 
 from entense.errors import RecipeError, RecordError
 from entense.ops import confounds as models
-from entense.ops.core import Kind, Spec, in_time, op
+from entense.ops.core import Kind, Spec, in_time, is_tr, op
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from entense.ops.load import Table
 
 ORDER = 5  # of the Butterworth filter, as nilearn has it
-_LONGEST_TR = 30.0  # seconds; a longer one is a header in milliseconds
 
 
 class Operator(NamedTuple):
@@ -279,7 +278,7 @@ def _tr(x: Spec) -> float:
             "the repetition time is unknown (no RepetitionTime in the sidecar, none in the "
             "header); give it before transform: .with_columns(bold_tr=2.0)"
         )
-    if not 0.01 <= x.tr <= _LONGEST_TR:  # NaN too: a sidecar that cannot be read
+    if not is_tr(x.tr):  # NaN: a sidecar that cannot be read
         said = "cannot be read from the sidecar" if np.isnan(x.tr) else f"is said to be {x.tr:g} s"
         raise RecordError(
             f"the repetition time {said}; give it in seconds before transform: "

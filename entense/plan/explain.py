@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import EntenseError
-from entense.ops.core import Kind
+from entense.ops.core import Kind, is_tr
 from entense.plan.fuse import Blocks, Decode, Program, Whole, compile_program
 from entense.plan.host import freedom, make, read_tables
 from entense.plan.optimize import RULES, kind
@@ -67,7 +67,8 @@ def _recipes(known: Survey, row: int | None) -> Iterator[str]:
 
 def _shape(spec: Spec) -> str:
     axes = ", ".join(f"{d}: {n:,}" for d, n in zip(spec.dims, spec.shape, strict=True))
-    tr = f", TR {spec.tr:g} s" if spec.tr is not None and "time" in spec.dims else ""
+    odd = "" if spec.tr is None or is_tr(spec.tr) else " (impossible: not used)"
+    tr = f", TR {spec.tr:g} s{odd}" if spec.tr is not None and "time" in spec.dims else ""
     size = 1e-6 * math.prod(spec.shape) * (2 if spec.dtype.endswith("16") else 4)
     return f"[{axes}] {spec.dtype}{tr}, {size:,.1f} MB"
 

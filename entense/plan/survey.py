@@ -137,7 +137,7 @@ def _check(node: Node) -> None:
     if node.op not in ops:
         raise RecipeError(
             f"the recipe has the op {node.op!r}, which is not registered in this process; "
-            "import the module that registers it"
+            "import the module that registers it (on the command line: --import MODULE)"
         )
     operation = ops[node.op]
     if len(node.inputs) != len(operation.inputs) or operation.bind((), node.params) != node.params:

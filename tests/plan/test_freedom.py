@@ -40,3 +40,10 @@ def test_freedom_of_the_identity_is_its_size():
         matrix = np.eye(7, dtype=np.float32)
 
     assert freedom(Whole) == 7
+
+
+def test_an_impossible_repetition_time_is_kept_nowhere(study, tmp_path):
+    study.run("01", tr=2000.0)
+    table = study.records.entense.transform(a=et.volume("bold", mask="mask"))
+    assert "TR 2000 s (impossible: not used)" in et.explain(table)
+    assert table.entense.write(tmp_path / "out").schema["a"].tr is None
