@@ -13,7 +13,7 @@ from pathlib import Path
 import entense
 from benchmarks.fresh import Row
 
-BENCHES = ("index", "write", "convert")
+BENCHES = ("index", "scale", "write", "convert")
 PACKAGES = ("jax", "polars", "nilearn", "webdataset", "tensorflow", "bids2table", "isal")
 
 
