@@ -116,8 +116,8 @@ def _loading(
     with ThreadPoolExecutor(threads, thread_name_prefix="entense-decode") as pool:
         try:
             while todo or loading:
-                # one more than there are threads: the first is computed while the others load
-                while todo and len(loading) <= threads:
+                # the first is computed while the others load; more would only hold memory
+                while todo and len(loading) < max(threads, 2):
                     size = survey.sizes[todo[0]]
                     held = sum(size for _, size, _ in loading)
                     if loading and memory is not None and held + size > memory:
