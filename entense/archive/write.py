@@ -220,6 +220,7 @@ class _Writer:
         framed = self.format.frame(self.job.ids[row], arrays, self.job.values(row))
         begin = file.bytes
         file.append(framed.buffers)
+        file.start_writeback(begin)
         return {
             name: _placement(framed, name, specs[name], begin)
             | {count: outcome.counts.get(name, {}).get(count) for count in COUNTS}
