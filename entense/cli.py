@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
     add = commands.add_parser("index", help="say what a folder holds")
     add.add_argument("folder", type=Path)
-    add.add_argument("--layout", default="fmriprep", help="how its files are named (fmriprep)")
+    add.add_argument("--layout", help="how its files are named; found out where it is not given")
     add.add_argument("--out", type=Path, metavar="FILE.parquet", help="keep the file table")
     add.set_defaults(run=_index)
 

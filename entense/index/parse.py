@@ -33,7 +33,8 @@ def parse(paths: pl.Series, layout: Layout) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        A row a path; all null where the path is not a subject's file.
+        A row a path; all null where the path is not a subject's file. Of an entity that a name
+        has twice, the first counts.
 
     Examples
     --------
@@ -42,6 +43,8 @@ def parse(paths: pl.Series, layout: Layout) -> pl.DataFrame:
     >>> row.select("subject", "run", "suffix", "extension", "datatype").row(0)
     ('01', '2', 'bold', '.nii.gz', 'func')
     """
+    for pattern, replacement in layout.paths:
+        paths = paths.str.replace(pattern, replacement)
     files = paths.str.extract_groups(_NAME).struct.unnest()
     # subjects and sessions apart, names repeat: each distinct one is parsed once
     rests = files.select("rest").unique().with_columns(today=_today(layout))

@@ -42,6 +42,15 @@ def test_index_counts_the_files_and_keeps_the_table(folder, tmp_path, capsys):
     assert files.equals(et.scan(folder).collect())
 
 
+@pytest.mark.parametrize("words", [[], ["--layout", "hcp"]])
+def test_index_finds_out_the_layout(tmp_path, capsys, words):
+    run = tmp_path / "100307/MNINonLinear/Results/tfMRI_WM_LR"
+    run.mkdir(parents=True)
+    (run / "tfMRI_WM_LR.nii.gz").touch()
+    assert main(["index", str(tmp_path), *words]) == 0
+    assert "1 files of 1 subjects" in capsys.readouterr().out
+
+
 def test_a_saved_plan_is_explained_written_described_and_verified(plan, tmp_path, capsys):
     assert main(["explain", str(plan)]) == 0
     assert capsys.readouterr().out.strip() == et.explain(pl.read_parquet(plan)).strip()

@@ -12,7 +12,8 @@ class Layout:
     r"""How the files of a dataset are named.
 
     Every layout is brought to one form, the file names of BIDS (``sub-01_task-rest_bold.nii.gz``):
-    `renames` says how, and the entities are then read from there.
+    `paths` and `renames` say how, and the entities are then read from there, for every layout into
+    the same columns. The file table keeps the true path.
 
     Parameters
     ----------
@@ -24,19 +25,25 @@ class Layout:
         Names of folders that hold no data; not entered, at any depth.
     renames
         Pairs of a regular expression (Rust syntax) and its replacement, applied in order to what
-        follows subject and session in a name, ``_task-rest_bold.nii.gz``, for its entities only:
-        the file table keeps the true path.
+        follows subject and session in a name, ``_task-rest_bold.nii.gz``.
+    paths
+        Pairs as in `renames`, applied before them to the whole path below the folder that is
+        scanned, ``/01/rest/bold.nii``: for layouts whose folders tell the subject.
 
     Examples
     --------
     >>> Layout("mine", expected="sub-01_task-rest_bold.nii", renames=((r"_fmri\.", "_bold."),)).name
     'mine'
+    >>> to_bids = (r"^/([^/]+)/([^/]+)/bold\.nii$", "/func/sub-${1}_task-${2}_bold.nii")
+    >>> Layout("folders", expected="01/rest/bold.nii", paths=(to_bids,)).name
+    'folders'
     """
 
     name: str
     expected: str
     skip: frozenset[str] = frozenset()
     renames: tuple[tuple[str, str], ...] = ()
+    paths: tuple[tuple[str, str], ...] = ()
 
 
 layouts: Registry[Layout] = Registry("layout")
