@@ -155,9 +155,9 @@ def _unknown(folder: str, tried: Sequence[Layout]) -> TableError:
         return TableError(f"{folder} holds no files; give the folder that holds the dataset")
     expected = " or ".join(f"{one.expected} ({one.name})" for one in tried)
     return TableError(
-        f"{folder} does not look like a BIDS derivative or whatever else scan knows: it holds "
-        f"{_some(files)}, and nothing named like {expected}; give the folder that holds the "
-        "subjects, or declare how its files are named (et.Layout)"
+        f"{folder} does not look like a BIDS derivative: it holds {_some(files)}, and nothing "
+        f"named like {expected}; give the output folder of the pipeline, or declare how its files "
+        "are named (et.Layout)"
     )
 
 
