@@ -17,8 +17,10 @@ FILES = 100  # distinct images that are surveyed in turn: more than any cache ke
 
 def bench(cache: Path, *, quick: bool) -> list[Row]:
     """Measure each step at several sizes; linear growth is one figure in every row."""
+    found, peak = measure("scale:chain")
+    chained = Row("scale", "20 chained methods resolved", found["seconds"], "chain", peak)
     sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000)
-    return [
+    return [chained] + [
         Row("scale", f"{what}, {size:,} records", found["seconds"], "1,000 records", peak, "")
         for what, most in (("tables", 100_000), ("survey", 10_000))
         for size in sizes
@@ -79,3 +81,17 @@ def survey(records: int) -> dict:
         seconds = (perf_counter() - start) / records * 1_000
     assert not any(found.errors)
     return {"seconds": seconds}
+
+
+def chain() -> dict:
+    """Append a tensor 20 times, each upon the last, to a lazy table, and resolve its schema."""
+    import entense as et
+
+    paths = {"bold": ["b"], "mask": ["m"], "confounds": ["c"], "bold_tr": [2.0]}
+    first = et.volume("bold", mask="mask").denoise("confounds", "36P", high_pass=0.01)
+    start = perf_counter()
+    table = pl.LazyFrame(paths).entense.transform(t0=first)
+    for i in range(19):
+        table = table.entense.transform(**{f"t{i + 1}": et.col(f"t{i}").zscore()})
+    assert len(table.collect_schema()) == len(paths) + 20
+    return {"seconds": perf_counter() - start}
