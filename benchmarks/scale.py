@@ -32,7 +32,7 @@ def bench(cache: Path, *, quick: bool) -> list[Row]:
 def tables(records: int) -> dict:
     """Go from paths to a staged table with splits and lazy tensors; no file is there."""
     import entense as et
-    from entense.index import FILE_COLUMNS
+    from entense.index import FILE_SCHEMA
     from entense.index.layouts.fmriprep import FMRIPREP
     from entense.index.parse import parse
 
@@ -42,9 +42,11 @@ def tables(records: int) -> dict:
     ]
     paths = pl.Series("path", [f"{stem}_{name}" for stem in stems for name in (*NAMES, CONFOUNDS)])
     start = perf_counter()
-    files = parse(paths, FMRIPREP).with_columns(path="/data" + paths, dataset=pl.lit("ds"))
+    files = parse(paths, FMRIPREP).with_columns(
+        root=pl.lit("/data"), path="/data" + paths, dataset=pl.lit("ds")
+    )
     table = (
-        files.select(FILE_COLUMNS)
+        files.select(*FILE_SCHEMA)
         .entense.stage(
             bold={"suffix": "bold", "desc": "preproc"},
             mask={"suffix": "mask", "desc": "brain"},

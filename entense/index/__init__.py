@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from entense.errors import TableError
-from entense.index.entities import ENTITIES, FILE_COLUMNS, IDENTIFYING
+from entense.index.entities import ENTITIES, FILE_SCHEMA, IDENTIFYING
 from entense.index.layouts import Layout, layouts, register_layout
 from entense.index.layouts.fmriprep import FMRIPREP  # importing it registers it
 from entense.index.layouts.hcp import HCP
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENTITIES",
-    "FILE_COLUMNS",
+    "FILE_SCHEMA",
     "FMRIPREP",
     "HCP",
     "IDENTIFYING",
@@ -59,9 +59,10 @@ def scan(
     Returns
     -------
     LazyFrame
-        Columns ``dataset``, ``path`` (absolute), the BIDS entities (labels without prefix, null
-        where absent), ``suffix``, ``extension`` and ``datatype``; all strings, sorted by path
-        within a folder. Only files of subjects are in it.
+        Columns ``dataset``, ``root`` (the folder that was scanned), ``path`` (absolute), the BIDS
+        entities (labels without prefix, null where absent), ``suffix``, ``extension`` and
+        ``datatype``, all strings, and ``others``, a map of the entities that BIDS does not know;
+        sorted by path within a folder. Only files of subjects are in it.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def scan(
     if not folders:
         raise TableError("scan was given an empty list of folders; name at least one")
     label = pl.lit(dataset or _label(folders[0])).alias("dataset")
-    tables = [_index(folder, tried).with_columns(label).select(FILE_COLUMNS) for folder in folders]
+    tables = [_index(folder, tried).with_columns(label).select(*FILE_SCHEMA) for folder in folders]
     return pl.concat(tables).unique("path", keep="first", maintain_order=True).lazy()
 
 
@@ -115,7 +116,9 @@ def _label(folder: str) -> str:
 def _index(folder: str, tried: Sequence[Layout]) -> pl.DataFrame:
     for layout in tried:
         files = _files(folder, layout.skip)
-        table = parse("/" + files, layout).with_columns(path=folder + "/" + files)
+        table = parse("/" + files, layout).with_columns(
+            path=folder + "/" + files, root=pl.lit(folder)
+        )
         known = table.filter(pl.col("suffix").is_not_null())
         if not known.is_empty():
             _say(folder, layout, tried)

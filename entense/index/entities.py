@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 ENTITIES: dict[str, str] = {
     "subject": "sub",
     "session": "ses",
@@ -61,12 +63,13 @@ IDENTIFYING: tuple[str, ...] = (
 NUMBERED: tuple[str, ...] = ("run", "echo")
 """The entities whose labels are numbers: ``run-1`` is ``run-01``."""
 
-FILE_COLUMNS: tuple[str, ...] = (
-    "dataset",
-    "path",
-    *ENTITIES,
-    "suffix",
-    "extension",
-    "datatype",
-)
-"""The columns of a file table, in their order."""
+OTHERS = pl.List(pl.Struct({"key": pl.String, "value": pl.String}))
+"""A map of the entities that are not in `ENTITIES`, as Arrow lays out a map."""
+
+FILE_SCHEMA: dict[str, pl.DataType] = {
+    **dict.fromkeys(("dataset", "root", "path"), pl.String()),
+    **dict.fromkeys(ENTITIES, pl.String()),
+    **dict.fromkeys(("suffix", "extension", "datatype"), pl.String()),
+    "others": OTHERS,
+}
+"""The columns of a file table, in their order, and their types."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from entense.index.entities import ENTITIES
+from entense.index.entities import ENTITIES, OTHERS
 
 if TYPE_CHECKING:
     from entense.index.layouts import Layout
@@ -56,6 +56,7 @@ def parse(paths: pl.Series, layout: Layout) -> pl.DataFrame:
         "suffix",
         "extension",
         _known(pl.col("1").replace_strict(_DATATYPES, _DATATYPES, default=None).alias("datatype")),
+        pl.lit(None, OTHERS).alias("others"),
     )
 
 

@@ -39,7 +39,7 @@ def read_query(role: str, query: Mapping[str, object], columns: Iterable[str]) -
     >>> read_query("bold", {"run": [1, 2], "desc": None}, ["run", "desc"])
     {'run': ['1', '2'], 'desc': [None]}
     """
-    known = [name for name in columns if name != "path"]
+    known = [name for name in columns if name not in ("path", "root", "others")]
     for name in query:
         if name not in known:
             raise TableError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from entense.errors import TableError
-from entense.index.entities import FILE_COLUMNS, IDENTIFYING, NUMBERED
+from entense.index.entities import ENTITIES, FILE_SCHEMA, IDENTIFYING, NUMBERED
 from entense.records.queries import Query, candidates, nothing_matches, number, read_query
 from entense.records.sidecars import repetition_time, with_sidecars
 
@@ -69,11 +69,11 @@ def stage(frame: pl.DataFrame | pl.LazyFrame, /, **roles: Mapping[str, object]) 
 
     Examples
     --------
-    >>> from entense.index.entities import FILE_COLUMNS
+    >>> from entense.index.entities import FILE_SCHEMA
     >>> names = ["/sub-01_bold.nii.gz", "/sub-01_desc-confounds_timeseries.tsv"]
     >>> files = pl.DataFrame({"path": names, "suffix": ["bold", "timeseries"], "subject": "01"})
     >>> files = files.with_columns(
-    ...     pl.lit(None, pl.String).alias(c) for c in FILE_COLUMNS if c not in files.columns
+    ...     pl.lit(None, kind).alias(c) for c, kind in FILE_SCHEMA.items() if c not in files.columns
     ... ).with_columns(dataset=pl.lit("mine"))
     >>> records = stage(files, bold={"suffix": "bold"}, confounds={"suffix": "timeseries"})
     >>> records.select("subject", "bold", "confounds").collect().row(0)
@@ -95,7 +95,7 @@ def stage(frame: pl.DataFrame | pl.LazyFrame, /, **roles: Mapping[str, object]) 
 
 def _file_table(frame: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     files = frame.lazy().collect()
-    missing = [name for name in FILE_COLUMNS if name not in files.columns]
+    missing = [name for name in FILE_SCHEMA if name not in files.columns]
     if missing:
         raise TableError(
             f"stage needs a table of files, as scan makes it; this one has no {', '.join(missing)}"
@@ -188,7 +188,7 @@ def _check_ties(best: pl.DataFrame, role: _Role) -> None:
 
 
 def _remedy(role: _Role, first: Mapping[str, object], second: Mapping[str, object]) -> str:
-    for name in FILE_COLUMNS[2:]:
+    for name in (*ENTITIES, "suffix", "extension", "datatype"):
         ours, theirs = first[name], second[name]
         if not _same(name, ours, theirs):
             return f"say which {name!r} the query of {role.name!r} means, {ours!r} or {theirs!r}"

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from entense.errors import TableError
-from entense.index import FILE_COLUMNS, HCP, scan
+from entense.index import FILE_SCHEMA, HCP, scan
 from entense.index.parse import parse
 from entense.records import stage
 
@@ -204,7 +204,7 @@ def test_other_files_are_not_known(name):
 
 def test_the_columns_are_those_of_every_layout(grow):
     schema = scan(grow(*subject_3t("100307")), layout="hcp").collect_schema()
-    assert schema == pl.Schema(dict.fromkeys(FILE_COLUMNS, pl.String))
+    assert schema == pl.Schema(FILE_SCHEMA)
 
 
 def test_a_tree_without_results(grow):

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from entense.errors import EntenseError, TableError
-from entense.index import ENTITIES, FILE_COLUMNS, Layout, scan
+from entense.index import ENTITIES, FILE_SCHEMA, Layout, scan
 
 BOLD = "sub-01/func/sub-01_task-rest_desc-preproc_bold.nii.gz"
 MASK = "sub-01/func/sub-01_task-rest_desc-brain_mask.nii.gz"
@@ -20,12 +20,14 @@ def test_the_file_table(grow):
     root = grow(BOLD, MASK, "sub-01/figures/sub-01_task-rest_desc-carpet_bold.svg", "README")
     lf = scan(root)
     assert isinstance(lf, pl.LazyFrame)
-    assert lf.collect_schema() == pl.Schema(dict.fromkeys(FILE_COLUMNS, pl.String))
-    assert ("dataset", "path", *ENTITIES, "suffix", "extension", "datatype") == FILE_COLUMNS
+    assert lf.collect_schema() == pl.Schema(FILE_SCHEMA)
+    names = ("dataset", "root", "path", *ENTITIES, "suffix", "extension", "datatype", "others")
+    assert names == tuple(FILE_SCHEMA)
     assert paths(lf) == [f"{root}/{MASK}", f"{root}/{BOLD}"]
     row = lf.collect().row(1, named=True)
     assert {key: value for key, value in row.items() if value is not None} == {
         "dataset": "ds",
+        "root": str(root),
         "path": f"{root}/{BOLD}",
         "subject": "01",
         "task": "rest",

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from entense.index import FILE_COLUMNS
+from entense.index import FILE_SCHEMA
 from entense.index.layouts.fmriprep import FMRIPREP
 from entense.index.parse import parse
 
@@ -12,7 +12,9 @@ def files():
 
     def make(*names: str, dataset: str = "ds", root: str = "/data") -> pl.DataFrame:
         paths = pl.Series("path", [f"/{name}" for name in names], pl.String)
-        made = parse(paths, FMRIPREP).with_columns(path=root + paths, dataset=pl.lit(dataset))
-        return made.select(FILE_COLUMNS)
+        made = parse(paths, FMRIPREP).with_columns(
+            root=pl.lit(root), path=root + paths, dataset=pl.lit(dataset)
+        )
+        return made.select(*FILE_SCHEMA)
 
     return make

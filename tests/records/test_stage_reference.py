@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entense.errors import TableError
-from entense.index import FILE_COLUMNS, IDENTIFYING
+from entense.index import FILE_SCHEMA, IDENTIFYING
 from entense.records import stage
 
 File = dict[str, str | None]
@@ -97,7 +97,7 @@ queries = st.fixed_dictionaries(
 def test_stage_agrees_with_the_reference(files, bold, mask):
     files = [
         {
-            **dict.fromkeys(FILE_COLUMNS),
+            **dict.fromkeys(FILE_SCHEMA),
             "dataset": "ds",
             "extension": ".nii",
             **file,
@@ -105,7 +105,7 @@ def test_stage_agrees_with_the_reference(files, bold, mask):
         }
         for n, file in enumerate(files)
     ]
-    table = pl.DataFrame(files, schema=dict.fromkeys(FILE_COLUMNS, pl.String))
+    table = pl.DataFrame(files, schema=FILE_SCHEMA)
     bold, mask = {"suffix": "bold", **bold}, {"suffix": "mask", **mask}
     try:
         expected = reference(files, bold, mask)
