@@ -16,8 +16,9 @@ from entense.ops import Kind, Spec, op
 from entense.plan.explain import explain
 from entense.records import drop_incomplete, join_table, relocate, split, stage
 from entense.records.group_mask import group_mask
-from entense.tensors.expr import Tensor, col, transform, volume
+from entense.tensors.expr import Tensor, transform
 from entense.tensors.lazy import to_numpy
+from entense.tensors.sources import array, cifti, col, surface, table, volume
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "Spec",
     "TableError",
     "Tensor",
+    "array",
+    "cifti",
     "col",
     "collect",
     "drop_incomplete",
@@ -46,6 +49,8 @@ __all__ = [
     "scan",
     "split",
     "stage",
+    "surface",
+    "table",
     "to_numpy",
     "transform",
     "volume",

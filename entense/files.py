@@ -17,11 +17,11 @@ _POINTER_SIZE = 32_768  # git-annex: a pointer file is at most this large
 
 
 @contextmanager
-def opening(path: str | Path) -> Iterator[None]:
+def opening(path: str | Path) -> Iterator[str]:
     """Turn whatever goes wrong while `path` is read into a `RecordError` that names it."""
     check_present(path)
     try:
-        yield
+        yield str(path)
     except RecordError:
         raise
     except EOFError as error:

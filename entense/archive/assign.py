@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from entense.archive.formats import Format
     from entense.archive.job import Job
-    from entense.plan.survey import Bound, Spec, Survey
+    from entense.plan.bind import Bound
+    from entense.plan.survey import Spec, Survey
     from entense.tensors.graph import Node
 
 AT_ONCE = 8  # files asked for at once: it is the disk that takes the time
@@ -113,7 +114,7 @@ def _digest(job: Job, rows: Sequence[int]) -> str:
 
 def _taken(bound: Bound) -> list[Any]:
     """Return which slots share a value, and the values, files apart."""
-    numbers = [None if isinstance(value, str) else value for value in bound.values]
+    numbers = [value if isinstance(value, int | float) else None for value in bound.values]
     return [_structure(bound.roots), numbers]
 
 

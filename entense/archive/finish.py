@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crc32c import crc32c
@@ -22,12 +20,13 @@ from entense.tensors.graph import from_json, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from entense.archive.assign import Planned
     from entense.archive.folder import Receipt
     from entense.archive.formats import Format
     from entense.archive.job import Job
-    from entense.geometry import Mask
+    from entense.geometry import Columns
     from entense.plan.survey import Spec
 
 
@@ -151,17 +150,7 @@ def _save_masks(folder: Path, job: Job) -> dict[str, MaskFile]:
     return saved
 
 
-def _save_mask(folder: Path, mask: Mask) -> MaskFile:
-    path, content = f"{names.MASKS}/{mask.digest}.nii.gz", _bytes(mask)
+def _save_mask(folder: Path, mask: Columns) -> MaskFile:
+    path, content = f"{names.MASKS}/{mask.digest}{mask.extension}", mask.to_bytes()
     save(folder / path, content)
-    return MaskFile(path, len(content), crc32c(content), mask.voxels)
-
-
-def _bytes(mask: Mask) -> bytes:
-    """Return a mask as a file has it."""
-    from entense.geometry import write_mask
-
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "mask.nii.gz"
-        write_mask(mask, path)
-        return path.read_bytes()
+    return MaskFile(path, len(content), crc32c(content), mask.size)

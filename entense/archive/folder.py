@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 HIDDEN = ".entense"
 CHUNK = 2**23
-MASK = re.compile(r"\.?[0-9a-f]{16}\.nii\.gz(\.partial)?")
+MASK = re.compile(r"\.?([0-9a-f]{16})(\.nii\.gz|\.dscalar\.nii)(\.partial)?")
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 IDENTITY = {
     "format": "format",
@@ -154,9 +154,10 @@ def discard(folder: Path, shards: Iterable[str]) -> None:
 
 def remove_masks(folder: Path, wanted: Iterable[str]) -> None:
     """Remove the masks of ours whose digests are not in `wanted`."""
-    keep = {f"{digest}.nii.gz" for digest in wanted}
-    ours = [path for path in (folder / names.MASKS).glob("*") if MASK.fullmatch(path.name)]
-    _unlink(folder, *(path for path in ours if path.name not in keep))
+    keep = set(wanted)
+    files = [(path, MASK.fullmatch(path.name)) for path in (folder / names.MASKS).glob("*")]
+    stale = [path for path, ours in files if ours and (ours[1] not in keep or ours[3])]
+    _unlink(folder, *stale)
     _remove_if_empty(folder / names.MASKS)
 
 

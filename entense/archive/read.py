@@ -152,7 +152,7 @@ class Archive:
             When there is no such tensor, it has no voxel axis, the values have another number of
             voxels, or records have masks of their own and none is named.
         """
-        from entense.geometry import read_mask, unmask
+        from entense.geometry import read_columns, unmask
 
         shared = self._tensor(tensor).mask
         digest = shared if record is None else self._places[tensor]["mask"][self.row(record)]
@@ -169,7 +169,7 @@ class Archive:
             )
         one = None if record is None else self._places[tensor]["tr"][self.row(record)]
         tr = self._tensor(tensor).tr if one is None else one
-        return unmask(values, read_mask(str(self.folder / file.path)), tr)
+        return unmask(values, read_columns(str(self.folder / file.path)), tr)
 
     def loader(
         self,

@@ -32,6 +32,7 @@ PLACEMENT = pl.Struct(
         "nonfinite": pl.Int64,
         "absent": pl.Int64,
         "freedom": pl.Int64,
+        "coverage": pl.List(pl.Float32),
     }
 )
 """Where a tensor of a record lies in its shard, and what is particular to it.

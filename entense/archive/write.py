@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from entense.ops.core import Spec
 
 ON_ERROR = ("raise", "skip")
-COUNTS = ("constant", "nonfinite", "absent", "freedom")
+COUNTS = ("constant", "nonfinite", "absent", "freedom", "coverage")
 
 
 def write(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entense.execute.decode import BLOCK
-from entense.ops.core import Kind, ops
-from entense.ops.spatial import Codes
+from entense.ops.core import Kind, function_of, ops
+from entense.ops.spatial import Codes, Weights
 from entense.ops.temporal import Centred, apply
 from entense.plan.optimize import kind
 
@@ -31,9 +31,7 @@ def _function(node: Node) -> Callable[..., Any]:
         return apply
     if node.op == "dense":
         return lambda x: x.dense
-    params = node.params
-    function = ops[node.op].function
-    return lambda *arrays: function(*arrays, **params)
+    return function_of(node)
 
 
 def _evaluate(nodes: tuple[Node, ...], env: dict[Node, Any]) -> None:
@@ -77,7 +75,7 @@ def _finished(node: Node, value: Any) -> Any:
     return value if finish is None else finish(value)
 
 
-def run_blocks(stage: Blocks, env: Arrays, voxels: int, buffers: Buffers) -> None:
+def run_blocks(stage: Blocks, env: Arrays, columns: int, buffers: Buffers) -> None:
     """Run a stage block by block; its arrays and pools are put into `env`.
 
     Parameters
@@ -85,16 +83,16 @@ def run_blocks(stage: Blocks, env: Arrays, voxels: int, buffers: Buffers) -> Non
     stage
         The stage.
     env
-        Its inputs: voxel arrays as blocks, codes, operators.
-    voxels
-        How long the voxel axis is; blocks are padded to one fixed size.
+        Its inputs: arrays of columns as blocks, codes, operators, numbers.
+    columns
+        How many there are; blocks are padded to one fixed size.
     buffers
         Where the memory of the arrays comes from.
     """
     import jax
 
     function = _block_function(stage, ops.generation)
-    count = -(-voxels // BLOCK)
+    count = -(-columns // BLOCK)
     inputs = [_blocked(env[node]) for node in stage.inputs]
     arrays: list[NDArray[Any]] = []
     pools: list[Any] | None = None
@@ -104,7 +102,7 @@ def run_blocks(stage: Blocks, env: Arrays, voxels: int, buffers: Buffers) -> Non
             running.append(function(*(_block_of(value, number) for value in inputs)))
         if number > 0:
             done, sums = running.pop(0)
-            arrays = arrays or [buffers.lend((len(a), voxels), a.dtype) for a in done]
+            arrays = arrays or [buffers.lend((*a.shape[:-1], columns), a.dtype) for a in done]
             _put(done, arrays, number - 1)
             pools = sums if pools is None else jax.tree.map(operator.add, pools, sums)
     env.update(zip(stage.arrays, arrays, strict=True))
@@ -126,21 +124,29 @@ def _block_of(value: Any, number: int) -> Any:
         return Centred(value.delta[number], value.first[number])
     if isinstance(value, Codes):
         return Codes(value.codes[number], value.values)
-    if isinstance(value, np.ndarray):
-        return value[number]
-    return value
+    if isinstance(value, Weights):
+        dense = np.zeros((BLOCK, value.matrix.shape[1]), np.float32)
+        part = value.matrix[number * BLOCK : (number + 1) * BLOCK]
+        dense[: part.shape[0]] = part.toarray()
+        return Weights(dense)
+    return value[number] if isinstance(value, np.ndarray) else value
 
 
 def _put(done: list[Any], arrays: list[NDArray[Any]], number: int) -> None:
     start = number * BLOCK
     for array, block in zip(arrays, done, strict=True):
-        width = min(BLOCK, array.shape[1] - start)
-        array[:, start : start + width] = np.asarray(block)[:, :width]
+        width = min(BLOCK, array.shape[-1] - start)
+        array[..., start : start + width] = np.asarray(block)[..., :width]
 
 
 def run_whole(stage: Whole, env: Arrays) -> None:
     """Run the stage of whole arrays; its outputs are put into `env`."""
     if not stage.outputs:
         return
-    outputs = _whole_function(stage, ops.generation)(*(env[node] for node in stage.inputs))
+    inputs = [_dense(env[node]) for node in stage.inputs]
+    outputs = _whole_function(stage, ops.generation)(*inputs)
     env.update(zip(stage.outputs, map(np.asarray, outputs), strict=True))
+
+
+def _dense(value: Any) -> Any:
+    return Weights(value.matrix.toarray()) if isinstance(value, Weights) else value

@@ -1,28 +1,25 @@
-"""The decoder: an image is inflated once, a few frames at a time, and what is wanted is kept."""
+"""The decoder: an image is read once, a few frames at a time, and what is wanted is kept."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from entense.errors import RecordError
-from entense.files import opening
-from entense.geometry import Labels, Mask, storage_index
+from entense.ops.spatial import Codes, Weights
 from entense.ops.temporal import Centred
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from entense.execute.buffers import Buffers
-    from entense.ops.load import Header
+    from entense.images import Series
+    from entense.ops.load import Opened
 
-BLOCK = 16_384  # voxels that are computed at once: the same for every record, whatever the memory
-_CHUNK = 4 << 20  # bytes that are inflated at once
+BLOCK = 16_384  # columns that are computed at once: the same for every record, whatever the memory
 
 
 @dataclass(frozen=True)
@@ -32,15 +29,17 @@ class Decoded:
     Parameters
     ----------
     data
-        A voxel sink's blocks, (block, time, voxel) float32, zero after the last voxel, or `Centred`
-        of them with (block, voxel) first frames; a parcel sink's `Centred` (time, parcel).
+        A column sink's blocks, (block, time, column) float32, zero after the last column, or
+        `Centred` of them with (block, column) first frames; a parcel sink's `Centred` (time,
+        parcel).
     constant, nonfinite
-        How many of the voxels never change, and how many hold a NaN or an infinity.
+        (column,) bool: which never change, and which hold a NaN or an infinity, of those that were
+        looked at.
     """
 
     data: Any
-    constant: int
-    nonfinite: int
+    constant: NDArray[np.bool_]
+    nonfinite: NDArray[np.bool_]
 
     @property
     def memory(self) -> NDArray[Any]:
@@ -63,19 +62,19 @@ class Sink(Protocol):
 
 
 class _Watch:
-    """Which of the voxels that pass by are constant, and which are not finite."""
+    """Which of the columns that pass by are constant, and which are not finite."""
 
-    def __init__(self, header: Header, index: NDArray[np.intp]) -> None:
-        self.header, self.index = header, index
-        self.kept = np.empty(index.size, header.dtype)
+    def __init__(self, series: Series, index: NDArray[np.intp]) -> None:
+        self.index = index
+        self.kept = np.empty(index.size, series.dtype)
         self.first = np.zeros_like(self.kept)
         self.changed = np.zeros(index.size, bool)
         self.bad = np.zeros(index.size, bool)
         self._floats = self.kept.dtype.kind == "f"
 
     def see(self, t: int, frame: NDArray[Any]) -> NDArray[Any]:
-        """Return the voxels of a frame, as stored."""
-        # mode="clip" spares a copy; the index comes from the image's own grid
+        """Return the columns of a frame, as stored."""
+        # mode="clip" spares a copy; the index comes from the image's own columns
         np.take(frame, self.index, out=self.kept, mode="clip")
         if t == 0:
             self.first[:] = self.kept
@@ -84,18 +83,13 @@ class _Watch:
             np.logical_or(self.bad, ~np.isfinite(self.kept), out=self.bad)
         return self.kept
 
-    def counts(self) -> dict[str, int]:
-        """Return how many voxels are constant and not finite."""
-        still = ~self.changed & ~self.bad
-        return {"constant": int(still.sum()), "nonfinite": int(self.bad.sum())}
 
-
-class VoxelSink:
-    """Keeps the masked voxels, in blocks.
+class ColumnSink:
+    """Keeps the masked columns, in blocks.
 
     Parameters
     ----------
-    header, mask
+    opened
         The image, and what to keep of it.
     centred
         Whether to take the first frame off.
@@ -103,19 +97,20 @@ class VoxelSink:
         Where the memory of the blocks comes from.
     """
 
-    def __init__(self, header: Header, mask: Mask, buffers: Buffers, *, centred: bool) -> None:
-        self._watch = _Watch(header, storage_index(header.grid, mask))
-        self._header, self._centred = header, centred
-        blocks = -(-mask.voxels // BLOCK)
-        self._blocks = buffers.lend((blocks, header.frames, BLOCK), np.float32)
-        self._blocks[-1, :, mask.voxels - (blocks - 1) * BLOCK :] = 0
+    def __init__(self, opened: Opened, buffers: Buffers, *, centred: bool) -> None:
+        series, size = opened.series, opened.size
+        self._watch = _Watch(series, opened.index)
+        self._series, self._centred = series, centred
+        blocks = -(-size // BLOCK)
+        self._blocks = buffers.lend((blocks, series.frames, BLOCK), np.float32)
+        self._blocks[-1, :, size - (blocks - 1) * BLOCK :] = 0
         # integers of 16 bits, and their differences, are exact in float32; wider ones are not
-        narrow = np.dtype(header.dtype).itemsize <= 2 or np.dtype(header.dtype) == np.float32
+        narrow = np.dtype(series.dtype).itemsize <= 2 or np.dtype(series.dtype) == np.float32
         self._work = np.zeros(blocks * BLOCK, np.float32 if narrow else np.float64)
         self._base = np.zeros_like(self._work)
 
     def add(self, t: int, frame: NDArray[Any]) -> None:
-        """Keep the voxels of frame `t`."""
+        """Keep the columns of frame `t`."""
         kept = self._watch.see(t, frame)
         work: NDArray[Any] = self._work[: kept.size]
         base: NDArray[Any] = self._base[: kept.size]
@@ -126,12 +121,12 @@ class VoxelSink:
         if t == 0:
             np.copyto(base, work, where=np.isfinite(work))
         np.subtract(work, base, out=work)
-        if self._header.slope != 1:
-            np.multiply(work, self._header.slope, out=work)
+        if self._series.slope != 1:
+            np.multiply(work, self._series.slope, out=work)
         self._store(t, self._work)
 
     def _scaled(self, work: NDArray[Any]) -> NDArray[Any]:
-        slope, inter = self._header.slope, self._header.inter
+        slope, inter = self._series.slope, self._series.inter
         if slope == 1 and inter == 0:
             return work
         return work * np.float64(slope) + inter
@@ -148,138 +143,84 @@ class VoxelSink:
 
     def result(self) -> Decoded:
         """Return the blocks."""
+        watch = self._watch
+        still = ~watch.changed & ~watch.bad
         if not self._centred:
-            return Decoded(self._blocks, **self._watch.counts())
+            return Decoded(self._blocks, still, watch.bad)
         first = self._scaled(self._base).astype(np.float32).reshape(-1, BLOCK)
-        return Decoded(Centred(self._blocks, first), **self._watch.counts())
+        return Decoded(Centred(self._blocks, first), still, watch.bad)
 
 
 class ParcelSink:
-    """Keeps the sum over each parcel, in float64.
+    """Keeps the weighted mean over each parcel, in float64.
 
     Parameters
     ----------
-    header, mask, labels
-        The image, the voxels that count, and the parcel of each.
+    opened
+        The image, and the columns that count.
+    codes
+        The parcel of each column, or its weights in each.
     """
 
-    def __init__(self, header: Header, mask: Mask, labels: Labels) -> None:
-        self._header = header
-        self._codes = labels.codes[mask.inside]
-        self._index = storage_index(header.grid, mask)
-        self._width = len(labels.values)
-        self._bad = np.zeros(self._codes.size, bool)
+    def __init__(self, opened: Opened, codes: Codes | Weights) -> None:
+        self._series, self._index = opened.series, opened.index
+        self._weights = parcel_weights(codes)
+        self._bad = np.zeros(self._index.size, bool)
         self._start()
 
     def _start(self) -> None:
-        inside = np.flatnonzero((self._codes > 0) & ~self._bad)
-        self._order = inside[np.argsort(self._codes[inside], kind="stable")]
-        self._present, self._starts, self._count = np.unique(
-            self._codes[self._order], return_index=True, return_counts=True
-        )
-        self._watch = _Watch(self._header, self._index[self._order])
-        self._sums = np.full((self._header.frames, self._width), np.nan)
+        weights = self._weights.multiply(~self._bad).tocsc()
+        weights.eliminate_zeros()
+        self._columns = np.flatnonzero(np.diff(weights.indptr))
+        self._means = weights[:, self._columns].tocsr()
+        self._total = self._means.sum(axis=1)
+        self._watch = _Watch(self._series, self._index[self._columns])
+        self._sums = np.empty((self._series.frames, self._total.size))
 
     def add(self, t: int, frame: NDArray[Any]) -> None:
-        """Add up the voxels of frame `t`."""
-        kept = self._watch.see(t, frame)
-        if self._starts.size:
-            sums = np.add.reduceat(kept, self._starts, dtype=np.float64)
-            self._sums[t, self._present - 1] = sums / self._count
+        """Add up the columns of frame `t`."""
+        self._sums[t] = self._means @ self._watch.see(t, frame).astype(np.float64)
 
     def again(self) -> bool:
-        """Whether voxels that are not finite were met: then the file is read without them."""
+        """Whether columns that are not finite were met: then the file is read without them."""
         if not self._watch.bad.any():
             return False
-        self._bad[self._order[self._watch.bad]] = True
+        self._bad[self._columns[self._watch.bad]] = True
         self._start()
         return True
 
     def result(self) -> Decoded:
-        """Return the means."""
-        slope, inter = self._header.slope, self._header.inter
-        first = self._sums[0]
-        delta = ((self._sums - first) * slope).astype(np.float32)
-        counts = self._watch.counts()
-        counts["nonfinite"] = int(self._bad.sum())
-        return Decoded(Centred(delta, (first * slope + inter).astype(np.float32)), **counts)
+        """Return the means; NaN for a parcel without a column."""
+        slope, inter = self._series.slope, self._series.inter
+        sums = self._sums / np.where(self._total > 0, self._total, np.nan)
+        first = sums[0]
+        delta = ((sums - first) * slope).astype(np.float32)
+        still = np.zeros_like(self._bad)
+        still[self._columns] = ~self._watch.changed
+        return Decoded(Centred(delta, (first * slope + inter).astype(np.float32)), still, self._bad)
 
 
-def decode(header: Header, sinks: Sequence[Sink]) -> list[Decoded]:
-    """Pass every frame of an image by every sink.
+def parcel_weights(codes: Codes | Weights) -> Any:
+    """Return the weights, (parcel, column), of what may be plain codes."""
+    from scipy.sparse import csr_array
 
-    Parameters
-    ----------
-    header
-        The image.
-    sinks
-        What takes the frames.
+    if isinstance(codes, Weights):
+        return codes.matrix.T.tocsr().astype(np.float64)
+    inside = np.flatnonzero(codes.codes)
+    where = (codes.codes[inside] - 1, inside)
+    return csr_array((np.ones(inside.size), where), (codes.values.size, codes.codes.size))
 
-    Returns
-    -------
-    What each sink kept.
 
-    Raises
-    ------
-    RecordError
-        Where the file is cut short or damaged; gzip's own checksum is checked.
+def decode(series: Series, sinks: Sequence[Sink]) -> list[Decoded]:
+    """Pass every frame of a file by every sink, and return what each kept.
+
+    A RecordError where the file is cut short or damaged.
     """
     waiting = list(sinks)
     while waiting:
         with np.errstate(invalid="ignore", over="ignore"):
-            for t, frame in enumerate(_frames(header)):
+            for t, frame in enumerate(series.read()):
                 for sink in waiting:
                     sink.add(t, frame)
         waiting = [sink for sink in waiting if sink.again()]
     return [sink.result() for sink in sinks]
-
-
-def _frames(header: Header) -> Iterator[NDArray[Any]]:
-    """Yield each stored frame, flat; it is valid until the next one is asked for."""
-    dtype = np.dtype(header.dtype)
-    size = int(np.prod(header.grid.shape)) * dtype.itemsize
-    at_once = max(1, min(_CHUNK // size, header.frames))
-    buffer = memoryview(bytearray(at_once * size))
-    with opening(header.path), _stream(header.path) as stream:
-        _skip(stream, header.offset)
-        for start in range(0, header.frames, at_once):
-            count = min(at_once, header.frames - start)
-            got = _fill(stream, buffer[: count * size])
-            if got < count * size:
-                raise RecordError(
-                    f"{header.path}: the file is cut short, it holds {start + got // size} of "
-                    f"{header.frames} frames; copy it again"
-                )
-            yield from np.frombuffer(buffer, dtype, count * size // dtype.itemsize).reshape(
-                count, -1
-            )
-        while stream.read(_CHUNK):  # to the end, where gzip's checksum is
-            pass
-
-
-@contextmanager
-def _stream(path: str) -> Iterator[IO[bytes]]:
-    from isal import igzip
-
-    if path.endswith(".gz"):
-        with igzip.open(path, "rb") as packed:
-            yield packed
-    else:
-        with open(path, "rb", buffering=0) as plain:  # noqa: PTH123  Path.open adds nothing here
-            yield plain
-
-
-def _skip(stream: IO[bytes], count: int) -> None:
-    while count > 0:
-        got = len(stream.read(min(count, _CHUNK)))
-        if not got:
-            raise EOFError("it ends inside the header")
-        count -= got
-
-
-def _fill(stream: Any, buffer: memoryview) -> int:
-    """Read until `buffer` is full; return how much there was."""
-    done = 0
-    while done < len(buffer) and (got := stream.readinto(buffer[done:])):
-        done += got
-    return done

@@ -14,19 +14,21 @@ import numpy as np
 from entense.errors import RecipeError, RecordError
 from entense.execute.buffers import Buffers
 from entense.execute.compute import run_blocks, run_whole
-from entense.execute.decode import Decoded, ParcelSink, Sink, VoxelSink, decode
-from entense.ops.core import Kind, Spec
-from entense.ops.spatial import Pool
-from entense.plan.fuse import DECODED, Program, compile_program
+from entense.execute.coverage import coverage
+from entense.execute.decode import ColumnSink, Decoded, ParcelSink, Sink, decode
+from entense.ops.load import GIVEN
+from entense.ops.spatial import codes_of
+from entense.plan.fuse import Program, compile_program
 from entense.plan.host import freedom, make, read_tables
-from entense.plan.optimize import RULES, Rule, kind, nodes
-from entense.plan.survey import Survey, look, opened, sentence
+from entense.plan.optimize import DECODED, RULES, Rule, nodes, source
+from entense.plan.survey import Survey, look, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from entense.ops.core import Spec
     from entense.tensors.graph import Node
 
 _MOST_DECODERS = 8  # more would only wait for the thread that computes and writes
@@ -43,15 +45,16 @@ class Outcome:
     arrays
         Tensor to array, C-contiguous; None where the record failed.
     counts
-        Tensor to how many of its voxels are ``constant`` or ``nonfinite``, how many of its parcels
-        are ``absent``, and about how many degrees of ``freedom`` its filters leave in time.
+        Tensor to how many of its columns are ``constant`` or ``nonfinite``, how many of its parcels
+        are ``absent``, its ``coverage``, and about how many degrees of ``freedom`` its filters
+        leave in time.
     error
         The sentence that says what is wrong, or None.
     """
 
     row: int
     arrays: Mapping[str, NDArray[Any]] | None
-    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     error: str | None = None
 
 
@@ -145,18 +148,20 @@ def _load(survey: Survey, row: int, rules: tuple[Rule, ...], buffers: Buffers) -
     decoded: dict[Node, Decoded] = {}
     for stage in program.decodes:
         sinks = [_sink(node, known, buffers) for node in stage.sinks]
-        header = known[opened(stage.sinks[0])].header
-        decoded.update(zip(stage.sinks, decode(header, sinks), strict=True))
+        series = known[source(stage.sinks[0])].series
+        decoded.update(zip(stage.sinks, decode(series, sinks), strict=True))
     env = {node: item.data for node, item in decoded.items()}
+    env |= {node: known[node].data for node in nodes(program.roots) if node.op in GIVEN}
+    env |= {n: np.float32(x) for n, x in known.items() if n.op == "value" and type(x) is float}
     read_tables(program, known)
     return _Loaded(program, known, env, decoded)
 
 
 def _sink(node: Node, known: dict[Node, Any], buffers: Buffers) -> Sink:
-    volume = known[opened(node)]
+    opened = known[source(node)]
     if node.op == "parcels":
-        return ParcelSink(volume.header, volume.mask, known[node.inputs[3]])
-    return VoxelSink(volume.header, volume.mask, buffers, centred=node.op == "centred")
+        return ParcelSink(opened, codes_of(known[node.inputs[1]], opened.mask))
+    return ColumnSink(opened, buffers, centred=node.op == "centred")
 
 
 def _outcome(survey: Survey, row: int, future: Future[_Loaded], buffers: Buffers) -> Outcome:
@@ -177,16 +182,11 @@ def _compute(loaded: _Loaded, buffers: Buffers) -> list[NDArray[Any]]:
     program, env = loaded.program, loaded.env
     env.update((node, make(node, loaded.known)) for node in program.hosted)
     for stage in program.blocks:
-        run_blocks(stage, env, _voxels(stage.mask, loaded), buffers)
+        run_blocks(stage, env, loaded.known[stage.series].size, buffers)
     run_whole(program.whole, env)
     for item in loaded.decoded.values():
         buffers.take_back(item.memory)
     return [np.asarray(env[root], order="C") for root in program.roots]
-
-
-def _voxels(mask: Node, loaded: _Loaded) -> int:
-    volumes = (n for n in loaded.known if n.op == "volume" and n.inputs[1] is mask)
-    return int(loaded.known[next(volumes)].mask.voxels)
 
 
 def _check(arrays: Mapping[str, NDArray[Any]], specs: Mapping[str, Spec]) -> None:
@@ -199,28 +199,14 @@ def _check(arrays: Mapping[str, NDArray[Any]], specs: Mapping[str, Spec]) -> Non
             )
 
 
-def _counts(loaded: _Loaded) -> Iterator[dict[str, int]]:
+def _counts(loaded: _Loaded) -> Iterator[dict[str, Any]]:
     for root in loaded.program.roots:
         under = nodes((root,))
         files = [loaded.decoded[node] for node in under if node.op in DECODED]
-        counts = {
-            "constant": sum(item.constant for item in files),
-            "nonfinite": sum(item.nonfinite for item in files),
+        counts: dict[str, Any] = {
+            "constant": sum(int(item.constant.sum()) for item in files),
+            "nonfinite": sum(int(item.nonfinite.sum()) for item in files),
         }
-        pooled = [_absent(n, loaded) for n in under if n.op == "parcels" or kind(n) is Kind.POOL]
         filters = [freedom(loaded.env[node]) for node in under if node.op == "operator"]
-        counts |= {"absent": max(pooled)} if pooled else {}
-        yield counts | ({"freedom": min(filters)} if filters else {})
-
-
-def _absent(node: Node, loaded: _Loaded) -> int:
-    """Return how many parcels have no voxel."""
-    if node.op == "parcels":
-        return int(np.isnan(loaded.decoded[node].data.first).sum())
-    pool = loaded.env.get(node)
-    if isinstance(pool, Pool):
-        return int((np.asarray(pool.count) == 0).sum())
-    if pool is not None:  # it is a tensor, and finished
-        return int(np.isnan(pool[0]).sum())
-    codes = loaded.env[node.inputs[1]]  # it stayed inside a program
-    return int((np.bincount(codes.codes, minlength=codes.values.size + 1)[1:] == 0).sum())
+        counts |= {"freedom": min(filters)} if filters else {}
+        yield counts | coverage(root, loaded.known, loaded.decoded)

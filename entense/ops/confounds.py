@@ -12,7 +12,7 @@ from entense.errors import RecipeError, RecordError, hint
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from entense.ops.load import Table
+    from entense.ops.load import Regressors
 
 MOTION = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
 SIGNALS = ("csf", "white_matter", "global_signal")
@@ -42,7 +42,7 @@ def columns(model: str | list[str]) -> list[str]:
     return list(MODELS[model])
 
 
-def regressors(table: Table, model: str | list[str], frames: int) -> NDArray[np.float64]:
+def regressors(table: Regressors, model: str | list[str], frames: int) -> NDArray[np.float64]:
     """Return a model's columns, (time, regressor) float64.
 
     A gap in the first row, where a derivative has none, takes the next value, as nilearn's
@@ -72,7 +72,7 @@ def regressors(table: Table, model: str | list[str], frames: int) -> NDArray[np.
     return np.column_stack([_values(table, name) for name in names])
 
 
-def _values(table: Table, name: str) -> NDArray[np.float64]:
+def _values(table: Regressors, name: str) -> NDArray[np.float64]:
     series = table.frame[name]
     if not series.dtype.is_numeric():
         raise RecordError(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, final, get_args, get_type_hints, overload
 
+import polars as pl
+
 from entense.errors import RecipeError
+from entense.ops.spec import Spec, in_time, is_tr
 from entense.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from entense.geometry import Mask
+    from entense.tensors.graph import Node
 
-_LONGEST_TR = 30.0  # seconds; a longer one is a header in milliseconds
+__all__ = ["RESERVED", "Kind", "Op", "Spec", "function_of", "in_time", "is_tr", "op", "ops"]
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -30,53 +33,7 @@ class Kind(Enum):
     COLUMNWISE = "treats each column of the last axis by itself"
     POOL = "adds up columns of the voxel axis"
     WHOLE = "needs the whole array"
-
-
-@final
-@dataclass(frozen=True)
-class Spec:
-    """A tensor of a record, as it is known before any voxel is read.
-
-    Parameters
-    ----------
-    dims
-        The name of each axis: ``("time", "voxel")``.
-    shape
-        The length of each axis.
-    dtype
-        A NumPy name: ``"float32"``, ``"bfloat16"``.
-    coords
-        The labels along an axis: ``{"parcel": (1, 2, 5)}``.
-    mask
-        Where the voxel axis lies.
-    tr
-        Repetition time in seconds, where it is known.
-    """
-
-    dims: tuple[str, ...]
-    shape: tuple[int, ...]
-    dtype: str
-    coords: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
-    mask: Mask | None = None
-    tr: float | None = None
-
-    def size(self, dim: str) -> int:
-        """Return the length of the axis called `dim`; an error where there is none."""
-        if dim not in self.dims:
-            have = ", ".join(self.dims)
-            raise RecipeError(f"an axis called {dim!r} is needed, the tensor has ({have})")
-        return self.shape[self.dims.index(dim)]
-
-
-def is_tr(seconds: float | None) -> bool:
-    """Whether a repetition time is known, and one that a scanner can have.
-
-    Examples
-    --------
-    >>> is_tr(0.72), is_tr(2000.0), is_tr(float("nan")), is_tr(None)
-    (True, False, False, False)
-    """
-    return seconds is not None and 0.01 <= seconds <= _LONGEST_TR
+    GATHER = "takes the tensors of a list, and treats each column of the last axis by itself"
 
 
 @final
@@ -93,7 +50,9 @@ class Op:
     kind
         How it takes part in a plan.
     inputs
-        The names of the arrays.
+        The names of the arrays, and of the numbers that are different for each record.
+    types
+        Their annotations: ``float`` is a number, ``… | None`` may be missing.
     params
         The parameters, with their annotations and defaults.
     reads
@@ -111,6 +70,7 @@ class Op:
     function: Callable[..., Any]
     kind: Kind
     inputs: tuple[str, ...]
+    types: Mapping[str, Any]
     params: Mapping[str, inspect.Parameter]
     reads: Mapping[str, str] = field(default_factory=dict)
     infer: Callable[..., Spec] | None = None
@@ -123,6 +83,14 @@ class Op:
         parts = (self.function, self.infer, self.finish)
         text = self.kind.name + "".join(_code(part) for part in parts if part is not None)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def is_number(self, name: str) -> bool:
+        """Whether an input is a number, which comes from the cells and is no array."""
+        return float in _admitted(self.types.get(name))
+
+    def may_lack(self, name: str) -> bool:
+        """Whether an input may be missing."""
+        return type(None) in _admitted(self.types.get(name))
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return every parameter of a call, checked and typed; an error names the remedy."""
@@ -141,7 +109,7 @@ class Op:
             name: _typed(self.name, param, given.get(name, param.default))
             for name, param in self.params.items()
         }
-        if self.check:
+        if self.check and not any(isinstance(value, pl.Expr) for value in typed.values()):
             self.check(**typed)
         return typed
 
@@ -180,7 +148,8 @@ def op(
     Parameters
     ----------
     function
-        A pure function, traceable by JAX. Positional arguments are arrays, keyword-only ones are
+        A pure function, traceable by JAX. Positional arguments are arrays, or numbers that may
+        differ from record to record where they are annotated ``float``; keyword-only ones are
         parameters that JSON can hold, annotated with their types.
     kind
         ``Kind.COLUMNWISE`` promises that each column of the last axis is treated by itself, and
@@ -212,12 +181,22 @@ def op(
 
     def register(function: F) -> F:
         name = function.__name__
-        inputs, params = _signature(function)
-        new = Op(name, function, kind, inputs, params, reads or {}, infer, finish, check)
+        types, params = _signature(function)
+        new = Op(
+            name, function, kind, tuple(types), types, params, reads or {}, infer, finish, check
+        )
         _add(new)
         return function
 
     return register if function is None else register(function)
+
+
+def function_of(node: Node) -> Callable[..., Any]:
+    """Return the function of a node: of its arrays alone, however many a list has."""
+    operation, params = ops[node.op], node.params
+    if operation.kind is Kind.GATHER:
+        return lambda *arrays: operation.function(list(arrays), **params)
+    return lambda *arrays: operation.function(*arrays, **params)
 
 
 def _add(new: Op) -> None:
@@ -247,19 +226,24 @@ def _code(function: Callable[..., Any]) -> str:
 
 def _signature(
     function: Callable[..., Any],
-) -> tuple[tuple[str, ...], dict[str, inspect.Parameter]]:
-    """Split a signature into the arrays and the parameters, with annotations resolved."""
-    inputs: list[str] = []
+) -> tuple[dict[str, Any], dict[str, inspect.Parameter]]:
+    """Split a signature into the inputs and the parameters, with annotations resolved."""
+    inputs: dict[str, Any] = {}
     params: dict[str, inspect.Parameter] = {}
     hints = _hints(function)
     for name, param in inspect.signature(function).parameters.items():
         if param.kind is param.KEYWORD_ONLY:
             params[name] = param.replace(annotation=hints.get(name, Any))
         elif param.kind in (param.POSITIONAL_ONLY, param.POSITIONAL_OR_KEYWORD):
-            inputs.append(name)
+            inputs[name] = hints.get(name, Any)
         else:
             raise RecipeError(f"the op {function.__name__!r} must not take *args or **kwargs")
-    return tuple(inputs), params
+    return inputs, params
+
+
+def _admitted(annotation: Any) -> tuple[Any, ...]:
+    """Return what an annotation admits."""
+    return get_args(annotation) or (annotation,)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -283,8 +267,10 @@ def _typed(op_name: str, param: inspect.Parameter, value: Any) -> Any:
     """Return `value` as its annotation has it: an int for a float becomes a float."""
     from entense.tensors.graph import canonical
 
+    if isinstance(value, pl.Expr):  # it is typed when the cells are known
+        return value
     value = canonical(value, param.name)
-    admitted = get_args(param.annotation) or (param.annotation,)
+    admitted = _admitted(param.annotation)
     if type(value) is int and float in admitted and int not in admitted:
         return float(value)
     plain = {bool, int, float, str, type(None), list}
@@ -295,10 +281,3 @@ def _typed(op_name: str, param: inspect.Parameter, value: Any) -> Any:
             f"{op_name}: the parameter {param.name!r} must be {wanted}, not {value!r}"
         )
     return value
-
-
-def in_time(spec: Spec, *_: object, **__: object) -> Spec:
-    """Infer: float32, of the first input's shape, which begins with time."""
-    if spec.dims[:1] != ("time",) or len(spec.dims) != 2:
-        raise RecipeError(f"a tensor (time, …) of two axes is due, this one has {spec.dims}")
-    return replace(spec, dtype="float32")

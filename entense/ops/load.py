@@ -1,118 +1,77 @@
-"""Reading: a 4-D image a frame at a time, tables, label images."""
+"""Reading: series of volumes, surfaces and grayordinates, tables, arrays, atlases."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
-from entense.errors import RecordError
+from entense.errors import RecordError, hint
 from entense.files import opening, version_of
-from entense.geometry import Labels, Mask, grid_of, read_labels, read_mask
+from entense.geometry import Atlas, Grayordinates, Mask, read_atlas, read_mask, storage_index
+from entense.images import cifti as dense
+from entense.images import gifti
+from entense.images.nifti import read_header
 from entense.ops.core import Kind, Spec, op
 
 if TYPE_CHECKING:
-    from entense.geometry import Grid
+    from numpy.typing import NDArray
+
+    from entense.geometry import Columns
+    from entense.geometry.grayordinates import Sides
+    from entense.images import Series
+
+SERIES = ("volume", "surface", "cifti")
+"""The ops that open a file of frames, of which the decoder keeps some columns."""
+GIVEN = ("array", "table")
+"""The ops that read a small array whole."""
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a 4-D image says of itself.
+class Opened:
+    """A file of frames that is opened and not yet decoded.
 
     Parameters
     ----------
-    path
+    series
         The file.
-    grid
-        Its lattice.
-    frames
-        How many volumes.
-    dtype
-        NumPy dtype of the stored values, with its byte order.
-    offset
-        Where they begin, in bytes of the inflated file.
-    slope, inter
-        value = slope * stored + inter.
-    tr
-        The fourth zoom in seconds; None where it is 0 or has no unit of time.
+    mask
+        The columns that are kept; None where they are parcels already.
+    spec
+        What it will be.
     """
 
-    path: str
-    grid: Grid
-    frames: int
-    dtype: str
-    offset: int
-    slope: float
-    inter: float
-    tr: float | None
-
-
-_INFLATES = 1032  # deflate packs no tighter than 1 byte for so many
-_SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
-
-
-def read_header(path: str) -> Header:
-    """Read the header of a 4-D NIfTI-1 or NIfTI-2 image; no voxel is touched."""
-    return _read_header(path, version_of(path))
-
-
-@lru_cache(maxsize=64)  # a record's tensors ask one after the other
-def _read_header(path: str, _version: tuple[int, int] | None) -> Header:
-    import nibabel as nib
-
-    with opening(path):
-        image = nib.load(path)
-        if not isinstance(image, nib.Nifti1Pair) or not image.header.is_single:
-            raise RecordError(
-                f"{path}: this is a {type(image).__name__}; a NIfTI image (.nii, .nii.gz) is due"
-            )
-        if len(image.shape) != 4:
-            raise RecordError(
-                f"{path}: a 4-D image (x, y, z, time) is due, this one has shape {image.shape}; "
-                "does the role's query match an anatomical or a reference image?"
-            )
-        if image.get_data_dtype().kind not in "iuf":
-            raise RecordError(f"{path}: voxels of type {image.get_data_dtype()} are not numbers")
-        return _header(path, image)
-
-
-def _header(path: str, image: Any) -> Header:
-    proxy = image.dataobj
-    unit = image.header.get_xyzt_units()[1]
-    zoom = float(image.header["pixdim"][4])
-    tr = zoom * _SECONDS[unit] if zoom > 0 and unit in _SECONDS else None
-    slope, inter = (float(value) for value in (proxy.slope, proxy.inter))
-    dtype = image.get_data_dtype()
-    _check_size(path, image.shape, dtype.itemsize, proxy.offset)
-    return Header(path, grid_of(image), image.shape[3], dtype.str, proxy.offset, slope, inter, tr)
-
-
-def _check_size(path: str, shape: tuple[int, ...], itemsize: int, offset: int) -> None:
-    """Hold what the header promises to what the file can hold, before memory is taken for it."""
-    most = Path(path).stat().st_size * (_INFLATES if path.endswith(".gz") else 1)
-    frames = (most - offset) // (math.prod(shape[:3]) * itemsize)
-    if frames < shape[3]:
-        raise RecordError(
-            f"{path}: the file is cut short, it holds {max(frames, 0)} of {shape[3]} frames at "
-            "most; copy it again"
-        )
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A 4-D image that is opened and not yet decoded: its header, its mask and what it will be."""
-
-    header: Header
-    mask: Mask
+    series: Series
+    mask: Columns | None
     spec: Spec
+
+    @property
+    def size(self) -> int:
+        """How many columns are kept."""
+        return self.spec.shape[1]
+
+    @property
+    def index(self) -> NDArray[np.intp]:
+        """(column,) where each lies in a stored frame."""
+        series: Any = self.series
+        return _index(series, self.mask)
+
+
+@lru_cache(maxsize=16)
+def _index(series: Any, mask: Any) -> NDArray[np.intp]:
+    if mask is None:
+        return np.arange(len(series.parcels))
+    if isinstance(mask, Mask):
+        return storage_index(series.grid, mask)
+    index: NDArray[np.intp] = series.axis.index_of(mask)
+    return index
 
 
 @op(kind=Kind.SOURCE)
-def volume(image: str, mask: str, tr: float | None) -> Volume:
+def volume(image: str, mask: str, tr: float | None) -> Opened:
     """Open a 4-D image: (time, voxel) float32, of the voxels in a mask.
 
     Parameters
@@ -135,31 +94,240 @@ def volume(image: str, mask: str, tr: float | None) -> Volume:
             f"{image}: the image and its mask {mask} lie on different grids: {header.grid}, and "
             f"{inside.grid}; take a mask in the same space and resolution"
         )
-    known = header.tr if tr is None else tr
-    shape = (header.frames, inside.voxels)
-    spec = Spec(("time", "voxel"), shape, "float32", mask=inside, tr=known)
-    return Volume(header, inside, spec)
+    return _opened(header, inside, "voxel", tr)
+
+
+@op(kind=Kind.SOURCE)
+def surface(image: str, mask: str | None, tr: float | None) -> Opened:
+    """Open the series of one hemisphere or two: (time, vertex) float32, left first.
+
+    Parameters
+    ----------
+    image
+        ``.func.gii``, an array a frame or one array for all; or two of them.
+    mask
+        The vertices to keep: ``.shape.gii`` or ``.label.gii`` (above 0), one a hemisphere, or
+        the ``.dscalar.nii`` that `group_mask` writes; None keeps all.
+    tr
+        Repetition time in seconds.
+
+    Raises
+    ------
+    RecordError
+        Where a file is missing or damaged, hemispheres differ in frames, or the mask is of another
+        surface.
+    """
+    series = gifti.read_surface(image)
+    kept = series.axis if mask is None else _vertices(mask)
+    return _opened(series, _part(series, kept, mask), "vertex", tr)
+
+
+@op(kind=Kind.SOURCE)
+def cifti(
+    image: str, mask: str | None, tr: float | None, *, structures: list[str] | None = None
+) -> Opened:
+    """Open a dtseries, (time, grayordinate), or a ptseries, (time, parcel); float32.
+
+    Parameters
+    ----------
+    image
+        ``.dtseries.nii`` or ``.ptseries.nii`` of CIFTI-2.
+    mask
+        The grayordinates to keep: a ``.dscalar.nii`` or ``.dlabel.nii`` (above 0); None keeps all.
+    tr
+        Repetition time in seconds, from the sidecar; the file's where it is None.
+    structures
+        Those to keep: ``"cortex"``, ``"subcortex"``, or names as ``"cortex_left"``; None keeps all.
+
+    Raises
+    ------
+    RecordError
+        Where a file is missing, damaged, CIFTI-1, or of another kind, or it lacks a structure or a
+        part of the mask.
+    """
+    series = dense.read_dense(image)
+    if series.axis is None:
+        if mask is not None or structures is not None:
+            raise RecordError(
+                f"{image}: a ptseries has parcels, which no mask or structure selects"
+            )
+        return _opened(series, None, "parcel", tr)
+    kept = series.axis if mask is None else dense.read_mask(mask)
+    if structures is not None:
+        kept = _selected(image, kept, tuple(structures))
+    return _opened(series, _part(series, kept, mask), "grayordinate", tr)
+
+
+@op(kind=Kind.SOURCE)
+def array(path: str) -> Given:
+    """Read an array: ``.npy`` of any shape, or text (``.txt``, ``.tsv``, ``.csv``) without names.
+
+    Parameters
+    ----------
+    path
+        The file. In text, columns are separated by blanks, tabs or commas; ``n/a`` is NaN.
+
+    Returns
+    -------
+    float32 or the integer or bool type of the file; (time, column) where it has two axes.
+
+    Raises
+    ------
+    RecordError
+        Where the file is missing, damaged, empty, or holds what are no numbers.
+    """
+    return _read_array(path, version_of(path))
+
+
+@op(kind=Kind.SOURCE)
+def table(path: str, *, columns: list[str] | None = None) -> Given:
+    """Read columns of a table: (time, column) float32, ``n/a`` as NaN.
+
+    Parameters
+    ----------
+    path
+        ``.tsv``, ``.csv`` or ``.parquet``.
+    columns
+        Which of them, in this order; all unless given.
+
+    Raises
+    ------
+    RecordError
+        Where the file is missing or damaged, or a column is missing or holds text.
+    """
+    return _read_table(path, version_of(path), None if columns is None else tuple(columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A small array that was read whole."""
+
+    data: NDArray[Any]
+    spec: Spec
 
 
 @dataclass(frozen=True)
-class Table:
-    """A TSV of numbers: its path, for errors, and its columns."""
+class Regressors:
+    """A table of regressors: its path, for errors, and its columns."""
 
     path: str
     frame: pl.DataFrame
 
 
 @op(kind=Kind.TABLE)
-def table(path: str) -> Table:
-    """Read a tab-separated table in which ``n/a`` means missing."""
-    with opening(path):
-        frame = pl.read_csv(
-            path, separator="\t", null_values=["n/a", "NaN", "nan"], infer_schema_length=None
-        )
-    return Table(path, frame)
+def regressors(path: str) -> Regressors:
+    """Read a table of confounds in which ``n/a`` means missing."""
+    return Regressors(path, _frame(path))
 
 
 @op(kind=Kind.SOURCE)
-def labels(path: str) -> Labels:
-    """Read a label image: (X, Y, Z) whole numbers, 0 for background."""
-    return read_labels(path)
+def labels(path: str) -> Atlas:
+    """Read a parcellation of any geometry."""
+    return read_atlas(path)
+
+
+def _opened(series: Series, mask: Columns | None, dim: str, tr: float | None) -> Opened:
+    names = getattr(series, "parcels", ())
+    shape = (series.frames, len(names) if mask is None else mask.size)
+    coords = {"parcel": names} if mask is None else {}
+    known = series.tr if tr is None else tr
+    return Opened(series, mask, Spec(("time", dim), shape, "float32", coords, mask=mask, tr=known))
+
+
+def _vertices(mask: str | Sides) -> Grayordinates:
+    if isinstance(mask, str) and mask.endswith(Grayordinates.extension):
+        return dense.read_mask(mask)
+    return _vertices_of(
+        mask, tuple(version_of(one) for one in ([mask] if isinstance(mask, str) else mask) if one)
+    )
+
+
+@lru_cache(maxsize=16)
+def _vertices_of(mask: str | Sides, _version: object) -> Grayordinates:
+    return gifti.read_mask(mask)
+
+
+def _part(series: Any, kept: Grayordinates, mask: object) -> Grayordinates:
+    """Check that what is to be kept is there."""
+    try:
+        _index(series, kept)
+    except ValueError as error:
+        raise RecordError(
+            f"{series.path}: the image and its mask {mask} are of different surfaces: {error}; "
+            "take a mask in the same space and density"
+        ) from error
+    return kept
+
+
+@lru_cache(maxsize=16)
+def _selected(path: str, axis: Grayordinates, wanted: tuple[str, ...]) -> Grayordinates:
+    try:
+        return axis.select(wanted)
+    except ValueError as error:
+        raise RecordError(f"{path}: {error}") from error
+
+
+@lru_cache(maxsize=64)
+def _read_array(path: str, _version: object) -> Given:
+    with opening(path) as place:
+        if path.endswith(".npy"):
+            data = np.load(place, allow_pickle=False)
+        else:
+            data = _numbers(path, _frame(path, header=False))
+    if data.dtype.kind not in "biuf" or not data.size:
+        raise RecordError(f"{path}: it holds {data.dtype} {data.shape}, numbers are due")
+    data = data.astype(np.float32) if data.dtype.kind == "f" else data
+    data = data.astype(data.dtype.newbyteorder("="), order="C")
+    dims = (
+        ("time", "column")
+        if data.ndim == 2
+        else ("time",)
+        if data.ndim == 1
+        else tuple(f"axis_{i}" for i in range(data.ndim))
+    )
+    return Given(data, Spec(dims, data.shape, str(data.dtype)))
+
+
+@lru_cache(maxsize=64)
+def _read_table(path: str, _version: object, columns: tuple[str, ...] | None) -> Given:
+    frame = _frame(path)
+    for name in columns or ():
+        if name not in frame.columns:
+            raise RecordError(f"{path}: there is no column {name!r}; {hint(name, frame.columns)}")
+    data = _numbers(path, frame.select(columns or pl.all()))
+    names = {"column": columns or tuple(frame.columns)}
+    return Given(data, Spec(("time", "column"), data.shape, "float32", names))
+
+
+def _numbers(path: str, frame: pl.DataFrame) -> NDArray[np.float32]:
+    text = [
+        name
+        for name, dtype in frame.schema.items()
+        if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null))
+    ]
+    if text or frame.is_empty():
+        what = f"the column {text[0]!r} holds text" if text else "the table is empty"
+        raise RecordError(f"{path}: {what}, numbers are due; name other columns, or mend the table")
+    filled = frame.with_columns(pl.all().cast(pl.Float64).fill_null(float("nan")))
+    return np.ascontiguousarray(filled.to_numpy(), np.float32)
+
+
+def _frame(path: str, *, header: bool = True) -> pl.DataFrame:
+    with opening(path) as place:
+        if path.endswith(".parquet"):
+            return pl.read_parquet(place)
+        text: dict[str, Any] = {"null_values": ["n/a", "NaN", "nan"], "infer_schema_length": None}
+        if header:
+            separator = "," if path.endswith((".csv", ".csv.gz")) else "\t"
+            return pl.read_csv(place, separator=separator, **text)
+        return _plain(place, text)
+
+
+def _plain(place: str, text: dict[str, Any]) -> pl.DataFrame:
+    """Read text without names, whatever separates its columns."""
+    from entense.images.nifti import open_packed
+
+    with open_packed(place) as file:
+        lines = file.read().decode().replace(",", " ").split("\n")
+    rows = "\n".join("\t".join(line.split()) for line in lines if line.strip())
+    return pl.read_csv(rows.encode(), separator="\t", has_header=False, **text)

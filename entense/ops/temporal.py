@@ -17,7 +17,7 @@ from entense.ops.core import Kind, Spec, in_time, is_tr, op
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from entense.ops.load import Table
+    from entense.ops.load import Regressors
 
 ORDER = 5  # of the Butterworth filter, as nilearn has it
 
@@ -168,10 +168,10 @@ def bandpass(
     return filtered
 
 
-@op(kind=Kind.OPERATOR, infer=in_time, reads={"confounds": "table"}, check=_known)
+@op(kind=Kind.OPERATOR, infer=in_time, reads={"confounds": "regressors"}, check=_known)
 def denoise(
     x: Spec,
-    confounds: Table,
+    confounds: Regressors,
     *,
     model: str | list[str],
     high_pass: float | None = None,

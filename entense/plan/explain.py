@@ -9,8 +9,8 @@ from entense.errors import EntenseError
 from entense.ops.core import Kind, is_tr
 from entense.plan.fuse import Blocks, Decode, Program, Whole, compile_program
 from entense.plan.host import freedom, make, read_tables
-from entense.plan.optimize import RULES, kind
-from entense.plan.survey import Spec, Survey, look, opened, survey
+from entense.plan.optimize import RULES, kind, source
+from entense.plan.survey import Spec, Survey, look, survey
 from entense.tensors.graph import Node, describe, from_json, walk
 from entense.tensors.graph import said as _said
 
@@ -105,16 +105,20 @@ def _stages(program: Program, known: dict[Node, Any], names: dict[Node, str]) ->
 
 
 def _decode(stage: Decode, known: dict[Node, Any]) -> str:
-    volume = known[opened(stage.sinks[0])]
-    frames, voxels = volume.spec.shape
-    kept = [
-        f"{len(known[n.inputs[3]].values):,} parcel means"
-        if n.op == "parcels"
-        else f"{voxels:,} voxels ({4e-6 * frames * voxels:,.0f} MB)"
-        for n in stage.sinks
-    ]
-    grid = " x ".join(map(str, volume.header.grid.shape))
-    return f"decode    disk and cpu   {frames} frames of {grid}: keep {' and '.join(kept)}"
+    opened = known[source(stage.sinks[0])]
+    frames = opened.series.frames
+    kept = [_kept(node, known) for node in stage.sinks]
+    grid = getattr(opened.series, "grid", None)
+    size = " x ".join(map(str, grid.shape)) if grid else f"{opened.series.axis or 'parcels'}"
+    return f"decode    disk and cpu   {frames} frames of {size}: keep {' and '.join(kept)}"
+
+
+def _kept(node: Node, known: dict[Node, Any]) -> str:
+    if node.op == "parcels":
+        return f"{len(known[node.inputs[1]].values):,} parcel means"
+    spec = known[source(node)].spec
+    plural = {"vertex": "vertices"}.get(spec.dims[1], f"{spec.dims[1]}s")
+    return f"{spec.shape[1]:,} {plural} ({4e-6 * math.prod(spec.shape):,.0f} MB)"
 
 
 def _filter(node: Node, program: Program, known: dict[Node, Any]) -> str:

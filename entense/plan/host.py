@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entense.ops.core import Kind, ops
-from entense.ops.spatial import Codes
+from entense.ops.spatial import codes_of
 from entense.ops.temporal import Operator
 from entense.plan.optimize import kind
 from entense.plan.survey import spec_of
@@ -44,11 +44,10 @@ def make(node: Node, known: dict[Node, Any]) -> Any:
 
     Returns
     -------
-    An `Operator` or `Codes`.
+    An `Operator`, or `Codes` or `Weights`.
     """
     if node.op == "codes":
-        labels, x = known[node.inputs[0]], spec_of(known[node.inputs[1]])
-        return Codes(labels.codes[x.mask.inside], np.array(labels.values, np.int32))
+        return codes_of(known[node.inputs[0]], spec_of(known[node.inputs[1]]).mask)
     with _one_thread():
         return _operator(node, known)
 

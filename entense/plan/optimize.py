@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from entense.ops.core import Kind, ops
+from entense.ops.load import SERIES
 from entense.tensors.graph import Node, rebuild, walk
 
 if TYPE_CHECKING:
@@ -17,14 +18,15 @@ Roots = tuple[Node, ...]
 #   apply(x, operator)          a (time, time) matrix times a series
 #   operator(a, b, …)           the matrix of the linear ops a, then b, …
 #   codes(labels, x)            the parcel of each voxel of x
-#     the nodes in these two are the recipe's own, of which only specs are looked at: no rule
+#   centred(series)             a file's columns less their first frame, and that frame
+#   parcels(series, labels)     the same, averaged over parcels while the file is decoded
+#     the nodes in these four are the recipe's own, of which only specs are looked at: no rule
 #     enters them
-#   centred(image, mask, tr)    a volume less its first frame, and that frame
-#   parcels(image, mask, tr, labels)   the same, averaged over parcels while it is decoded
 #   dense(x)                    the series that a centred one stands for
 
-
-CLOSED = ("operator", "codes")
+HOSTED = ("operator", "codes")
+CLOSED = (*HOSTED, "centred", "parcels")
+DECODED = (*SERIES, "centred", "parcels")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ def lower(roots: Roots) -> Roots:
 def kind(node: Node) -> Kind | None:
     """Return the kind of a registered op; None for the nodes that lowering made."""
     return ops[node.op].kind if node.op in ops else None
+
+
+def source(node: Node) -> Node:
+    """Return the recipe's series that a decoded node stands for."""
+    return node if node.op in SERIES else node.inputs[0]
 
 
 def nodes(roots: Roots) -> list[Node]:
@@ -92,16 +99,16 @@ def reduce_first(roots: Roots) -> Roots:
 
 
 def pool_at_decoder(roots: Roots) -> Roots:
-    """Make parcellate(volume) a sum that is kept while the file is decoded."""
+    """Make parcellate(series) a sum that is kept while the file is decoded."""
 
     def change(node: Node) -> Node:
         inputs = [parcels(item) if node.op == "apply" else dense(item) for item in node.inputs]
         return Node(node.op, *inputs, **node.params)
 
     def parcels(node: Node) -> Node:
-        if node.op != "parcellate" or node.inputs[0].op != "volume":
+        if node.op != "parcellate" or node.inputs[0].op not in SERIES:
             return node
-        return Node("parcels", *node.inputs[0].inputs, node.inputs[1].inputs[0])
+        return Node("parcels", node.inputs[0], node.inputs[1].inputs[0])
 
     def dense(node: Node) -> Node:
         return node if parcels(node) is node else Node("dense", parcels(node))
@@ -111,9 +118,9 @@ def pool_at_decoder(roots: Roots) -> Roots:
 
 
 def centre(roots: Roots) -> Roots:
-    """Take a volume's first frame off at the decoder, where a filter follows."""
+    """Take a series' first frame off at the decoder, where a filter follows."""
     filtered = {node.inputs[0] for node in nodes(roots) if node.op == "apply"}
-    wanted = {node: Node("centred", *node.inputs) for node in filtered if node.op == "volume"}
+    wanted = {node: Node("centred", node) for node in filtered if node.op in SERIES}
     dense = {node: Node("dense", new) for node, new in wanted.items()}
 
     def change(node: Node) -> Node:

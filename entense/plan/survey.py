@@ -9,33 +9,23 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import EntenseError, RecipeError, RecordError
-from entense.ops.core import Kind, Op, Spec, ops
-from entense.ops.load import Volume
+from entense.ops.core import Kind, Op, Spec, function_of, ops
+from entense.ops.load import Given, Opened
+from entense.plan.bind import Binder, Bound
 from entense.plan.fuse import compile_program
+from entense.plan.optimize import source
 from entense.progress import progress
 from entense.tensors import lazy
-from entense.tensors.graph import Node, rebuild, slots, to_json, walk
+from entense.tensors.graph import Node, to_json, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
 
 __all__ = ["Spec", "Survey", "survey"]
 
 _READERS = 8  # threads that read headers: they wait for the disk, not for a core
-Value = str | float | None
-
-
-@dataclass(frozen=True)
-class Bound:
-    """The recipes of one row: a graph whose leaves are places in `values`.
-
-    Rows that share files in the same way have the same graph, and so the same program.
-    """
-
-    roots: tuple[Node, ...]
-    values: tuple[Value, ...]
 
 
 @dataclass(frozen=True)
@@ -90,9 +80,8 @@ def survey(
     """
     names = _names(table, tensors, dtype)
     roots = {name: _root(table.schema[name], dtype.get(name)) for name in names}
-    rows = _cells(table, names)
-    keys = [(name, slot) for name in names for slot in slots(roots[name])]
-    bound = [_bind(tuple(roots.values()), tuple(keys), names, row) for row in rows]
+    binder = Binder(roots)
+    bound = [binder.bind(row) for row in _cells(table, names)]
     with ThreadPoolExecutor(_READERS) as pool:
         looking = pool.map(_look, bound)
         found = list(progress(looking, what="survey", unit="records", total=len(bound)))
@@ -103,7 +92,7 @@ def survey(
         specs=[None if f.specs is None else dict(zip(names, f.specs, strict=True)) for f in found],
         sizes=[f.size for f in found],
         errors=[f.error for f in found],
-        inputs=[dict(_paths(row)) for row in rows],
+        inputs=[one.files for one in bound],
     )
 
 
@@ -140,52 +129,18 @@ def _check(node: Node) -> None:
             "import the module that registers it (on the command line: --import MODULE)"
         )
     operation = ops[node.op]
-    if len(node.inputs) != len(operation.inputs) or operation.bind((), node.params) != node.params:
+    cells = node.params.get("cells", [])
+    known = node.params if cells else operation.bind((), node.params)
+    if len(node.inputs) != len(operation.inputs) + len(cells) or known != node.params:
         raise RecipeError(
             f"the recipe's step {node.op!r} is not as the op takes it here: "
             f"{len(node.inputs)} inputs and {node.params}; make the tensor again with transform"
         )
 
 
-def _cells(table: pl.DataFrame, names: Sequence[str]) -> list[dict[str, dict[str, Value] | None]]:
+def _cells(table: pl.DataFrame, names: Sequence[str]) -> list[dict[str, dict[str, Any] | None]]:
     columns = [lazy.cells(table[name]) for name in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _bind(
-    roots: tuple[Node, ...],
-    keys: tuple[tuple[str, str], ...],
-    names: Sequence[str],
-    row: Mapping[str, dict[str, Value] | None],
-) -> Bound:
-    """Bind a row, in which what holds the same value is the same leaf."""
-    places: dict[tuple[type, Value], int] = {}
-    numbers = []
-    for name, slot in keys:
-        value = (row[name] or {}).get(slot)
-        numbers.append(places.setdefault((type(value), value), len(places)))
-    structure = _structure(roots, tuple(names), keys, tuple(numbers))
-    return Bound(structure, tuple(value for _, value in places))
-
-
-@lru_cache(maxsize=256)
-def _structure(
-    roots: tuple[Node, ...],
-    names: tuple[str, ...],
-    keys: tuple[tuple[str, str], ...],
-    numbers: tuple[int, ...],
-) -> tuple[Node, ...]:
-    leaf = dict(zip(keys, numbers, strict=True))
-    return tuple(_with_leaves(root, name, leaf) for root, name in zip(roots, names, strict=True))
-
-
-def _with_leaves(root: Node, name: str, leaf: Mapping[tuple[str, str], int]) -> Node:
-    def change(node: Node) -> Node:
-        if node.op != "slot":
-            return node
-        return Node("value", place=leaf[name, node.params["name"]])
-
-    return rebuild((root,), change)[0]
 
 
 @dataclass(frozen=True)
@@ -196,6 +151,8 @@ class _Found:
 
 
 def _look(bound: Bound) -> _Found:
+    if bound.error is not None:
+        return _Found(error=bound.error)
     try:
         known = look(bound)
     except (RecipeError, ImportError):  # no record's fault
@@ -209,19 +166,14 @@ def _look(bound: Bound) -> _Found:
 def _size(bound: Bound, known: dict[Node, Any], specs: list[Spec]) -> int:
     """Return the bytes of the voxels that are decoded and of the tensors that are made."""
     sinks = [sink for stage in compile_program(bound.roots).decodes for sink in stage.sinks]
-    decoded = [known[opened(sink)].spec for sink in sinks if sink.op != "parcels"]
+    decoded = [known[source(sink)].spec for sink in sinks if sink.op != "parcels"]
     return sum(4 * math.prod(spec.shape) for spec in [*decoded, *specs])
-
-
-def opened(node: Node) -> Node:
-    """Return the recipe's volume that a decoded node stands for."""
-    return Node("volume", *node.inputs[:3])
 
 
 def sentence(error: Exception, bound: Bound) -> str:
     """Say what is wrong with a row, naming a file even where the op did not know it."""
     text = str(error) if isinstance(error, EntenseError) else f"{type(error).__name__}: {error}"
-    paths = [value for value in bound.values if isinstance(value, str)]
+    paths = list(bound.files.values())
     if not paths or any(path in text for path in paths):
         return text
     return f"{paths[0]}: {text}"
@@ -236,37 +188,41 @@ def look(bound: Bound) -> dict[Node, Any]:
 
 
 def spec_of(known: Any) -> Any:
-    """Return the spec of an opened volume; anything else as it is."""
-    return known.spec if isinstance(known, Volume) else known
+    """Return the spec of what was opened; anything else as it is."""
+    return known.spec if isinstance(known, Opened | Given) else known
 
 
 def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:
-    if node.op == "value":
-        return bound.values[node.params["place"]]
+    if node.op in ("value", "absent"):
+        return bound.values[node.params["place"]] if node.op == "value" else None
     operation = ops[node.op]
     if operation.inputs == ("path",) and inputs[0] is None:
         return None  # the op that takes it knows its name
     _check_present(operation, inputs)
     if operation.kind in (Kind.SOURCE, Kind.TABLE):
-        return inputs[0] if operation.kind is Kind.TABLE else operation.function(*inputs)
+        table = operation.kind is Kind.TABLE
+        return inputs[0] if table else operation.function(*inputs, **node.params)
     if operation.infer is not None:
-        return operation.infer(*inputs, **node.params)
-    return _traced(node, tuple((s.dims, s.shape, s.dtype) for s in inputs), inputs[0])
+        taken = [inputs] if operation.kind is Kind.GATHER else inputs
+        return operation.infer(*taken, **node.params)
+    return _traced(node, inputs)
 
 
 def _check_present(operation: Op, inputs: Sequence[Any]) -> None:
-    """Raise where the record lacks a file; the repetition time alone may be missing."""
-    for name, value in zip(operation.inputs, inputs, strict=True):
-        if value is None and name != "tr":
+    """Raise where the record lacks a file or a number that it must have."""
+    for name, value in zip(operation.inputs, inputs, strict=operation.kind is not Kind.GATHER):
+        if value is None and not operation.may_lack(name):
             raise RecordError(
-                f"the record has no file for its {name}; leave such records out with "
-                ".entense.drop_incomplete()"
+                f"the record has no {'number' if operation.is_number(name) else 'file'} for its "
+                f"{name}; leave such records out with .entense.drop_incomplete()"
             )
 
 
-def _traced(node: Node, inputs: tuple[Any, ...], first: Spec) -> Spec:
+def _traced(node: Node, inputs: Sequence[Any]) -> Spec:
     """Infer the shape of an op that does not say: by tracing it."""
-    shape, dtype = _shape(node, inputs, ops.generation)
+    first: Spec = inputs[0]
+    known = tuple((s.shape, s.dtype) if isinstance(s, Spec) else ((), "float32") for s in inputs)
+    shape, dtype = _shape(node, known, ops.generation)
     if shape == first.shape:
         return Spec(first.dims, shape, dtype, first.coords, first.mask, first.tr)
     if first.dims[0] == "time" and shape[:1] == first.shape[:1]:
@@ -279,19 +235,9 @@ def _traced(node: Node, inputs: tuple[Any, ...], first: Spec) -> Spec:
 def _shape(node: Node, inputs: tuple[Any, ...], _generation: int) -> tuple[tuple[int, ...], str]:
     import jax
 
-    arrays = [jax.ShapeDtypeStruct(shape, dtype) for _, shape, dtype in inputs]
+    arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in inputs]
     try:
-        out = jax.eval_shape(lambda *a: ops[node.op].function(*a, **node.params), *arrays)
+        out = jax.eval_shape(function_of(node), *arrays)
     except Exception as error:
         raise RecipeError(f"the op {node.op!r} cannot be applied: {error}") from error
     return tuple(out.shape), str(out.dtype)
-
-
-def _paths(row: Mapping[str, dict[str, Value] | None]) -> Iterator[tuple[str, str]]:
-    """Yield every file of a row once, under the slot that names it first."""
-    seen: set[str] = set()
-    for name, cell in row.items():
-        for slot, value in (cell or {}).items():
-            if isinstance(value, str) and value not in seen:
-                seen.add(value)
-                yield f"{name}:{slot}", value

@@ -151,6 +151,15 @@ def rename_slots(root: Node, names: Mapping[str, str]) -> Node:
     return rebuild((root,), change)[0]
 
 
+def mark_each(root: Node) -> Node:
+    """Return the recipe with each slot standing for every item of a list."""
+
+    def change(node: Node) -> Node:
+        return Node("slot", **node.params, each=True) if node.op == "slot" else node
+
+    return rebuild((root,), change)[0]
+
+
 def to_json(root: Node) -> str:
     """Write a recipe: nodes in order, each ``[op, [places of its inputs], parameters]``."""
     return dumps({"nodes": list(_rows(root)), "version": VERSION})

@@ -133,6 +133,13 @@ def storage(name: str) -> pl.Expr:
     return pl.col(name).ext.storage()
 
 
+def field(name: str, slot: str, *, listed: bool = False) -> pl.Expr:
+    """Return one input of a lazy column, or of each item of a column of lists of them."""
+    if listed:
+        return pl.col(name).list.eval(pl.element().ext.storage().struct.field(slot))
+    return storage(name).struct.field(slot)
+
+
 def cells(series: pl.Series) -> list[dict[str, Any] | None]:
     """Return the inputs of each row of a lazy column, and check that they belong to its recipe.
 

@@ -12,6 +12,7 @@ from scipy import signal
 
 import entense as et
 from entense.execute import compute, decode
+from entense.images import nifti
 
 BOLD = et.volume("bold", mask="mask")
 AXCODES = [
@@ -102,7 +103,7 @@ def test_how_much_is_inflated_at_once_changes_nothing(study, monkeypatch, chunk)
     study.run("01")
     chains = (BOLD, BOLD.detrend(), BOLD.parcellate(study.atlas()))
     before = [study.compute(chain)[0] for chain in chains]
-    monkeypatch.setattr(decode, "_CHUNK", chunk)
+    monkeypatch.setattr(nifti, "CHUNK", chunk)
     for array, chain in zip(before, chains, strict=True):
         np.testing.assert_array_equal(study.compute(chain)[0], array)
 

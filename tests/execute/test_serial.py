@@ -36,7 +36,7 @@ def test_outcomes_come_in_the_order_that_was_asked(study, known, rows, memory):
     for outcome in run(known, rows, memory=memory):
         np.testing.assert_array_equal(outcome.arrays["raw"], due(study, outcome.row))
         assert all(array.flags.c_contiguous for array in outcome.arrays.values())
-        assert outcome.counts["raw"] == {"constant": 0, "nonfinite": 0}
+        assert outcome.counts["raw"] == {"constant": 0, "nonfinite": 0, "coverage": [1.0]}
         done.append(outcome.row)
     assert done == list(rows)
 

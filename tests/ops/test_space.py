@@ -129,14 +129,16 @@ def test_a_users_op_runs_and_its_shape_is_inferred(study):
 WRONG = {
     "an atlas on another grid": ((5, 6, 5), np.int16, "another grid.*same space and resolution"),
     "a probabilistic atlas": ((5, 6, 4), np.float32, "not a label image.*dseg"),
-    "a 4-D atlas": ((5, 6, 4, 2), np.int16, "3-D image is due"),
+    "a 5-D atlas": ((5, 6, 4, 2, 2), np.int16, "3-D image is due"),
+    "weights below 0": ((5, 6, 4, 2), np.int16, "weights of 0 and more"),
 }
 
 
 @pytest.mark.parametrize(("shape", "dtype", "says"), WRONG.values(), ids=WRONG)
 def test_an_atlas_that_does_not_fit_is_named(study, shape, dtype, says):
     study.run("01")
-    values = np.random.default_rng(0).uniform(0, 3, shape).astype(dtype)
+    low = -3 if says.startswith("weights") else 0
+    values = np.random.default_rng(0).uniform(low, 3, shape).astype(dtype)
     path = study.image("odd.nii.gz", values)
     with pytest.raises(et.RecordError, match=says) as error:
         study.compute(BOLD.parcellate(path))
@@ -148,5 +150,5 @@ def test_an_axis_that_is_gone_is_named(study):
     connectome = BOLD.parcellate(study.atlas()).correlation()
     with pytest.raises(et.RecipeError, match="time"):
         study.compute(connectome.detrend())
-    with pytest.raises(et.RecipeError, match="'voxel' is needed"):
+    with pytest.raises(et.RecipeError, match="voxel or vertex"):
         study.compute(connectome.parcellate(study.atlas()))

@@ -135,7 +135,7 @@ def test_zscore_of_a_huge_baseline_and_of_one_frame():
 def test_a_model_has_its_number_of_columns(made, model, count):
     from entense.ops.confounds import columns
     from entense.ops.confounds import regressors as ours
-    from entense.ops.load import table
+    from entense.ops.load import regressors as table
 
     study, _ = made
     assert sorted(columns(model)) == sorted(MODELS[model])
@@ -148,7 +148,7 @@ def test_a_model_has_its_number_of_columns(made, model, count):
 
 def test_a_gap_in_the_first_row_takes_the_next_value(made):
     from entense.ops.confounds import regressors as ours
-    from entense.ops.load import table
+    from entense.ops.load import regressors as table
 
     study, _ = made
     (fd,) = ours(table(study.rows[0]["confounds"]), ["framewise_displacement"], FRAMES).T

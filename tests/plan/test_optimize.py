@@ -127,7 +127,8 @@ def test_what_is_counted(hard):
         **{name: tensor(steps, atlas) for name, steps in CHAINS.items()}
     )
     _, counts = outcomes(survey(table))
-    assert counts["voxels alone"] == {"constant": 1, "nonfinite": 2}
-    assert unfiltered(counts["cleaned"]) == {"constant": 1, "nonfinite": 2}
+    share = round(1 - 3 / study.inside.sum(), 4)
+    assert counts["voxels alone"] == {"constant": 1, "nonfinite": 2, "coverage": [share]}
+    assert unfiltered(counts["cleaned"]) == counts["voxels alone"]
     assert {counts[name]["absent"] for name in CHAINS if "parcel" in name} == {1}
     assert counts["connectome"]["absent"] == 1

@@ -190,13 +190,14 @@ def test_an_op_that_is_not_registered_here_is_named(study):
 
 
 def test_explain_reads_no_voxel(study, monkeypatch):
-    from entense.execute import decode, serial
+    from entense.execute import serial
+    from entense.images.nifti import Header
 
     def refuse(*_):
         raise AssertionError("a voxel was read")
 
     monkeypatch.setattr(serial, "decode", refuse)
-    monkeypatch.setattr(decode, "_frames", refuse)
+    monkeypatch.setattr(Header, "read", refuse)
     row = study.run("01", extension=".nii")
     text = readme(study).entense.explain()
     size = Path(row["bold"]).stat().st_size

@@ -1,4 +1,4 @@
-"""Where voxels lie: masks, label images and the anatomical order of a voxel axis.
+"""Where voxels lie: grids, masks and the anatomical order of a voxel axis.
 
 Everything is seen in the *closest canonical* orientation (RAS), C order, whatever the storage:
 the voxel axis of a tensor is ``nibabel.as_closest_canonical(image).get_fdata()[mask]``.
@@ -11,8 +11,7 @@ import hashlib
 import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +19,8 @@ from entense.errors import RecordError
 from entense.files import opening, version_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 
@@ -90,6 +91,33 @@ class Mask:
         bits = np.frombuffer(zlib.decompress(self.packed), np.uint8)
         return np.unpackbits(bits, count=count).astype(bool).reshape(self.shape)
 
+    extension: ClassVar[str] = ".nii.gz"
+
+    @property
+    def size(self) -> int:
+        """How long the axis is."""
+        return self.voxels
+
+    def to_bytes(self) -> bytes:
+        """Return the mask as a NIfTI file (uint8, gzip); the same mask always gives the same."""
+        import nibabel as nib
+
+        image = nib.Nifti1Image(self.inside.astype(np.uint8), self.affine)
+        return gzip.compress(image.to_bytes(), 6, mtime=0)
+
+    def image(self, values: NDArray[Any], tr: float | None = None) -> Any:
+        """Put (voxel,) or (time, voxel) values back into the brain; see `unmask`."""
+        import nibabel as nib
+
+        keep = values.dtype.kind in "iu" and values.dtype.itemsize < 8
+        out = np.zeros((*self.shape, *values.shape[:-1]), values.dtype if keep else np.float32)
+        out[self.inside] = values.T
+        image = nib.Nifti1Image(out, self.affine)
+        image.header.set_xyzt_units("mm", "sec")
+        if tr is not None and out.ndim == 4:
+            image.header.set_zooms((*image.header.get_zooms()[:3], tr))
+        return image
+
     @classmethod
     def of(cls, inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> Mask:
         """Make a mask from (X, Y, Z) bool in canonical orientation and its affine.
@@ -105,28 +133,6 @@ class Mask:
         digest = hashlib.sha256(what).hexdigest()[:16]
         grid = Grid(inside.shape, rounded)
         return cls(grid, zlib.compress(bits, 1), digest, int(inside.sum()))
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """A label image (parcellation, segmentation).
-
-    Parameters
-    ----------
-    path
-        Where it was read.
-    grid
-        The lattice.
-    codes
-        (X, Y, Z) int32, canonical: 0 for background, else 1 + the place of the label in `values`.
-    values
-        The labels in the image, ascending.
-    """
-
-    path: str
-    grid: Grid
-    codes: NDArray[np.int32] = field(repr=False)
-    values: tuple[int, ...]
 
 
 def grid_of(image: Any) -> Grid:
@@ -177,7 +183,7 @@ def read_mask(path: str | Path) -> Mask:
 
 @lru_cache(maxsize=16)
 def _read_mask(path: str, _version: tuple[int, int] | None) -> Mask:
-    grid, data = _volume(path)
+    grid, data = read_volume(path)
     values = np.unique(data)
     if values.size > 2 or np.isnan(values).any() or (values.size == 2 and values[0] != 0):
         raise RecordError(
@@ -190,96 +196,18 @@ def _read_mask(path: str, _version: tuple[int, int] | None) -> Mask:
     return Mask.of(inside, grid.affine)
 
 
-def read_labels(path: str | Path) -> Labels:
-    """Read a label image: (X, Y, Z) integers, 0 for background.
-
-    Raises
-    ------
-    RecordError
-        Where the file is missing, damaged, or has values that are no labels.
-    """
-    return _read_labels(str(path), version_of(path))
-
-
-@lru_cache(maxsize=4)
-def _read_labels(path: str, _version: tuple[int, int] | None) -> Labels:
-    grid, data = _volume(path)
-    whole = np.rint(data).astype(np.int64)
-    if not np.array_equal(whole, data) or whole.min() < 0:
-        raise RecordError(
-            f"{path}: this is not a label image, it has values that are no whole numbers or "
-            "negative; give a dseg image (probabilistic atlases must be thresholded first)"
-        )
-    values = np.unique(whole)
-    values = values[values > 0]
-    if not values.size:
-        raise RecordError(f"{path}: the label image is empty (no label above 0); make it again")
-    codes = np.where(whole > 0, np.searchsorted(values, whole) + 1, 0).astype(np.int32)
-    return Labels(path, grid, codes, tuple(map(int, values)))
-
-
-def _volume(path: str) -> tuple[Grid, NDArray[Any]]:
-    """Read a 3-D image whole, in canonical orientation."""
+def read_volume(path: str, *, most: int = 3) -> tuple[Grid, NDArray[Any]]:
+    """Read an image of 3, or up to `most`, dimensions whole, in canonical orientation."""
     import nibabel as nib
 
-    with opening(path):
-        image = nib.as_closest_canonical(nib.load(path))
+    with opening(path) as place:
+        image = nib.as_closest_canonical(nib.load(place))
         data = np.asanyarray(image.dataobj)
         grid = grid_of(image)
     if data.ndim > 3 and data.size == np.prod(data.shape[:3]):
         data = data.reshape(data.shape[:3])
-    if data.ndim != 3:
+    if not 3 <= data.ndim <= most:
         raise RecordError(
             f"{path}: a 3-D image is due here, this one has shape {data.shape}; take one volume"
         )
     return grid, data
-
-
-def write_mask(mask: Mask, path: str | Path) -> None:
-    """Write a mask as NIfTI (uint8); the same mask always gives the same bytes."""
-    import nibabel as nib
-
-    data = nib.Nifti1Image(mask.inside.astype(np.uint8), mask.affine).to_bytes()
-    packed = gzip.compress(data, 6, mtime=0) if str(path).endswith(".gz") else data
-    Path(path).write_bytes(packed)
-
-
-def unmask(values: NDArray[Any], mask: Mask, tr: float | None = None) -> Any:
-    """Put values back into the brain.
-
-    Parameters
-    ----------
-    values
-        (voxel,) or (time, voxel).
-    mask
-        The mask that the voxel axis was made with.
-    tr
-        Repetition time in seconds, for the header.
-
-    Returns
-    -------
-    nibabel.Nifti1Image, (X, Y, Z) or (X, Y, Z, time), zero outside the mask; float32, or the dtype
-    of `values` where NIfTI knows it.
-
-    Examples
-    --------
-    >>> mask = Mask.of(np.arange(8).reshape(2, 2, 2) % 2 == 0, np.eye(4))
-    >>> unmask(np.array([1, 2, 3, 4], np.float32), mask).get_fdata()[0, 1, 0]
-    np.float64(2.0)
-    """
-    import nibabel as nib
-
-    values = np.asarray(values)
-    if values.shape[-1] != mask.voxels or values.ndim > 2:
-        raise ValueError(
-            f"values must be (voxel,) or (time, voxel) with {mask.voxels} voxels, "
-            f"these are {values.shape}"
-        )
-    keep = values.dtype.kind in "iu" and values.dtype.itemsize < 8
-    out = np.zeros((*mask.shape, *values.shape[:-1]), values.dtype if keep else np.float32)
-    out[mask.inside] = values.T
-    image = nib.Nifti1Image(out, mask.affine)
-    image.header.set_xyzt_units("mm", "sec")
-    if tr is not None and out.ndim == 4:
-        image.header.set_zooms((*image.header.get_zooms()[:3], tr))
-    return image

@@ -1,0 +1,84 @@
+"""Where the columns of a tensor lie: voxels of a grid, vertices of surfaces, grayordinates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from entense.geometry.grayordinates import Grayordinates
+from entense.geometry.grid import Grid, Mask, grid_of, read_mask, storage_index
+from entense.geometry.labels import Atlas, Columns, Labels, Maps, SurfaceLabels, read_atlas
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Atlas",
+    "Columns",
+    "Grayordinates",
+    "Grid",
+    "Labels",
+    "Maps",
+    "Mask",
+    "SurfaceLabels",
+    "grid_of",
+    "read_atlas",
+    "read_columns",
+    "read_mask",
+    "storage_index",
+    "unmask",
+    "write_mask",
+]
+
+
+def read_columns(path: str | Path) -> Columns:
+    """Read a mask of any geometry: NIfTI for voxels, CIFTI (``.dscalar.nii``) for the others."""
+    from entense.images.cifti import read_mask as read_grayordinates
+
+    cifti = str(path).endswith(Grayordinates.extension)
+    return read_grayordinates(str(path)) if cifti else read_mask(path)
+
+
+def write_mask(mask: Columns, path: str | Path) -> None:
+    """Write a mask: NIfTI (uint8) or CIFTI; the same mask always gives the same bytes."""
+    content = mask.to_bytes()
+    if mask.extension.endswith(".gz") and not str(path).endswith(".gz"):
+        import gzip
+
+        content = gzip.decompress(content)
+    Path(path).write_bytes(content)
+
+
+def unmask(values: NDArray[Any], mask: Columns, tr: float | None = None) -> Any:
+    """Put values back into the brain.
+
+    Parameters
+    ----------
+    values
+        (column,) or (time, column).
+    mask
+        The mask that the column axis was made with.
+    tr
+        Repetition time in seconds, for the header.
+
+    Returns
+    -------
+    For voxels nibabel.Nifti1Image, (X, Y, Z) or (X, Y, Z, time), zero outside the mask; float32,
+    or the dtype of `values` where NIfTI knows it. For vertices and grayordinates
+    nibabel.Cifti2Image, float32: a dscalar, or a dtseries with time.
+
+    Examples
+    --------
+    >>> mask = Mask.of(np.arange(8).reshape(2, 2, 2) % 2 == 0, np.eye(4))
+    >>> unmask(np.array([1, 2, 3, 4], np.float32), mask).get_fdata()[0, 1, 0]
+    np.float64(2.0)
+    """
+    values = np.asarray(values)
+    if values.shape[-1] != mask.size or values.ndim > 2:
+        raise ValueError(
+            f"values must be (column,) or (time, column) with {mask.size} columns, "
+            f"these are {values.shape}"
+        )
+    return mask.image(values, tr)

@@ -1,0 +1,260 @@
+"""Parcellations: which columns of an axis belong to which parcel, in a volume or on surfaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias, final
+
+import numpy as np
+
+from entense.errors import RecordError
+from entense.files import version_of
+from entense.geometry.grayordinates import Grayordinates, Sides, Structure, find
+from entense.geometry.grid import Grid, Mask, read_volume
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_array
+
+Columns: TypeAlias = Mask | Grayordinates
+"""Where the columns of a tensor lie."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """A label image in a volume (dseg).
+
+    Parameters
+    ----------
+    path
+        Where it was read.
+    grid
+        The lattice.
+    codes
+        (X, Y, Z) int32, canonical: 0 for background, else 1 + the place of the label in `values`.
+    values
+        The labels in the image, ascending.
+    """
+
+    path: str
+    grid: Grid
+    codes: NDArray[np.int32] = field(repr=False)
+    values: tuple[int | str, ...]
+
+    @property
+    def extent(self) -> NDArray[np.float64]:
+        """(parcel,) how many voxels each has."""
+        return _counts(self.codes, len(self.values))
+
+    def check(self, mask: Columns | None) -> None:
+        """Raise a RecordError unless it lies where `mask` does."""
+        _check_grid(self.path, self.grid, mask)
+
+    def on(self, mask: Mask) -> NDArray[np.int32]:
+        """Return the code of each column of `mask`: (column,) int32."""
+        codes: NDArray[np.int32] = self.codes[mask.inside]
+        return codes
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """A probabilistic atlas in a volume: a weight for each voxel and parcel.
+
+    Parameters
+    ----------
+    path, grid
+        Where it was read, and its lattice.
+    weights
+        (parcel, voxel of the grid) float32, sparse, none below 0.
+    values
+        1, 2, …: the place of each map in the file.
+    """
+
+    path: str
+    grid: Grid
+    weights: csr_array = field(repr=False)
+    values: tuple[int | str, ...]
+
+    @property
+    def extent(self) -> NDArray[np.float64]:
+        """(parcel,) the sum of the weights of each."""
+        total: NDArray[np.float64] = self.weights.sum(axis=1, dtype=np.float64)
+        return total
+
+    def check(self, mask: Columns | None) -> None:
+        """Raise a RecordError unless it lies where `mask` does."""
+        _check_grid(self.path, self.grid, mask)
+
+    def on(self, mask: Mask) -> csr_array:
+        """Return the weights of the columns of `mask`: (parcel, column)."""
+        return self.weights[:, np.flatnonzero(mask.inside)]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SurfaceLabels:
+    """Labels of vertices, and of voxels below them (label.gii, dlabel.nii).
+
+    Parameters
+    ----------
+    path
+        Where it was read; the first of two hemispheres.
+    axis
+        The vertices and voxels that it says something about.
+    codes
+        (column of `axis`,) int32: 0 for none, else 1 + the place of the label in `values`.
+    values
+        The labels' names in the order of their keys, those of the left hemisphere first.
+    """
+
+    path: str
+    axis: Grayordinates = field(repr=False)
+    codes: NDArray[np.int32] = field(repr=False)
+    values: tuple[int | str, ...]
+
+    @property
+    def extent(self) -> NDArray[np.float64]:
+        """(parcel,) how many vertices and voxels each has."""
+        return _counts(self.codes, len(self.values))
+
+    def check(self, mask: Columns | None) -> None:
+        """Raise a RecordError unless it lies where `mask` does."""
+        if not isinstance(mask, Grayordinates):
+            raise RecordError(
+                f"{self.path}: these are labels of surfaces, and the tensor lies in a volume; "
+                "give a label image (.nii.gz)"
+            )
+        mine = {one.name: one for one in self.axis.structures}
+        shared = [(mine[one.name], one) for one in mask.structures if one.name in mine]
+        differ = [(a, b) for a, b in shared if a.vertices != b.vertices]
+        if differ or not shared:
+            have, want = differ[0] if differ else (self.axis, mask)
+            raise RecordError(
+                f"{self.path}: the atlas is of other surfaces than the image: it has {have}, the "
+                f"image {want}; take the atlas in the image's space and density"
+            )
+
+    def on(self, mask: Grayordinates) -> NDArray[np.int32]:
+        """Return the code of each column of `mask`: (column,) int32; 0 where nothing is said."""
+        starts = np.cumsum([0, *(len(one.index) for one in self.axis.structures)])
+        mine = {
+            one.name: (one, self.codes[begin : begin + len(one.index)])
+            for one, begin in zip(self.axis.structures, starts, strict=False)
+        }
+        parts = [_looked_up(one, mine.get(one.name), mask.shape) for one in mask.structures]
+        return np.concatenate([*parts, np.empty(0, np.int32)])
+
+
+Atlas: TypeAlias = Labels | Maps | SurfaceLabels
+
+
+def read_atlas(path: str | Path | Sides) -> Atlas:
+    """Read a parcellation of any geometry.
+
+    Parameters
+    ----------
+    path
+        A label image or a probabilistic atlas (4-D) as NIfTI, a ``.dlabel.nii``, a ``.label.gii``
+        of one hemisphere, or `Sides` of two.
+
+    Raises
+    ------
+    RecordError
+        Where a file is missing, damaged, empty, or has values that are no labels.
+    """
+    if isinstance(path, Sides):
+        return _read_surface(path, tuple(version_of(side) for side in path if side))
+    path = str(path)
+    if path.endswith((".gii", ".dlabel.nii")):
+        return _read_surface(path, version_of(path))
+    return _read_volume(path, version_of(path))
+
+
+@lru_cache(maxsize=4)
+def _read_volume(path: str, _version: object) -> Labels | Maps:
+    grid, data = read_volume(path, most=4)
+    return _maps(path, grid, data) if data.ndim == 4 else _labels(path, grid, data)
+
+
+def _labels(path: str, grid: Grid, data: NDArray[Any]) -> Labels:
+    whole = np.rint(data).astype(np.int64)
+    if not np.array_equal(whole, data) or whole.min() < 0:
+        raise RecordError(
+            f"{path}: this is not a label image, it has values that are no whole numbers or "
+            "negative; give a dseg image, or a probabilistic atlas with a fourth dimension"
+        )
+    values = np.unique(whole)
+    values = values[values > 0]
+    if not values.size:
+        raise RecordError(f"{path}: the label image is empty (no label above 0); make it again")
+    codes = np.where(whole > 0, np.searchsorted(values, whole) + 1, 0).astype(np.int32)
+    return Labels(path, grid, codes, tuple(map(int, values)))
+
+
+def _maps(path: str, grid: Grid, data: NDArray[Any]) -> Maps:
+    from scipy.sparse import csr_array
+
+    flat = data.reshape(-1, data.shape[3]).T
+    if not np.isfinite(flat).all() or flat.min() < 0:
+        raise RecordError(
+            f"{path}: a probabilistic atlas has weights of 0 and more, this one has others; "
+            "threshold it first"
+        )
+    return Maps(path, grid, csr_array(flat, dtype=np.float32), tuple(range(1, len(flat) + 1)))
+
+
+@lru_cache(maxsize=4)
+def _read_surface(path: str | Sides, _version: object) -> SurfaceLabels:
+    from entense.images import cifti, gifti
+
+    first = path if isinstance(path, str) else next(side for side in path if side)
+    if first.endswith(".gii"):
+        axis, keys, names = gifti.read_labels(path)
+    else:
+        axis, keys, names = cifti.read_labels(first)
+    used = np.unique(keys[keys > 0])
+    if not used.size:
+        raise RecordError(f"{first}: the atlas is empty (no label above 0); make it again")
+    codes = np.where(keys > 0, np.searchsorted(used, keys) + 1, 0).astype(np.int32)
+    values = tuple(names.get(int(key)) or int(key) for key in used)
+    return SurfaceLabels(first, axis, codes, _distinct(values, used))
+
+
+def _distinct(names: tuple[int | str, ...], keys: NDArray[np.int64]) -> tuple[int | str, ...]:
+    """Return the names, or the keys where a name stands twice."""
+    return names if len(set(names)) == len(names) else tuple(map(int, keys))
+
+
+def _check_grid(path: str, grid: Grid, mask: Columns | None) -> None:
+    if not isinstance(mask, Mask):
+        raise RecordError(
+            f"{path}: this atlas lies in a volume, and the tensor on surfaces; give a .label.gii "
+            "or a .dlabel.nii"
+        )
+    if not grid.matches(mask.grid):
+        raise RecordError(
+            f"{path}: the atlas lies on another grid than the images: {grid}, and "
+            f"the images {mask.grid}; take the atlas in the same space and resolution"
+        )
+
+
+def _counts(codes: NDArray[np.int32], parcels: int) -> NDArray[np.float64]:
+    return np.bincount(codes.ravel(), minlength=parcels + 1)[1:].astype(np.float64)
+
+
+def _looked_up(
+    one: Structure,
+    mine: tuple[Structure, NDArray[np.int32]] | None,
+    shape: tuple[int, ...] | None,
+) -> NDArray[np.int32]:
+    """Return the codes of one structure's columns."""
+    if mine is None or not mine[1].size:
+        return np.zeros(len(one.index), np.int32)
+    known, codes = mine
+    places, there = find(known, one, shape)
+    return np.where(there, codes[places], 0).astype(np.int32)

@@ -1,0 +1,164 @@
+"""NIfTI-1 and NIfTI-2 images of four dimensions."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from entense.errors import RecordError
+from entense.files import opening, version_of
+from entense.geometry import Grid, grid_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+CHUNK = 4 << 20  # bytes that are inflated at once
+_INFLATES = 1032  # deflate packs no tighter than 1 byte for so many
+_SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a 4-D image says of itself.
+
+    Parameters
+    ----------
+    path
+        The file.
+    grid
+        Its lattice.
+    frames
+        How many volumes.
+    dtype
+        NumPy dtype of the stored values, with its byte order.
+    offset
+        Where they begin, in bytes of the inflated file.
+    slope, inter
+        value = slope * stored + inter.
+    tr
+        The fourth zoom in seconds; None where it is 0 or has no unit of time.
+    """
+
+    path: str
+    grid: Grid
+    frames: int
+    dtype: str
+    offset: int
+    slope: float
+    inter: float
+    tr: float | None
+
+    def read(self) -> Iterator[NDArray[Any]]:
+        """Yield each stored frame, flat; it is valid until the next one is asked for.
+
+        A RecordError where the file is cut short or damaged; gzip's own checksum is checked.
+        """
+        dtype = np.dtype(self.dtype)
+        size = math.prod(self.grid.shape) * dtype.itemsize
+        at_once = max(1, min(CHUNK // size, self.frames))
+        buffer = memoryview(bytearray(at_once * size))
+        with opening(self.path) as place, open_packed(place) as stream:
+            _skip(stream, self.offset)
+            for start in range(0, self.frames, at_once):
+                count = min(at_once, self.frames - start)
+                got = _fill(stream, buffer[: count * size])
+                if got < count * size:
+                    raise RecordError(
+                        f"{self.path}: the file is cut short, it holds {start + got // size} of "
+                        f"{self.frames} frames; copy it again"
+                    )
+                values = count * size // dtype.itemsize
+                yield from np.frombuffer(buffer, dtype, values).reshape(count, -1)
+            while stream.read(CHUNK):  # to the end, where gzip's checksum is
+                pass
+
+
+def read_header(path: str) -> Header:
+    """Read the header of a 4-D NIfTI-1 or NIfTI-2 image; no voxel is touched."""
+    return _read_header(path, version_of(path))
+
+
+@lru_cache(maxsize=64)  # a record's tensors ask one after the other
+def _read_header(path: str, _version: object) -> Header:
+    import nibabel as nib
+
+    with opening(path) as place:
+        image = nib.load(place)
+        if not isinstance(image, nib.Nifti1Pair) or not image.header.is_single:
+            raise RecordError(
+                f"{path}: this is a {type(image).__name__}; a NIfTI image (.nii, .nii.gz) is due"
+                + _begin_with(image)
+            )
+        if len(image.shape) != 4:
+            raise RecordError(
+                f"{path}: a 4-D image (x, y, z, time) is due, this one has shape {image.shape}; "
+                "does the role's query match an anatomical or a reference image?"
+            )
+        if image.get_data_dtype().kind not in "iuf":
+            raise RecordError(f"{path}: voxels of type {image.get_data_dtype()} are not numbers")
+        return _header(path, place, image)
+
+
+def _begin_with(image: Any) -> str:
+    """Say what reads an image of another kind."""
+    by = {"GiftiImage": "surface", "Cifti2Image": "cifti"}.get(type(image).__name__)
+    return f", or begin with et.{by}(…)" if by else ""
+
+
+def _header(path: str, place: str, image: Any) -> Header:
+    proxy = image.dataobj
+    unit = image.header.get_xyzt_units()[1]
+    zoom = float(image.header["pixdim"][4])
+    tr = zoom * _SECONDS[unit] if zoom > 0 and unit in _SECONDS else None
+    slope, inter = (float(value) for value in (proxy.slope, proxy.inter))
+    dtype = image.get_data_dtype()
+    _check_size(path, place, image.shape, dtype.itemsize, proxy.offset)
+    return Header(path, grid_of(image), image.shape[3], dtype.str, proxy.offset, slope, inter, tr)
+
+
+def _check_size(path: str, place: str, shape: tuple[int, ...], itemsize: int, offset: int) -> None:
+    """Hold what the header promises to what the file can hold, before memory is taken for it."""
+    most = Path(place).stat().st_size * (_INFLATES if place.endswith(".gz") else 1)
+    frames = (most - offset) // (math.prod(shape[:3]) * itemsize)
+    if frames < shape[3]:
+        raise RecordError(
+            f"{path}: the file is cut short, it holds {max(frames, 0)} of {shape[3]} frames at "
+            "most; copy it again"
+        )
+
+
+@contextmanager
+def open_packed(path: str) -> Iterator[IO[bytes]]:
+    """Open a file, inflating it where it is a ``.gz``."""
+    from isal import igzip
+
+    if path.endswith(".gz"):
+        with igzip.open(path, "rb") as packed:
+            yield packed
+    else:
+        with open(path, "rb", buffering=0) as plain:  # noqa: PTH123  Path.open adds nothing here
+            yield plain
+
+
+def _skip(stream: IO[bytes], count: int) -> None:
+    while count > 0:
+        got = len(stream.read(min(count, CHUNK)))
+        if not got:
+            raise EOFError("it ends inside the header")
+        count -= got
+
+
+def _fill(stream: Any, buffer: memoryview) -> int:
+    """Read until `buffer` is full; return how much there was."""
+    done = 0
+    while done < len(buffer) and (got := stream.readinto(buffer[done:])):
+        done += got
+    return done

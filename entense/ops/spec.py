@@ -1,0 +1,71 @@
+"""What is known of a tensor before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, final
+
+from entense.errors import RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from entense.geometry import Columns
+
+COLUMNS = ("voxel", "vertex", "grayordinate")
+"""What an axis of columns that lie somewhere is called."""
+_LONGEST_TR = 30.0  # seconds; a longer one is a header in milliseconds
+
+
+@final
+@dataclass(frozen=True)
+class Spec:
+    """A tensor of a record, as it is known before any voxel is read.
+
+    Parameters
+    ----------
+    dims
+        The name of each axis: ``("time", "voxel")``.
+    shape
+        The length of each axis.
+    dtype
+        A NumPy name: ``"float32"``, ``"bfloat16"``.
+    coords
+        The labels along an axis: ``{"parcel": (1, 2, 5)}``.
+    mask
+        Where the columns lie: voxels of a grid, vertices, grayordinates.
+    tr
+        Repetition time in seconds, where it is known.
+    """
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    coords: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+    mask: Columns | None = None
+    tr: float | None = None
+
+    def size(self, dim: str) -> int:
+        """Return the length of the axis called `dim`; an error where there is none."""
+        if dim not in self.dims:
+            have = ", ".join(self.dims)
+            raise RecipeError(f"an axis called {dim!r} is needed, the tensor has ({have})")
+        return self.shape[self.dims.index(dim)]
+
+
+def is_tr(seconds: float | None) -> bool:
+    """Whether a repetition time is known, and one that a scanner can have.
+
+    Examples
+    --------
+    >>> is_tr(0.72), is_tr(2000.0), is_tr(float("nan")), is_tr(None)
+    (True, False, False, False)
+    """
+    return seconds is not None and 0.01 <= seconds <= _LONGEST_TR
+
+
+def in_time(spec: Spec, *_: object, **__: object) -> Spec:
+    """Infer: float32, of the first input's shape, which begins with time."""
+    if spec.dims[:1] != ("time",) or len(spec.dims) != 2:
+        raise RecipeError(f"a tensor (time, …) of two axes is due, this one has {spec.dims}")
+    return replace(spec, dtype="float32")

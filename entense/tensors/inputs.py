@@ -1,0 +1,161 @@
+"""What a recipe takes from the table: paths, numbers and parameters in the cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import polars as pl
+
+from entense.errors import TableError, hint
+from entense.geometry.grayordinates import Sides
+from entense.tensors.graph import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SIDED = ("surface", "labels")  # the ops that read the files of two hemispheres
+_HEMISPHERES = pl.Struct({"L": pl.String, "R": pl.String})
+
+
+@final
+@dataclass(frozen=True)
+class Bound:
+    """A recipe and where its slots come from in one table."""
+
+    root: Node
+    fields: dict[str, pl.Expr]
+    types: dict[str, pl.DataType]
+
+
+@dataclass(frozen=True)
+class TrOf:
+    """The repetition time that `stage` put beside a role, where it did."""
+
+    image: Any
+
+    def expr(self, schema: pl.Schema) -> pl.Expr:
+        """Return the column, or null where there is none."""
+        image = self.image.meta.root_names()[0] if isinstance(self.image, pl.Expr) else self.image
+        if f"{image}_tr" in schema:
+            return pl.col(f"{image}_tr")
+        lost = [name for name in schema if name.endswith("_tr") and name[:-3] not in schema]
+        if lost:  # a role was renamed without it: the header's could be another
+            raise TableError(
+                f"the column {image!r} has no {image}_tr beside it, and {lost[0]!r} has lost its "
+                f'role; rename both, or say which it is: et.volume(…, tr="{lost[0]}")'
+            )
+        return pl.lit(None, pl.Float64)
+
+
+def number(slot: str, value: Any, schema: pl.Schema) -> Bound:
+    """Bind a number that may differ from row to row: a column, an expression, or one for all."""
+    if isinstance(value, TrOf):
+        value = value.expr(schema)
+    elif isinstance(value, str):
+        if value not in schema:
+            raise TableError(
+                f"{slot}: there is no column {value!r} of numbers; {hint(value, schema)}"
+            )
+        value = pl.col(value)
+    value = value if isinstance(value, pl.Expr) else pl.lit(value, pl.Float64)
+    dtype = _dtype(value, schema)
+    inner = _inner(dtype)
+    if not (inner.is_numeric() or inner == pl.Null):
+        raise TableError(f"{slot} takes numbers, and {_said(value)} holds {dtype}; cast it first")
+    return _bound(slot, value, dtype, pl.Float64())
+
+
+def parameter(slot: str, value: pl.Expr, schema: pl.Schema) -> Bound:
+    """Bind a parameter that an expression gives."""
+    dtype = _dtype(value, schema)
+    inner = _inner(dtype)
+    if not (inner.is_numeric() or inner in (pl.String, pl.Boolean)):
+        raise TableError(f"{slot} is {dtype}, and a parameter is a number, text or a boolean")
+    return _bound(slot, value, dtype, inner, param=True)
+
+
+def path(slot: str, value: Any, schema: pl.Schema, reader: str) -> Bound:
+    """Bind a file: a role, an expression, a path for all records, or two for two hemispheres."""
+    value = _file(value, schema)
+    dtype = _dtype(value, schema)
+    inner = _inner(dtype)
+    if inner == _HEMISPHERES and reader in SIDED:
+        return _bound(slot, value, dtype, _HEMISPHERES)
+    if isinstance(inner, pl.Struct) and reader not in SIDED:
+        raise TableError(
+            f"{_said(value)} holds the files of two hemispheres, which {reader} does not read: "
+            'begin with et.surface(…), or take one of them, pl.col(…).struct.field("L")'
+        )
+    if inner not in (pl.String, pl.Null):
+        raise TableError(f"the column {_said(value)} holds {dtype}, paths are due")
+    return _bound(slot, value, dtype, pl.String())
+
+
+def _file(value: Any, schema: pl.Schema) -> pl.Expr:
+    """Return a column of paths, or one path for all records."""
+    if isinstance(value, pl.Expr):
+        return value
+    if value is None:
+        return pl.lit(None, pl.String)
+    if isinstance(value, str) and value in schema:
+        return pl.col(value)
+    if isinstance(value, tuple | list | dict):
+        return _two_files(value)
+    return pl.lit(_place(value, schema), pl.String)
+
+
+def _two_files(value: Any) -> pl.Expr:
+    sides = value if isinstance(value, dict) else dict(zip("LR", value, strict=len(value) == 2))
+    if set(sides) != {"L", "R"}:
+        raise TableError(
+            f'{value!r} are no two hemispheres: give (left, right), or {{"L": …, "R": …}}'
+        )
+    files = Sides(*(_place(sides[side], None) for side in "LR"))
+    return pl.struct(L=pl.lit(files.L, pl.String), R=pl.lit(files.R, pl.String))
+
+
+def _place(value: Any, schema: Mapping[str, Any] | None) -> str:
+    """Return the absolute path of a file that is there; a URL as it is."""
+    if "://" in str(value):
+        return str(value)
+    if Path(value).is_dir():
+        raise TableError(f"{value} is a folder, a file is due here; name the file in it")
+    if not Path(value).is_file():
+        near = hint(value, schema or ())
+        near = near if near.startswith("did") else "give a role or the path of a file"
+        raise TableError(f"there is neither a column nor a file {str(value)!r}; {near}")
+    return str(Path(value).absolute())
+
+
+def _bound(
+    slot: str, value: pl.Expr, dtype: pl.DataType, kind: pl.DataType, **flags: bool
+) -> Bound:
+    """Return the slot; of a column of lists one that stands for each of its items."""
+    if isinstance(dtype, pl.List):
+        node = Node("slot", name=slot, each=True, **flags)
+        return Bound(node, {slot: value}, {slot: pl.List(kind)})
+    return Bound(Node("slot", name=slot, **flags), {slot: value}, {slot: kind})
+
+
+def _inner(dtype: pl.DataType) -> pl.DataType:
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    return inner if isinstance(inner, pl.DataType) else inner()
+
+
+def _dtype(value: pl.Expr, schema: pl.Schema) -> pl.DataType:
+    for name in value.meta.root_names():
+        if name not in schema:
+            raise TableError(f"there is no column {name!r} in the table; {hint(name, schema)}")
+    if value.meta.is_column():
+        return schema[value.meta.output_name()]
+    if value.meta.is_literal():
+        return pl.select(value).to_series().dtype
+    known = {name: schema[name] for name in value.meta.root_names()}
+    return pl.LazyFrame(schema=known).select(value.alias("it")).collect_schema()["it"]
+
+
+def _said(value: pl.Expr) -> str:
+    names = value.meta.root_names()
+    return repr(names[0]) if names else str(value)
