@@ -1,0 +1,151 @@
+"""What `join_table` was given, as tables: files found, and those of subjects put together."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from entense.errors import RecordError, TableError
+from entense.index.entities import ENTITIES, IDENTIFYING
+from entense.records.table_files import ending, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+NAMED = " of the name"
+BIDS_IDS = {"participant_id": "subject", "session_id": "session"}
+FILE, ROW = "file of the table", "row of the table"
+
+
+def named(entity: str) -> str:
+    """Return the column that holds what the name of a file, or of a scan, says of an entity."""
+    return entity + NAMED
+
+
+class TableSet(NamedTuple):
+    """One table to join, from one file, from a file a subject, or given as a frame.
+
+    Parameters
+    ----------
+    name
+        What it is called in messages.
+    rows
+        Its rows, with `FILE` and `ROW` (from 1) of each, and `named` entities where names tell.
+    files
+        The files, for their sidecars; none for a frame.
+    text
+        Whether all cells are still text.
+    scans
+        Whether ``filename`` says what a row is about.
+    """
+
+    name: str
+    rows: pl.DataFrame
+    files: tuple[Path, ...] = ()
+    text: bool = False
+    scans: bool = False
+
+
+def table_sets(
+    table: str | Path | pl.DataFrame | pl.LazyFrame | Sequence[str | Path],
+) -> list[TableSet]:
+    """Read what is to be joined, in the order in which it was given.
+
+    Raises
+    ------
+    TableError
+        A file is missing, a folder, of another kind or damaged, or nothing was given.
+
+    Examples
+    --------
+    >>> [only] = table_sets(pl.DataFrame({"subject": ["01", "02"]}))
+    >>> only.name, only.rows[ROW].to_list()
+    ('the table', [1, 2])
+    """
+    if isinstance(table, pl.DataFrame | pl.LazyFrame):
+        rows = table.lazy().collect()
+        return [_table_set("the table", [_placed(rows, "the table")])]
+    groups: dict[str, list[Path]] = {}
+    for file in _files(table):
+        groups.setdefault(_suffix(file) if _of_subject(file) else str(file), []).append(file)
+    return [_of_files(files) for files in groups.values()]
+
+
+def _files(table: str | Path | Iterable[str | Path]) -> list[Path]:
+    given = [table] if isinstance(table, str | Path) else table
+    found = dict.fromkeys(file for one in given for file in _found(str(one)))
+    if not found:
+        raise TableError("join_table was given an empty list of files; name at least one")
+    return list(found)
+
+
+def _found(place: str) -> list[Path]:
+    path = Path(place)
+    if path.is_dir():
+        raise TableError(f"{path} is a folder: name a table in it, or all as {path}/*.tsv")
+    if not glob.has_magic(place) or path.exists():
+        return [path]
+    found = [Path(file) for file in sorted(glob.glob(place, recursive=True))]  # noqa: PTH207
+    if not found:
+        raise TableError(f"no file is named like {place}: check the pattern")
+    return found
+
+
+def _of_subject(file: Path) -> bool:
+    return file.name.startswith("sub-")
+
+
+def _suffix(file: Path) -> str:
+    return file.name.rpartition("_")[2].removesuffix(ending(file))
+
+
+def _of_files(files: list[Path]) -> TableSet:
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    parts = [_placed(_read(file), str(file)) for file in files]
+    text = any(ending(file) != ".parquet" for file in files)
+    return _table_set(f"{files[0]}{more}", parts)._replace(files=tuple(files), text=text)
+
+
+def _read(file: Path) -> pl.DataFrame:
+    if not file.exists() and not file.is_symlink():
+        raise TableError(f"there is no table {file}: check its path")
+    try:
+        return read_table(file)
+    except RecordError as error:
+        raise TableError(str(error)) from error
+
+
+def _placed(rows: pl.DataFrame, file: str) -> pl.DataFrame:
+    rows = rows.with_row_index(ROW, offset=1).with_columns(pl.lit(file).alias(FILE))
+    path = Path(file)
+    return rows.with_columns(_entities(pl.lit(path.name))) if _of_subject(path) else rows
+
+
+def _table_set(name: str, parts: list[pl.DataFrame]) -> TableSet:
+    rows = pl.concat(parts, how="diagonal_relaxed")
+    if not _lists_scans(rows):
+        return TableSet(name, rows)
+    path = pl.col("filename")
+    told = [
+        pl.coalesce(one, one.meta.output_name()) if one.meta.output_name() in rows else one
+        for one in _entities(path)
+    ]
+    suffix = path.str.extract(r"_([^-_./]+)\.[^/]+$").alias(named("suffix"))
+    return TableSet(name, rows.with_columns(*told, suffix), scans=True)
+
+
+def _lists_scans(rows: pl.DataFrame) -> bool:
+    if rows.schema.get("filename") != pl.String or {"participant_id", "subject"} & {*rows.columns}:
+        return False
+    return bool(rows["filename"].str.contains(r"(^|/)sub-[^/]+$").any())
+
+
+def _entities(path: pl.Expr) -> list[pl.Expr]:
+    """Read the identifying entities of a name, each under its `named` column."""
+    name = pl.lit("_") + path.str.extract(r"([^/]+)$")
+    return [
+        name.str.extract(f"_{ENTITIES[one]}-([^_./]+)").alias(named(one)) for one in IDENTIFYING
+    ]
