@@ -11,7 +11,7 @@ from polars import selectors as cs
 
 from entense.errors import RecordError
 from entense.files import opening
-from entense.records.table_files import KINDS, ending, read_table, typed
+from entense.records.table_files import KINDS, check_no_folder, ending, read_table, typed
 
 MOTION = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
 HEAD = 50.0  # mm: Power's radius of the head
@@ -71,6 +71,7 @@ def read_confounds(path: str | Path) -> pl.DataFrame:
     ...     read_confounds(path).rows(named=True)[0]
     {'white_matter': 1.5, 'std_dvars': None}
     """
+    check_no_folder(path)
     table = _read_columns(path) if ending(path) == ".txt" else _read_named(path)
     if table.is_empty():
         raise RecordError(f"{path}: the table has no rows, one a frame is due; copy it again")

@@ -32,6 +32,12 @@ def ending(path: str | Path) -> str:
     return next((kind for kind in KINDS if name.endswith(kind)), Path(name).suffix)
 
 
+def check_no_folder(path: str | Path) -> None:
+    """Raise a `RecordError` where a folder is given for a table."""
+    if Path(path).is_dir():
+        raise RecordError(f"{path} is a folder: name a table in it, or all as {path}/*.tsv")
+
+
 def read_table(path: str | Path) -> pl.DataFrame:
     r"""Read a table; of text, every column is text, in which ``n/a`` and nothing are null.
 
@@ -56,6 +62,7 @@ def read_table(path: str | Path) -> pl.DataFrame:
     ('sub-01', None)
     """
     kind = ending(path)
+    check_no_folder(path)
     if kind not in KINDS:
         raise RecordError(f"{path} is not a table that can be read: give a .tsv, .csv or .parquet")
     with opening(path):

@@ -84,8 +84,6 @@ def _files(table: str | Path | Iterable[str | Path]) -> list[Path]:
 
 def _found(place: str) -> list[Path]:
     path = Path(place)
-    if path.is_dir():
-        raise TableError(f"{path} is a folder: name a table in it, or all as {path}/*.tsv")
     if not glob.has_magic(place) or path.exists():
         return [path]
     found = [Path(file) for file in sorted(glob.glob(place, recursive=True))]  # noqa: PTH207
