@@ -66,7 +66,7 @@ def drop_incomplete(
     wanted = [over] if isinstance(over, str) else over or []
     _check_columns(schema, groups, wanted)
     files = (_has_file(pl.col(role), schema[role]) for role in _needed(schema, roles))
-    kept = pl.all_horizontal(files)
+    kept = pl.all_horizontal(pl.lit(True), *files)
     if groups:
         kept = kept.all().over(groups)
     if wanted:
@@ -207,7 +207,7 @@ def _has_all(
         {name: pl.Series([one], dtype=pl.String) for name, one in zip(query, row, strict=True)}
         for row in rows
     )
-    return pl.all_horizontal(_matches(one).any().over(groups) for one in wanted)
+    return pl.all_horizontal(pl.lit(True), *(_matches(one).any().over(groups) for one in wanted))
 
 
 def _log(frame: Frame, kept: pl.Expr, groups: Sequence[str]) -> None:

@@ -66,8 +66,8 @@ def table_sets(
     ('the table', [1, 2])
     """
     if isinstance(table, pl.DataFrame | pl.LazyFrame):
-        rows = table.lazy().collect()
-        return [_table_set("the table", [_placed(rows, "the table")])]
+        rows = _placed(table.lazy().collect(), "the table")
+        return [_with_scans(TableSet("the table", rows))]
     groups: dict[str, list[Path]] = {}
     for file in _files(table):
         groups.setdefault(_suffix(file) if _of_subject(file) else str(file), []).append(file)
@@ -102,9 +102,12 @@ def _suffix(file: Path) -> str:
 
 def _of_files(files: list[Path]) -> TableSet:
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    parts = [_placed(_read(file), str(file)) for file in files]
+    parts = [_placed(_read(file), file.as_posix()) for file in files]
+    rows = pl.concat(parts, how="diagonal_relaxed")
+    if _of_subject(files[0]):
+        rows = rows.with_columns(_entities(FILE))
     text = any(ending(file) != ".parquet" for file in files)
-    return _table_set(f"{files[0]}{more}", parts)._replace(files=tuple(files), text=text)
+    return _with_scans(TableSet(f"{files[0]}{more}", rows, tuple(files), text))
 
 
 def _read(file: Path) -> pl.DataFrame:
@@ -117,22 +120,16 @@ def _read(file: Path) -> pl.DataFrame:
 
 
 def _placed(rows: pl.DataFrame, file: str) -> pl.DataFrame:
-    rows = rows.with_row_index(ROW, offset=1).with_columns(pl.lit(file).alias(FILE))
-    path = Path(file)
-    return rows.with_columns(_entities(pl.lit(path.name))) if _of_subject(path) else rows
+    return rows.with_row_index(ROW, offset=1).with_columns(pl.lit(file).alias(FILE))
 
 
-def _table_set(name: str, parts: list[pl.DataFrame]) -> TableSet:
-    rows = pl.concat(parts, how="diagonal_relaxed")
-    if not _lists_scans(rows):
-        return TableSet(name, rows)
-    path = pl.col("filename")
-    told = [
-        pl.coalesce(one, one.meta.output_name()) if one.meta.output_name() in rows else one
-        for one in _entities(path)
-    ]
-    suffix = path.str.extract(r"_([^-_./]+)\.[^/]+$").alias(named("suffix"))
-    return TableSet(name, rows.with_columns(*told, suffix), scans=True)
+def _with_scans(one: TableSet) -> TableSet:
+    if not _lists_scans(one.rows):
+        return one
+    suffix = pl.col("filename").str.extract(r"_([^-_./]+)\.[^/]+$").alias(named("suffix"))
+    return one._replace(
+        rows=one.rows.with_columns(*_entities("filename", FILE), suffix), scans=True
+    )
 
 
 def _lists_scans(rows: pl.DataFrame) -> bool:
@@ -141,9 +138,12 @@ def _lists_scans(rows: pl.DataFrame) -> bool:
     return bool(rows["filename"].str.contains(r"(^|/)sub-[^/]+$").any())
 
 
-def _entities(path: pl.Expr) -> list[pl.Expr]:
-    """Read the identifying entities of a name, each under its `named` column."""
-    name = pl.lit("_") + path.str.extract(r"([^/]+)$")
+def _entities(*paths: str) -> list[pl.Expr]:
+    """Read the identifying entities of names, each under its `named` column; the first to tell."""
+    names = [pl.lit("_") + pl.col(path).str.extract(r"([^/]+)$") for path in paths]
     return [
-        name.str.extract(f"_{ENTITIES[one]}-([^_./]+)").alias(named(one)) for one in IDENTIFYING
+        pl.coalesce(name.str.extract(f"_{ENTITIES[one]}-([^_./]+)") for name in names).alias(
+            named(one)
+        )
+        for one in IDENTIFYING
     ]
