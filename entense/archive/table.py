@@ -123,6 +123,8 @@ def _place(receipt: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _names(value: pl.Expr, dtype: Any) -> pl.Expr:
     """Reduce every absolute path within a value to its file's name."""
+    if isinstance(dtype, pl.Categorical | pl.Enum):  # as text, which is what samples hold
+        value, dtype = value.cast(pl.String), pl.String
     if dtype == pl.String:
         return value.str.replace(ABSOLUTE, "$1")
     if isinstance(dtype, pl.List):

@@ -1,153 +1,213 @@
-"""Tables about subjects and sessions: phenotypes."""
+"""Tables about subjects, sessions and scans, joined to the records that they speak of."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import logging
 from typing import TYPE_CHECKING
 
 import polars as pl
+from polars import selectors as cs
 
 from entense.errors import TableError
 from entense.index.entities import ENTITIES, IDENTIFYING
-from entense.records.frames import Frame, attach, distinct
+from entense.records.frames import Frame, attach
+from entense.records.labels import label, listed
+from entense.records.table_sets import BIDS_IDS, FILE, NAMED, ROW, TableSet, named, table_sets
+from entense.records.table_types import check_second_header, with_types
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-_BIDS = {"participant_id": "subject", "session_id": "session"}
-_SEPARATORS = {".tsv": "\t", ".csv": ","}
+_LOG = logging.getLogger("entense")
+KEY = " of the record"
 
 
 def join_table(
     frame: Frame,
-    table: str | Path | pl.DataFrame | pl.LazyFrame,
+    table: str | Path | pl.DataFrame | pl.LazyFrame | Sequence[str | Path],
     *,
     on: str | Sequence[str] | None = None,
 ) -> Frame:
-    """Join a table that describes subjects, sessions or any other group of records.
+    """Join a table that describes subjects, sessions, scans or any other group of records.
 
     Every record keeps its place; it gets nulls where the table says nothing about it. ``sub-01``
     and ``01`` are the same subject; ``participant_id`` is ``subject``, ``session_id`` ``session``.
+    How many records have no row, and how many rows no record, is logged to ``entense``.
 
     Parameters
     ----------
     frame
         A record table.
     table
-        A ``.tsv``, ``.csv`` or ``.parquet`` file, or a frame. In text, ``n/a`` and nothing are
-        null, and types are inferred from the whole file; ids stay text.
+        A ``.tsv``, ``.csv`` (gzipped or not) or ``.parquet`` file, a pattern of files
+        (``phenotype/*.tsv``), a list of files, or a frame. Files named after a subject
+        (``sub-01/sub-01_sessions.tsv``) are put one under the other and know the entities of their
+        names; others are joined one after the other. In text, ``n/a`` and nothing are null, and
+        types are inferred from the whole file; ids stay text. A column with ``Levels`` in the JSON
+        beside the file becomes an Enum of these.
     on
         The columns that match; by default those of ``subject`` and ``session`` that both have.
+        Tables of scans, where ``filename`` names them, and files of subjects match on all
+        identifying entities that both have. Of scans, the functional ones count where records have
+        tasks, else the others.
 
     Raises
     ------
     TableError
-        The file is missing or of another kind, no column matches, no record matches, a key is
-        there twice, or both have a column of one name.
+        A file is missing, damaged or of another kind, no column matches, no record matches, a key
+        is there twice, both have a column of one name, or a second header row follows the first.
 
     Examples
     --------
     >>> records = pl.DataFrame({"subject": ["01", "02"]})
-    >>> join_table(records, pl.DataFrame({"participant_id": ["sub-02"], "age": [31]}))["age"][1]
-    31
+    >>> people = pl.DataFrame({"participant_id": ["sub-01", "sub-02"], "age": [30, 31]})
+    >>> join_table(records, people)["age"].to_list()
+    [30, 31]
     """
-    wanted = [on] if isinstance(on, str) else list(on or [])
-    name = "the table" if isinstance(table, pl.DataFrame | pl.LazyFrame) else str(table)
-    schema = frame.collect_schema()
-    right = _renamed(_read(table, wanted))
-    keys = _keys(schema, right, wanted, name)
-    right = right.with_columns(_label(key) for key in keys).drop_nulls(keys)
-    _check_unique(right, keys, name)
-    _check_clash(schema, right, keys, name)
-    _check_overlap(frame, right, keys, name)
-    return _joined(frame, right, keys)
+    given = [on] if isinstance(on, str) else list(on or [])
+    wanted: list[str] = [BIDS_IDS.get(key, key) for key in given]
+    there = [key for key in frame.collect_schema() if key in {*IDENTIFYING, *wanted}]
+    records = frame.lazy().select(there).collect()
+    for one in table_sets(table):
+        frame = _join(frame, records, one, wanted)
+    return frame
 
 
-def _read(table: str | Path | pl.DataFrame | pl.LazyFrame, ids: Sequence[str]) -> pl.DataFrame:
-    if isinstance(table, pl.DataFrame | pl.LazyFrame):
-        return table.lazy().collect()
-    path = Path(table)
-    if not path.is_file():
-        raise TableError(f"there is no table {path}: check its path")
-    if path.suffix not in (".parquet", *_SEPARATORS):
-        raise TableError(f"{path} is not a table that can be read: give a .tsv, .csv or .parquet")
-    try:
-        return pl.read_parquet(path) if path.suffix == ".parquet" else _read_text(path, ids)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise TableError(f"{path} cannot be read as a table ({error}): mend the file") from error
+def _join(frame: Frame, records: pl.DataFrame, one: TableSet, wanted: Sequence[str]) -> Frame:
+    rows = _about(records, one)
+    keys = _keys(records, rows, wanted, one.name)
+    left = records.select(_key(key, key) for key in keys)  # the records' own ids stay as they are
+    right = _table(one, rows, left, keys)
+    _check_unique(right, left.columns, one.name)
+    _check_clash(frame.collect_schema(), right, one.name)
+    _report(left, right, one.name)
+    keyed = frame.with_columns(_key(key, key) for key in keys)
+    return attach(keyed, right.drop(FILE, ROW), left.columns).drop(left.columns)
 
 
-def _read_text(path: Path, ids: Sequence[str]) -> pl.DataFrame:
-    separator = _SEPARATORS[path.suffix]
-    names = pl.read_csv(path, separator=separator, n_rows=0).columns
-    return pl.read_csv(
-        path,
-        separator=separator,
-        null_values=["n/a", ""],
-        schema_overrides=dict.fromkeys({*ids, *_BIDS, *IDENTIFYING} & {*names}, pl.String),
-        infer_schema_length=None,
-    )
+def _table(
+    one: TableSet, rows: pl.DataFrame, left: pl.DataFrame, keys: Mapping[str, str]
+) -> pl.DataFrame:
+    """Key the rows as the records are, and type their columns."""
+    on = left.columns
+    right = rows.with_columns(_key(*item) for item in keys.items())
+    right = right.drop(cs.ends_with(NAMED) | cs.by_name(*keys.values()))
+    if one.text:
+        heads = right.join(left, on=on, how="anti").filter(pl.col(ROW) == 1)
+        check_second_header(one.name, right, heads)
+    right = with_types(one, right, on)
+    if one.scans:  # the echoes of one scan have a row each
+        return right.unique(cs.exclude("filename", ROW), keep="first", maintain_order=True)
+    return right
 
 
-def _renamed(table: pl.DataFrame) -> pl.DataFrame:
-    names = {old: new for old, new in _BIDS.items() if new not in table.columns}
-    return table.rename(names, strict=False)
+def _about(records: pl.DataFrame, one: TableSet) -> pl.DataFrame:
+    """Return the rows that can be about records: of scans, those with a task or those without."""
+    rows, task = one.rows, pl.col(named("task"))
+    if one.scans and _filled(records, "task"):
+        # a reference image goes by the name of its series
+        rows = rows.filter(task.is_not_null(), pl.col(named("suffix")) != "sbref")
+    elif one.scans:
+        rows = rows.filter(task.is_null())
+    return rows.select(n for n in rows.columns if not n.endswith(NAMED) or _filled(rows, n))
 
 
-def _keys(schema: pl.Schema, right: pl.DataFrame, on: Sequence[str], name: str) -> list[str]:
-    both = [key for key in _BIDS.values() if key in schema and key in right.columns]
-    keys = [_BIDS.get(key, key) for key in on] or both
-    missing = [key for key in keys if key not in schema or key not in right.columns]
-    if missing or not keys:
+def _filled(table: pl.DataFrame, column: str) -> bool:
+    return column in table and (table.is_empty() or table[column].null_count() < table.height)
+
+
+def _keys(
+    records: pl.DataFrame, rows: pl.DataFrame, wanted: Sequence[str], name: str
+) -> dict[str, str]:
+    """Return the columns that match: the records' -> the table's."""
+    told = [key for key in IDENTIFYING if key in BIDS_IDS.values() or named(key) in rows]
+    sources = {key: _source(key, rows) for key in wanted or told}
+    found = {key: source for key, source in sources.items() if source and key in records}
+    if not wanted:
+        found = {key: s for key, s in found.items() if key == "subject" or _filled(records, key)}
+    missing = [key for key in wanted if key not in found]
+    if missing or not found:
         what = ", ".join(missing) if missing else "subject (participant_id) or session (session_id)"
+        there = [n for n in rows.columns if not n.endswith(NAMED) and n not in (FILE, ROW)]
         raise TableError(
             f"{name} and the records do not both have the column {what}: rename it, or say on=...; "
-            f"{name} has {', '.join(right.columns)}"
+            f"{name} has {', '.join(there)}"
         )
-    return keys
+    return found
 
 
-def _label(key: str) -> pl.Expr:
-    """Bring an id to one form: text, without the prefix that it has in file names."""
-    text = pl.col(key).cast(pl.String)
-    return text.str.strip_prefix(f"{ENTITIES[key]}-") if key in ENTITIES else text
+def _source(key: str, rows: pl.DataFrame) -> str | None:
+    bids = [old for old, new in BIDS_IDS.items() if new == key]
+    return next((name for name in (named(key), key, *bids) if name in rows), None)
+
+
+def _key(key: str, column: str) -> pl.Expr:
+    """Bring an id to one form. What is absent in both is the same, unless it is the subject."""
+    text = label(key, pl.col(column)).alias(f"{key}{KEY}")
+    return text.fill_null("") if key in ENTITIES and key != "subject" else text
 
 
 def _check_unique(right: pl.DataFrame, keys: Sequence[str], name: str) -> None:
-    repeated = right.filter(pl.struct(keys).is_duplicated())
-    if len(repeated):
-        row = repeated.select(keys).row(0)
-        which = ", ".join(f"{key} {value!r}" for key, value in zip(keys, row, strict=True))
-        raise TableError(
-            f"{name} has more than one row for {which}: keep one, or name with on=... all the "
-            "columns that tell the rows apart"
-        )
+    repeated = right.drop_nulls(keys).filter(pl.struct(keys).is_duplicated())
+    if repeated.is_empty():
+        return
+    same = repeated.join(repeated.head(1), on=keys, how="semi", maintain_order="left")
+    which = ", ".join(f"{_plain(key)} {same[key][0]!r}" for key in keys)
+    rows = [f"row {row}" for row in same[ROW]]
+    if same[FILE].n_unique() > 1:
+        rows = [f"{file} {row}" for file, row in zip(same[FILE], rows, strict=True)]
+    raise TableError(
+        f"{name} has more than one row for {which} ({listed(rows)}): keep one, or name with on=... "
+        "all the columns that tell the rows apart"
+    )
 
 
-def _check_clash(schema: pl.Schema, right: pl.DataFrame, keys: Sequence[str], name: str) -> None:
-    clash = [column for column in right.columns if column in schema and column not in keys]
-    if clash:
+def _plain(key: str) -> str:
+    return key.removesuffix(KEY)
+
+
+def _check_clash(schema: pl.Schema, right: pl.DataFrame, name: str) -> None:
+    if clash := [column for column in right.columns if column in schema]:
         raise TableError(
             f"{name} and the records both have the column {', '.join(clash)}: rename or drop it in "
             "one of them, or make it a key with on=..."
         )
 
 
-def _check_overlap(frame: Frame, right: pl.DataFrame, keys: Sequence[str], name: str) -> None:
-    left = distinct(frame, keys).with_columns(_label(key) for key in keys)
-    if len(left) and left.join(right, on=keys, how="semi").is_empty():
+def _report(left: pl.DataFrame, right: pl.DataFrame, name: str) -> None:
+    """Count what has no match; where nothing has one, it is an error."""
+    keys = left.columns
+    lost, idle = left.join(right, on=keys, how="anti"), right.join(left, on=keys, how="anti")
+    if left.is_empty() or (lost.is_empty() and idle.is_empty()):
+        return
+    if right.is_empty():
+        raise TableError(f"{name} has no rows about such records: copy it again, or leave it out")
+    zeros = _zeros(lost, idle, keys)
+    if lost.height == left.height:
         raise TableError(
-            f"{name} says nothing about any record: it has {', '.join(keys)} {_some(right, keys)}, "
-            f"the records have {_some(left, keys)}; use one form, or other columns with on=..."
+            f"{name} says nothing about any record: it has {_ids(right, keys)}, the records have "
+            f"{_ids(left, keys)}; use one form, or other columns with on=...{zeros}"
         )
+    parts = [
+        f"{rows.height} of {whole.height} {what} ({_ids(rows, keys)})"
+        for rows, whole, what in (
+            (lost, left, "records have no row"),
+            (idle, right, "rows have no record"),
+        )
+        if rows.height
+    ]
+    _LOG.warning("%s: %s%s", name, "; ".join(parts), zeros)
 
 
-def _some(table: pl.DataFrame, keys: Sequence[str]) -> str:
-    rows = table.select(keys).head(3).rows()
-    return ", ".join("/".join(map(str, row)) for row in rows) or "none"
+def _ids(rows: pl.DataFrame, keys: Sequence[str], most: int = 5) -> str:
+    """Name the keys and their first few distinct values: ``subject, session 01/a, 02/a``."""
+    labels = rows.select(keys).unique(maintain_order=True).head(most + 1)
+    shown = ["/".join(part for part in row if part) or None for row in labels.iter_rows()]
+    return f"{', '.join(map(_plain, keys))} {listed(shown, most)}"
 
 
-def _joined(frame: Frame, right: pl.DataFrame, keys: Sequence[str]) -> Frame:
-    names = {key: f"{key} of the table" for key in keys}  # the records' own keys stay as they are
-    left = frame.with_columns(_label(key).alias(name) for key, name in names.items())
-    return attach(left, right.rename(names), list(names.values())).drop(names.values())
+def _zeros(lost: pl.DataFrame, idle: pl.DataFrame, keys: Sequence[str]) -> str:
+    bare = [pl.col(key).str.strip_chars_start("0") for key in keys]
+    alike = lost.select(bare).join(idle.select(bare), on=keys, how="semi")
+    return "" if alike.is_empty() else "; ids are text, in which 01 is not 1: write them alike"

@@ -1,5 +1,7 @@
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from entense.errors import TableError
@@ -104,7 +106,8 @@ def test_no_records_is_no_error():
 def test_a_subject_that_is_there_twice(write):
     path = write("participant_id\tage\nsub-01\t30\n01\t31\nsub-02\t3\n")
     with pytest.raises(
-        TableError, match=f"{path} has more than one row for subject '01': keep one"
+        TableError,
+        match=rf"{path} has more than one row for subject '01' \(row 1, row 2\): keep one",
     ):
         join_table(RECORDS, path)
 
@@ -139,9 +142,59 @@ def test_another_kind_of_file(write):
         join_table(RECORDS, write("x", "table.xlsx"))
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("a.tsv", ""), ("b.tsv", "a\tb\n1\t2\t3\n"), ("c.parquet", "none")]
+def test_what_has_no_match_is_counted(write, caplog):
+    path = write(
+        "participant_id\tage\n" + "".join(f"sub-{n:02}\t{n}\n" for n in range(1, 12)) + "n/a\t4\n"
+    )
+    records = pl.DataFrame({"subject": ["01", "x", "01", "y", "x", None]})
+    join_table(records, path)
+    (line,) = caplog.messages
+    assert line == (
+        f"{path}: 4 of 6 records have no row (subject x, y, (absent)); "
+        "11 of 12 rows have no record (subject 02, 03, 04, 05, 06, …)"
+    )
+
+
+def test_where_all_match_nothing_is_said(caplog):
+    join_table(RECORDS, pl.DataFrame({"subject": ["02", "01"], "age": [1, 2]}))
+    join_table(RECORDS.clear(), pl.DataFrame({"subject": ["02", "01"], "age": [1, 2]}))
+    assert not caplog.messages
+
+
+@given(
+    subjects=st.lists(st.sampled_from("abcdef"), min_size=1, max_size=8),
+    rows=st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8),
+    lazy=st.booleans(),
 )
-def test_a_damaged_file(write, name, text):
-    with pytest.raises(TableError, match=f"{name} cannot be read as a table"):
-        join_table(RECORDS, write(text, name))
+def test_each_record_gets_the_row_of_its_subject(subjects, rows, lazy):
+    records = pl.DataFrame({"subject": subjects, "place": range(len(subjects))})
+    table = pl.DataFrame(
+        {"subject": rows, "value": [ord(row) for row in rows]},
+        {"subject": pl.String, "value": pl.Int64},
+    )
+    if not set(subjects) & set(rows):
+        with pytest.raises(TableError):
+            join_table(records, table)
+        return
+    joined = join_table(records.lazy() if lazy else records, table).lazy().collect()
+    values = [ord(one) if one in rows else None for one in subjects]
+    assert_frame_equal(joined, records.with_columns(value=pl.Series(values, dtype=pl.Int64)))
+
+
+def test_a_session_that_the_records_lack_is_no_key():
+    records = pl.DataFrame({"subject": ["01", "02"], "session": [None, None]})
+    table = pl.DataFrame(
+        {"participant_id": ["01", "02"], "session_id": ["ses-1", "ses-1"], "age": [1, 2]}
+    )
+    joined = join_table(records, table)
+    assert joined["age"].to_list() == [1, 2]
+    assert joined["session_id"].to_list() == ["ses-1", "ses-1"]
+    twice = pl.concat([table, table.with_columns(session_id=pl.lit("ses-2"))])
+    with pytest.raises(TableError, match="more than one row for subject '01'"):
+        join_table(records, twice)
+
+
+def test_a_run_is_a_number():
+    records = pl.DataFrame({"subject": ["01", "01"], "run": ["1", "02"]})
+    table = pl.DataFrame({"subject": ["01", "01"], "run": ["run-01", "2"], "good": [True, False]})
+    assert join_table(records, table, on=["subject", "run"])["good"].to_list() == [True, False]

@@ -1,0 +1,149 @@
+"""What `join_table` was given, as tables: files found, and those of subjects put together."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from entense.errors import RecordError, TableError
+from entense.index.entities import ENTITIES, IDENTIFYING
+from entense.records.table_files import ending, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+NAMED = " of the name"
+BIDS_IDS = {"participant_id": "subject", "session_id": "session"}
+FILE, ROW = "file of the table", "row of the table"
+
+
+def named(entity: str) -> str:
+    """Return the column that holds what the name of a file, or of a scan, says of an entity."""
+    return entity + NAMED
+
+
+class TableSet(NamedTuple):
+    """One table to join, from one file, from a file a subject, or given as a frame.
+
+    Parameters
+    ----------
+    name
+        What it is called in messages.
+    rows
+        Its rows, with `FILE` and `ROW` (from 1) of each, and `named` entities where names tell.
+    files
+        The files, for their sidecars; none for a frame.
+    text
+        Whether all cells are still text.
+    scans
+        Whether ``filename`` says what a row is about.
+    """
+
+    name: str
+    rows: pl.DataFrame
+    files: tuple[Path, ...] = ()
+    text: bool = False
+    scans: bool = False
+
+
+def table_sets(
+    table: str | Path | pl.DataFrame | pl.LazyFrame | Sequence[str | Path],
+) -> list[TableSet]:
+    """Read what is to be joined, in the order in which it was given.
+
+    Raises
+    ------
+    TableError
+        A file is missing, a folder, of another kind or damaged, or nothing was given.
+
+    Examples
+    --------
+    >>> [only] = table_sets(pl.DataFrame({"subject": ["01", "02"]}))
+    >>> only.name, only.rows[ROW].to_list()
+    ('the table', [1, 2])
+    """
+    if isinstance(table, pl.DataFrame | pl.LazyFrame):
+        rows = _placed(table.lazy().collect(), "the table")
+        return [_with_scans(TableSet("the table", rows))]
+    groups: dict[str, list[Path]] = {}
+    for file in _files(table):
+        groups.setdefault(_suffix(file) if _of_subject(file) else str(file), []).append(file)
+    return [_of_files(files) for files in groups.values()]
+
+
+def _files(table: str | Path | Iterable[str | Path]) -> list[Path]:
+    given = [table] if isinstance(table, str | Path) else table
+    found = dict.fromkeys(file for one in given for file in _found(str(one)))
+    if not found:
+        raise TableError("join_table was given an empty list of files; name at least one")
+    return list(found)
+
+
+def _found(place: str) -> list[Path]:
+    path = Path(place)
+    if not glob.has_magic(place) or path.exists():
+        return [path]
+    found = [Path(file) for file in sorted(glob.glob(place, recursive=True))]  # noqa: PTH207
+    if not found:
+        raise TableError(f"no file is named like {place}: check the pattern")
+    return found
+
+
+def _of_subject(file: Path) -> bool:
+    return file.name.startswith("sub-")
+
+
+def _suffix(file: Path) -> str:
+    return file.name.rpartition("_")[2].removesuffix(ending(file))
+
+
+def _of_files(files: list[Path]) -> TableSet:
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    parts = [_placed(_read(file), file.as_posix()) for file in files]
+    rows = pl.concat(parts, how="diagonal_relaxed")
+    if _of_subject(files[0]):
+        rows = rows.with_columns(_entities(FILE))
+    text = any(ending(file) != ".parquet" for file in files)
+    return _with_scans(TableSet(f"{files[0]}{more}", rows, tuple(files), text))
+
+
+def _read(file: Path) -> pl.DataFrame:
+    if not file.exists() and not file.is_symlink():
+        raise TableError(f"there is no table {file}: check its path")
+    try:
+        return read_table(file)
+    except RecordError as error:
+        raise TableError(str(error)) from error
+
+
+def _placed(rows: pl.DataFrame, file: str) -> pl.DataFrame:
+    return rows.with_row_index(ROW, offset=1).with_columns(pl.lit(file).alias(FILE))
+
+
+def _with_scans(one: TableSet) -> TableSet:
+    if not _lists_scans(one.rows):
+        return one
+    suffix = pl.col("filename").str.extract(r"_([^-_./]+)\.[^/]+$").alias(named("suffix"))
+    return one._replace(
+        rows=one.rows.with_columns(*_entities("filename", FILE), suffix), scans=True
+    )
+
+
+def _lists_scans(rows: pl.DataFrame) -> bool:
+    if rows.schema.get("filename") != pl.String or {"participant_id", "subject"} & {*rows.columns}:
+        return False
+    return bool(rows["filename"].str.contains(r"(^|/)sub-[^/]+$").any())
+
+
+def _entities(*paths: str) -> list[pl.Expr]:
+    """Read the identifying entities of names, each under its `named` column; the first to tell."""
+    names = [pl.lit("_") + pl.col(path).str.extract(r"([^/]+)$") for path in paths]
+    return [
+        pl.coalesce(name.str.extract(f"_{ENTITIES[one]}-([^_./]+)") for name in names).alias(
+            named(one)
+        )
+        for one in IDENTIFYING
+    ]
