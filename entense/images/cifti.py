@@ -27,7 +27,7 @@ _HEADER = 540  # bytes of a NIfTI-2 header
 _CODE = 32  # of the extension that is CIFTI's XML
 _AT_ONCE = 64  # frames that are turned round together: a cache line of each column
 _UNITS = {"SECOND": 1.0}
-_DIMENSION = re.compile(rb"<MatrixIndicesMap\b.*?</MatrixIndicesMap>", re.DOTALL)
+_DIMENSION = re.compile(rb"<MatrixIndicesMap\b[^>]*?(?:/>|>.*?</MatrixIndicesMap>)", re.DOTALL)
 _VERSION = re.compile(rb'<CIFTI\b[^>]*?\bVersion="([^"]*)"')
 
 

@@ -4,7 +4,20 @@ Importing this package registers the built-in ones and imports no JAX: it is loa
 program is built.
 """
 
-from entense.ops import connectome, dtype, load, spatial, temporal
+from entense.ops import connectome, dtype, gather, load, spatial, temporal, window
 from entense.ops.core import Kind, Op, Spec, op, ops
 
-__all__ = ["Kind", "Op", "Spec", "connectome", "dtype", "load", "op", "ops", "spatial", "temporal"]
+__all__ = [
+    "Kind",
+    "Op",
+    "Spec",
+    "connectome",
+    "dtype",
+    "gather",
+    "load",
+    "op",
+    "ops",
+    "spatial",
+    "temporal",
+    "window",
+]

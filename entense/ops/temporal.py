@@ -154,7 +154,7 @@ def bandpass(
     frames = x.size("time")
     if high_pass is None and low_pass is None:
         return np.eye(frames)
-    rate = 1.0 / _tr(x)
+    rate = 1.0 / tr_of(x)
     cutoffs, kind = _cutoffs(rate, high_pass, low_pass)
     sos = signal.butter(ORDER, cutoffs, kind, output="sos", fs=rate)
     # sosfiltfilt's own padding, which the run must be longer than
@@ -271,7 +271,7 @@ def _standard(columns: NDArray[np.float64], size: NDArray[np.float64]) -> NDArra
     return standard
 
 
-def _tr(x: Spec) -> float:
+def tr_of(x: Spec) -> float:
     """Return the TR in seconds, which must be one that a scanner can have."""
     if x.tr is None:
         raise RecordError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import EntenseError
@@ -80,8 +81,10 @@ def _program(known: Survey, row: int, *, optimized: bool) -> Iterator[str]:
     yield "RULES"
     yield from _rules(known, program)
     yield "STAGES  (a record; shapes are those of the first that could be read)"
-    stages = [*_stages(program, look(bound), names)]
-    yield from (f"  {i}. {line}" for i, line in enumerate(stages, 1))
+    stages = groupby(_stages(program, look(bound), names))
+    for i, (line, alike) in enumerate(stages, 1):
+        times = sum(1 for _ in alike)
+        yield f"  {i}. {line}" + (f"  ({times} times)" if times > 1 else "")
 
 
 def _rules(known: Survey, program: Program) -> Iterator[str]:

@@ -1,0 +1,70 @@
+"""A part of a run: what follows an event."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from entense.errors import RecipeError, RecordError
+from entense.ops.core import Kind, Spec, in_time, op
+from entense.ops.temporal import tr_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def _positive(*, seconds: float) -> None:
+    """Check: the window is of some length."""
+    if seconds <= 0:
+        raise RecipeError(f"seconds={seconds} is no length of a window; give one above 0")
+
+
+def _cut(x: Spec, start: float, *, seconds: float) -> Spec:
+    """Infer: as many frames as the window has, the same for all records of one TR."""
+    begin, count = _frames(x, start, seconds)
+    if begin < 0 or begin + count > x.size("time"):
+        raise RecordError(
+            f"the window from {start:g} s, {seconds:g} s long, is not whole in the run of "
+            f"{x.size('time') * tr_of(x):g} s; filter such trials out, or take a shorter window"
+        )
+    return replace(in_time(x), shape=(count, *x.shape[1:]))
+
+
+def _frames(x: Spec, start: float, seconds: float) -> tuple[int, int]:
+    tr = tr_of(x)
+    return round(start / tr), max(1, round(seconds / tr))
+
+
+@op(kind=Kind.OPERATOR, infer=_cut, check=_positive)
+def window(x: Spec, start: float, *, seconds: float) -> NDArray[np.float64]:
+    """Cut a window out of each run; `start` may differ from record to record.
+
+    Parameters
+    ----------
+    x
+        (time, …); its TR must be known.
+    start
+        Seconds from the first frame: a column, a Polars expression such as ``pl.col("onset")``, or
+        a number for all. The nearest frame is taken.
+    seconds
+        How long the window is; rounded to whole frames, at least one.
+
+    Returns
+    -------
+    (time, …) float32.
+
+    Raises
+    ------
+    RecordError
+        Where the window is not whole in the run, or the TR is unknown.
+
+    Examples
+    --------
+    >>> import entense as et
+    >>> et.volume("bold", mask="mask").zscore().window("onset", seconds=12)
+    volume(bold, mask) → zscore → window(onset, seconds=12.0)
+    """
+    begin, count = _frames(x, start, seconds)
+    return np.eye(x.size("time"))[begin : begin + count]
