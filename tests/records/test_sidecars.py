@@ -34,10 +34,10 @@ def records(tmp_path):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """Count the sidecars that are read."""
-    module, paths = sys.modules["entense.records.sidecars"], []
-    seconds = module._seconds
-    monkeypatch.setattr(module, "_seconds", lambda path: paths.append(path) or seconds(path))
+    """List the files that are read."""
+    module, paths = sys.modules["entense.records.contents"], []
+    content = module._content
+    monkeypatch.setattr(module, "_content", lambda path: paths.append(path) or content(path))
     return paths
 
 
