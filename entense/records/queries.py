@@ -141,6 +141,7 @@ def nothing_matches(role: str, query: Query, files: pl.DataFrame) -> TableError:
     >>> str(nothing_matches("bold", {"suffix": ["bold"], "space": ["MNI"]}, files))
     "no file matches the role 'bold' (suffix='bold', space='MNI'); there is space: T1w"
     """
+    files = with_others(files, query)
     others = {name: {k: v for k, v in query.items() if k != name} for name in query}
     there = {name: candidates(files, rest)[name].unique() for name, rest in others.items()}
     if not any(len(values) for values in there.values()):

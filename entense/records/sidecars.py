@@ -28,7 +28,7 @@ def json_files(files: pl.DataFrame) -> pl.DataFrame:
     >>> json_files(pl.DataFrame(schema=FILE_SCHEMA)).columns[:4]
     ['_json', 'dataset', 'root', 'path']
     """
-    jsons = files.filter(pl.col("extension").str.ends_with(".json"))
+    jsons = files.filter(pl.col("path").str.ends_with(".json"))
     empty = [name for name in ENTITIES if jsons[name].null_count() == len(jsons)]
     return jsons.drop(empty).sort("path").with_row_index("_json")
 

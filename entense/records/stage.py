@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from entense.errors import TableError
-from entense.index.entities import ENTITIES, IDENTIFYING, NUMBERED
+from entense.index.entities import ENTITIES, FILE_SCHEMA, IDENTIFYING, NUMBERED
 from entense.records.facts import repetition_time
 from entense.records.matching import ROW, match
 from entense.records.queries import nothing_matches
@@ -119,7 +119,7 @@ def _check_ties(role: Wanted, pairs: pl.DataFrame, *, anchor: bool) -> None:
         return
     numbers = ties.filter(pl.col(ROW) == ties[ROW].min())["_file"]
     tied = role.files.filter(pl.col("_file").is_in(numbers.implode())).sort(*role.slot, "path")
-    first, second = tied.head(2).to_dicts()
+    first, second = tied.head(2).drop("_file").to_dicts()
     what = (
         f"are one record of {role.name!r}"
         if anchor
@@ -149,18 +149,15 @@ def _difference(
     first: Mapping[str, object], second: Mapping[str, object]
 ) -> tuple[str, object, object] | None:
     ours, theirs = _words(first), _words(second)
-    names = (*ENTITIES, *sorted((ours | theirs).keys()))
-    for name in dict.fromkeys(names):
+    unknown = sorted((ours.keys() | theirs.keys()) - FILE_SCHEMA.keys())
+    for name in (*ENTITIES, *unknown, "suffix", "extension", "datatype"):
         if not _same(name, ours.get(name), theirs.get(name)):
             return name, ours.get(name), theirs.get(name)
     return None
 
 
 def _words(file: Mapping[str, Any]) -> dict[str, object]:
-    """Everything in a file's name that a query can ask for."""
-    said = (*ENTITIES, "suffix", "extension", "datatype")
-    others = {one["key"]: one["value"] for one in file["others"] or ()}
-    return {name: file[name] for name in said} | others
+    return dict(file) | {one["key"]: one["value"] for one in file["others"] or ()}
 
 
 def _same(name: str, ours: object, theirs: object) -> bool:
