@@ -4,6 +4,7 @@ from entense.records.facts import facts
 from entense.records.filters import drop_incomplete
 from entense.records.identity import with_record_id
 from entense.records.relocate import relocate
+from entense.records.report import explain_stage
 from entense.records.roles import Role, role
 from entense.records.split import split
 from entense.records.stage import stage
@@ -12,6 +13,7 @@ from entense.records.tables import join_table
 __all__ = [
     "Role",
     "drop_incomplete",
+    "explain_stage",
     "facts",
     "join_table",
     "relocate",
