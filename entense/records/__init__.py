@@ -1,5 +1,6 @@
 """From the file table to the record table, and what is done to records."""
 
+from entense.records.events import events
 from entense.records.facts import facts
 from entense.records.filters import drop_incomplete
 from entense.records.identity import with_record_id
@@ -13,6 +14,7 @@ from entense.records.tables import join_table
 __all__ = [
     "Role",
     "drop_incomplete",
+    "events",
     "explain_stage",
     "facts",
     "join_table",

@@ -14,8 +14,8 @@ def with_record_id(df: pl.DataFrame) -> pl.DataFrame:
     """Add the column ``record``: the dataset and the identifying entities that are there.
 
     A column ``trial`` adds its number, ``_trial-0003``; what is a list, after a pivot, is left
-    out. Any character outside ``[A-Za-z0-9_+-]`` becomes ``-``. A table that has a column ``record``
-    keeps its own, checked.
+    out. Any character outside ``[A-Za-z0-9_+-]`` becomes ``-``. A table that has a column
+    ``record`` keeps its own, checked.
 
     Parameters
     ----------
