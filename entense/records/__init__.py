@@ -1,5 +1,6 @@
 """From the file table to the record table, and what is done to records."""
 
+from entense.records import presets
 from entense.records.events import events
 from entense.records.facts import facts
 from entense.records.filters import drop_incomplete
@@ -18,6 +19,7 @@ __all__ = [
     "explain_stage",
     "facts",
     "join_table",
+    "presets",
     "relocate",
     "role",
     "split",
