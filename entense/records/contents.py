@@ -37,9 +37,10 @@ def read_files(paths: Iterable[str]) -> dict[str, Content]:
 
 def _content(path: str) -> Content:
     place = Path(path)
+    if place.is_file() and not place.stat().st_size:
+        return b""  # which may have a meaning
     try:
         with opening(path):
             return place.read_bytes()
     except RecordError as error:
-        empty = place.is_file() and not place.stat().st_size  # which may have a meaning
-        return b"" if empty else error
+        return error

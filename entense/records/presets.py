@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     Roles = dict[str, Mapping[str, object] | Role]
 
+# an anatomical mask may be on another grid: where a run has none, it is missing
+_MASK = {"suffix": "mask", "desc": "brain", "datatype": "func"}
 _FIX = ("hp2000clean", "hp0clean")  # ICA-FIX: Young Adult; Aging and Development
 
 
@@ -27,13 +29,13 @@ def fmriprep(space: str | None = "MNI152NLin2009cAsym", *, resolution: str | Non
 
     Examples
     --------
-    >>> fmriprep("T1w")["mask"]
-    {'suffix': 'mask', 'desc': 'brain', 'space': 'T1w'}
+    >>> fmriprep("T1w")["bold"]
+    {'suffix': 'bold', 'desc': 'preproc', 'space': 'T1w'}
     """
     where = {"space": space} | ({} if resolution is None else {"resolution": resolution})
     return {
         "bold": {"suffix": "bold", "desc": "preproc", **where},
-        "mask": {"suffix": "mask", "desc": "brain", **where},
+        "mask": {**_MASK, **where},
         "confounds": _confounds(),
     }
 
@@ -92,7 +94,7 @@ def hcp(*, cleaned: bool | str = False) -> Roles:
     desc = list(_FIX) if cleaned is True else cleaned or "preproc"
     return {
         "bold": {"suffix": "bold", "desc": desc, "space": space},
-        "mask": {"suffix": "mask", "desc": "brain", "space": space},
+        "mask": {**_MASK, "space": space},
         **_beside_hcp(),
     }
 

@@ -73,6 +73,12 @@ def test_fmriprep_on_the_surface(fmriprep, space):
         assert paths.str.contains(f"space-{space}").all()
 
 
+def test_an_anatomical_mask_is_none_of_a_run(fmriprep):
+    without = fmriprep.filter(~pl.col("path").str.contains("sub-02.*func.*mask"))
+    for roles in (presets.fmriprep(), presets.fmriprep(None)):
+        assert explain_stage(without, **roles)["missing"].to_list() == [0, 2, 0]
+
+
 def test_a_resolution_that_is_not_there(fmriprep):
     report = explain_stage(fmriprep, **presets.fmriprep(resolution="1"))
     assert report["files"].to_list() == [0, 0, 6]
