@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     Problems = dict[str, str]  # path -> what is wrong with the file
 
-TIMES = ("onset", "duration")
+_TIMES = ("onset", "duration")
 _SCHEMA = {
     **{"_path": pl.String, "_line": pl.UInt32},
-    **dict.fromkeys((*TIMES, "trial_type"), pl.String),
+    **dict.fromkeys((*_TIMES, "trial_type"), pl.String),
 }
-_EV = (*TIMES, "amplitude")
+_EV = (*_TIMES, "amplitude")
 _SYNC = "Sync.txt"  # HCP: when the scanner began, which is no trial
 
 
@@ -45,7 +45,7 @@ def read_trials(paths: Iterable[str]) -> tuple[pl.DataFrame, Problems]:
     tables = _tables(_lines(texts, ".tsv", r"\t"), problems)
     evs = _evs(_lines(texts, ".txt", r"\s+"), problems)
     trials = pl.concat([pl.DataFrame(schema=_SCHEMA), *tables, *evs], how="diagonal")
-    return _typed(trials, problems), problems
+    return _typed(trials, _EV if evs else _TIMES, problems), problems
 
 
 def _texts(paths: Iterable[str]) -> tuple[dict[str, str], Problems]:
@@ -115,16 +115,16 @@ def _columns(lines: pl.DataFrame, names: Sequence[str], problems: Problems) -> p
     return lines.select("_path", "_line", **dict(zip(names, given, strict=True)))
 
 
-def _typed(trials: pl.DataFrame, problems: Problems) -> pl.DataFrame:
-    numbers = {name: pl.col(name).cast(pl.Float64, strict=False) for name in TIMES}
+def _typed(trials: pl.DataFrame, names: Sequence[str], problems: Problems) -> pl.DataFrame:
+    numbers = {name: pl.col(name).cast(pl.Float64, strict=False) for name in names}
     for name, number in numbers.items():
         wrong = pl.col(name).is_not_null() & ~number.is_finite().fill_null(False)
         text = pl.format(f"line {{}}: the {name} {{}} is no number", "_line", name)
         _note(problems, trials.filter(wrong), text)
     never = trials.filter(pl.col("onset").is_null())
     _note(problems, never, pl.format("line {} has no onset", "_line"))
-    others = [_inferred(trials[name]) for name in trials.columns if name not in _SCHEMA]
-    return trials.with_columns(*others, **numbers)
+    others = [trials[name] for name in trials.columns if name not in (*_SCHEMA, *names)]
+    return trials.with_columns(*map(_inferred, others), **numbers)
 
 
 def _inferred(column: pl.Series) -> pl.Series:

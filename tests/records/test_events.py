@@ -168,6 +168,7 @@ def test_the_evs_of_hcp(evs):
         (2, 36.2, 27.5, "0bk_body", 1.0),
     ]
     assert df.schema["events"] == pl.List(pl.String)
+    assert df.schema["amplitude"] == pl.Float64
 
 
 def test_one_ev_and_several_tables(evs, records):
@@ -183,6 +184,7 @@ def test_one_ev_and_several_tables(evs, records):
     [
         ("8.26\n", "line 1 has 1 values, not 3"),
         ("1 2 3\n\n4 5 6 7\n", "line 3 has 4 values, not 3"),
+        ("1 2 high\n", "line 1: the amplitude high is no number"),
         ("onset duration amplitude\n1 1 1\n", "line 1: the onset onset is no number"),
     ],
 )
