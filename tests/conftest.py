@@ -93,7 +93,8 @@ class Study:
 
     @property
     def records(self):
-        kinds = {"bold_tr": pl.Float64}
+        kinds = {f"{role}_sidecar": pl.List(pl.String) for role in ("bold", "mask", "confounds")}
+        kinds |= {"bold_tr": pl.Float64}
         return pl.DataFrame(self.rows, schema_overrides=kinds, infer_schema_length=None)
 
     def run(
@@ -136,7 +137,7 @@ class Study:
         row = {"dataset": self.root.name, "subject": subject, "session": session, "task": task}
         row |= {"run": run, "space": space, "bold": bold, "mask": mask, "confounds": confounds}
         row = {k: str(v) if isinstance(v, Path) else v for k, v in row.items()}
-        row |= {"bold_sidecar": str(sidecar), "bold_tr": tr}
+        row |= {"bold_sidecar": [str(sidecar)], "bold_tr": tr}
         row |= {"mask_sidecar": None, "confounds_sidecar": None}
         self.rows.append(row)
         return row

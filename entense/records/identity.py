@@ -13,8 +13,9 @@ _UNSAFE = r"[^A-Za-z0-9_+-]"
 def with_record_id(df: pl.DataFrame) -> pl.DataFrame:
     """Add the column ``record``: the dataset and the identifying entities that are there.
 
-    Any character outside ``[A-Za-z0-9_+-]`` becomes ``-``. A table that has a column ``record``
-    keeps its own, checked.
+    A column ``trial`` adds its number, ``_trial-0003``; what is a list, after a pivot, is left
+    out. Any character outside ``[A-Za-z0-9_+-]`` becomes ``-``. A table that has a column
+    ``record`` keeps its own, checked.
 
     Parameters
     ----------
@@ -32,17 +33,34 @@ def with_record_id(df: pl.DataFrame) -> pl.DataFrame:
     >>> with_record_id(df)["record"].to_list()
     ['ds-1_sub-01_task-rest']
     """
-    made = df if "record" in df.columns else df.with_columns(record=_made(df))
+    made = df if "record" in df.columns else df.with_columns(record=record_name(df.schema))
     made = made.with_columns(pl.col("record").cast(pl.String))
     _check(made["record"])
     return made
 
 
-def _made(df: pl.DataFrame) -> pl.Expr:
-    entities = [name for name in IDENTIFYING if name in df.columns]
+def record_name(schema: pl.Schema) -> pl.Expr:
+    """Put together the name of a record, of the columns that are there.
+
+    Raises
+    ------
+    TableError
+        There is nothing to make it of.
+
+    Examples
+    --------
+    >>> df = pl.DataFrame({"subject": "01", "run": [["1", "2"]], "trial": 3})
+    >>> df.select(record_name(df.schema)).item()
+    'sub-01_trial-0003'
+    """
+    single = [name for name, dtype in schema.items() if not isinstance(dtype, pl.List)]
+    entities = [name for name in IDENTIFYING if name in single]
     parts = [pl.concat_str(pl.lit(f"{ENTITIES[name]}-"), name) for name in entities]
-    if "dataset" in df.columns:
+    if "dataset" in single:
         parts.insert(0, pl.col("dataset").cast(pl.String))
+    if "trial" in single:
+        number = pl.col("trial").cast(pl.String).str.zfill(4)
+        parts.append(pl.concat_str(pl.lit("trial-"), number))
     if not parts:
         raise TableError(
             "the records have no names: the table has neither the column 'dataset' nor an entity; "

@@ -65,29 +65,65 @@ def number(name: str, column: pl.Expr) -> pl.Expr:
     return column.str.replace(r"^0+(\d)", "${1}") if name in NUMBERED else column
 
 
-def candidates(files: pl.DataFrame, query: Query) -> pl.DataFrame:
-    """Keep the files that a query asks for.
-
-    Sidecars are left out unless it asks for an extension; of a ``.nii`` and a ``.nii.gz`` of one
-    name the first is kept, which need not be inflated.
+def with_others(files: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+    """Make a column of each name that the map ``others`` has: an entity that BIDS does not know.
 
     Examples
     --------
-    >>> files = pl.DataFrame({"path": ["/a_bold.nii", "/a_bold.nii.gz"], "suffix": "bold",
-    ...                       "extension": [".nii", ".nii.gz"]})
+    >>> files = pl.DataFrame({"path": ["/sub-01_foo-x_bold.nii", "/sub-01_bold.nii"],
+    ...                       "others": [[{"key": "foo", "value": "x"}], None]})
+    >>> with_others(files, ["foo"])["foo"].to_list()
+    ['x', None]
+    """
+    asked = set(names) - set(files.columns)
+    there = sorted(asked & set(other_names(files))) if asked else []
+    return files.with_columns(_other(name).alias(name) for name in there)
+
+
+def other_names(files: pl.DataFrame) -> list[str]:
+    """Name the entities of a file table that BIDS does not know.
+
+    Examples
+    --------
+    >>> other_names(pl.DataFrame({"others": [[{"key": "foo", "value": "x"}]]}))
+    ['foo']
+    """
+    entries = files.select(pl.col("others").drop_nulls()).explode("others").drop_nulls()
+    return entries["others"].struct.field("key").unique().sort().to_list()
+
+
+def _other(name: str) -> pl.Expr:
+    entry = pl.element().struct
+    values = pl.element().filter(entry.field("key") == name).struct.field("value")
+    return pl.col("others").list.eval(values).list.first()
+
+
+def candidates(files: pl.DataFrame, query: Query) -> pl.DataFrame:
+    """Keep the files that a query asks for, sidecars only if it asks for an extension.
+
+    Examples
+    --------
+    >>> files = pl.DataFrame({"path": ["/a_bold.nii", "/a_bold.json"], "suffix": "bold",
+    ...                       "extension": [".nii", ".json"]})
     >>> candidates(files, {"suffix": ["bold"]})["path"].to_list()
     ['/a_bold.nii']
     """
-    found = _matching(files, query)
-    plain = pl.col("path").str.strip_suffix(".gz")
-    twin = (pl.col("path") != plain) & plain.is_in(found["path"].implode())
-    return found.filter(~twin)
-
-
-def _matching(files: pl.DataFrame, query: Query) -> pl.DataFrame:
     sidecar = pl.col("extension").str.ends_with(".json")
     start = pl.lit(True) if "extension" in query else ~sidecar.fill_null(False)
     return files.filter(reduce(and_, (_any_of(*item) for item in query.items()), start))
+
+
+def without_twins(files: pl.DataFrame) -> pl.DataFrame:
+    """Of a ``.nii`` and a ``.nii.gz`` of one name keep the first, which need not be inflated.
+
+    Examples
+    --------
+    >>> files = pl.DataFrame({"path": ["/a.nii", "/a.nii.gz", "/b.nii.gz"]})
+    >>> without_twins(files)["path"].to_list()
+    ['/a.nii', '/b.nii.gz']
+    """
+    plain = pl.col("path").str.strip_suffix(".gz")
+    return files.filter((pl.col("path") == plain) | ~plain.is_in(files["path"].implode()))
 
 
 def _any_of(name: str, values: list[str | None]) -> pl.Expr:
@@ -105,8 +141,9 @@ def nothing_matches(role: str, query: Query, files: pl.DataFrame) -> TableError:
     >>> str(nothing_matches("bold", {"suffix": ["bold"], "space": ["MNI"]}, files))
     "no file matches the role 'bold' (suffix='bold', space='MNI'); there is space: T1w"
     """
+    files = with_others(files, query)
     others = {name: {k: v for k, v in query.items() if k != name} for name in query}
-    there = {name: _matching(files, rest)[name].unique() for name, rest in others.items()}
+    there = {name: candidates(files, rest)[name].unique() for name, rest in others.items()}
     if not any(len(values) for values in there.values()):
         there = {name: files[name].unique() for name in query}
     found = "; ".join(f"{name}: {_some(values)}" for name, values in there.items() if len(values))

@@ -65,3 +65,20 @@ def test_a_record_without_a_name(name):
 def test_a_table_that_names_nothing():
     with pytest.raises(TableError, match="add a column 'record'"):
         with_record_id(pl.DataFrame({"age": [1]}))
+
+
+def test_a_trial_has_its_number():
+    df = pl.DataFrame({"dataset": "ds", "subject": "01", "trial": [0, 12, 12345, None]})
+    assert with_record_id(df)["record"].to_list() == [
+        "ds_sub-01_trial-0000",
+        "ds_sub-01_trial-0012",
+        "ds_sub-01_trial-12345",
+        "ds_sub-01",
+    ]
+
+
+def test_what_is_a_list_after_a_pivot_is_no_part():
+    df = pl.DataFrame({"subject": ["01", "02"], "run": [["1", "2"], ["1"]], "trial": [[0], [0, 1]]})
+    assert with_record_id(df)["record"].to_list() == ["sub-01", "sub-02"]
+    with pytest.raises(TableError, match="the records have no names"):
+        with_record_id(df.select("run"))

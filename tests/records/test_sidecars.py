@@ -34,10 +34,10 @@ def records(tmp_path):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """Count the sidecars that are read."""
-    module, paths = sys.modules["entense.records.sidecars"], []
-    seconds = module._seconds
-    monkeypatch.setattr(module, "_seconds", lambda path: paths.append(path) or seconds(path))
+    """List the files that are read."""
+    module, paths = sys.modules["entense.records.contents"], []
+    content = module._content
+    monkeypatch.setattr(module, "_content", lambda path: paths.append(path) or content(path))
     return paths
 
 
@@ -73,3 +73,61 @@ def test_nothing_is_read_unless_it_is_used(records, reads):
 def test_a_filter_is_applied_before_anything_is_read(records, reads):
     records.filter(pl.col("subject") == "05").collect()
     assert [path.split("/")[-1] for path in reads] == ["sub-05_bold.json"]
+
+
+def listed(records, role="bold"):
+    """The sidecars of each record, without their folders."""
+    return [
+        cell and [path.split("/")[-1] for path in cell]
+        for cell in records.select(f"{role}_sidecar").collect()[f"{role}_sidecar"].to_list()
+    ]
+
+
+def test_nearest_first(files):
+    func = "sub-01/func/sub-01"
+    table = files(
+        f"{func}_task-x_run-01_bold.nii",
+        f"{func}_task-x_run-1_bold.json",
+        f"{func}_task-x_bold.json",
+        f"{func}_bold.json",
+        "sub-01/sub-01_task-x_run-1_bold.json",
+        f"{func}_task-x_run-2_bold.json",  # another run
+        f"{func}_task-x_run-1_events.json",  # another suffix
+        f"{func}_task-x_desc-a_bold.json",  # what the file does not say
+        "sub-02/func/sub-01_task-x_bold.json",  # another folder
+        "sub-01/func/below/sub-01_task-x_bold.json",
+    )
+    assert listed(stage(table, bold={"suffix": "bold"})) == [
+        [
+            "sub-01_task-x_run-1_bold.json",
+            "sub-01_task-x_bold.json",
+            "sub-01_bold.json",
+            "sub-01_task-x_run-1_bold.json",
+        ]
+    ]
+
+
+def test_a_twin_is_one_whatever_it_is_called_today(files):
+    names = ["task-x_bold_space-fsaverage5.L.func.gii", "task-x_bold_space-fsaverage5.L.json"]
+    table = files(*(f"sub-01/func/sub-01_{name}" for name in names))
+    assert listed(stage(table, bold={"suffix": "bold"})) == [[f"sub-01_{names[1]}"]]
+
+
+def test_a_json_of_one_kind_of_file(files):
+    names = ["bold.dtseries.nii", "bold.nii.gz", "bold.dtseries.json"]
+    table = files(*(f"sub-01/func/sub-01_{name}" for name in names))
+    for extension, expected in (
+        (".dtseries.nii", ["sub-01_bold.dtseries.json"]),
+        (".nii.gz", None),
+    ):
+        assert listed(stage(table, bold={"extension": extension})) == [expected]
+
+
+def test_another_root_or_dataset_says_nothing(files):
+    json = "sub-01/sub-01_bold.json"
+    bold = files("sub-01/func/sub-01_bold.nii")
+    for other in (files(json, root="/"), files(json, dataset="other")):
+        assert listed(stage(pl.concat([bold, other]), bold={"suffix": "bold"})) == [None]
+    assert listed(stage(pl.concat([bold, files(json)]), bold={"suffix": "bold"})) == [
+        ["sub-01_bold.json"]
+    ]
