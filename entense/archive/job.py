@@ -45,13 +45,14 @@ def prepare(
     """
     from entense.plan.survey import survey
     from entense.records.identity import with_record_id
-    from entense.tensors.lazy import tensor_columns
+    from entense.tensors.lazy import check_no_lists, tensor_columns
 
     if isinstance(columns, str):
         raise ArchiveError(f'columns={columns!r} is one name, a list is due: columns=["{columns}"]')
     if isinstance(dtype, str):
         raise ArchiveError(f'dtype={dtype!r} says no tensor: give dtype={{"tensor": "{dtype}"}}')
     table = frame.lazy().collect()
+    check_no_lists(table.schema)
     tensors = tensor_columns(table.schema)
     if not tensors:
         raise TableError("the table has no lazy tensor to compute; add one with transform")

@@ -45,6 +45,7 @@ def collect(frame: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     [31]
     """
     table = frame.lazy().collect()
+    lazy.check_no_lists(table.schema)
     known = survey(table)
     if not known.tensors:
         return table

@@ -149,6 +149,14 @@ class Grayordinates:
             tuple(one for one in self.structures if one.name in kept), self.shape, self.affine
         )
 
+    def where(self, inside: NDArray[np.bool_]) -> Grayordinates:
+        """Keep the columns at which `inside`, (column,), is true."""
+        ends = np.cumsum([len(one.index) for one in self.structures])[:-1]
+        parts = zip(self.structures, np.split(inside, ends), strict=True)
+        kept = [Structure(one.name, one.vertices, one.index[part]) for one, part in parts]
+        some = tuple(one for one in kept if len(one.index))
+        return Grayordinates(some, self.shape, self.affine)
+
     def index_of(self, part: Grayordinates) -> NDArray[np.intp]:
         """Return where the columns of `part` are in this axis.
 

@@ -96,14 +96,20 @@ def read_labels(path: str) -> tuple[Grayordinates, NDArray[np.int64], dict[int, 
     return axis, keys, {int(key): name for key, (name, _) in names.label[0].items()}
 
 
-@lru_cache(maxsize=16)
-def _read_mask(path: str, _version: object) -> Grayordinates:
+def read_whole_mask(path: str) -> tuple[Grayordinates, NDArray[np.bool_]]:
+    """Read a dscalar or dlabel: its columns, and at which its first map is above 0."""
     image, axis = _whole(path, "dscalar or dlabel")
     with opening(path):
         inside = np.asarray(image.dataobj[0]) > 0
     if not inside.any():
         raise RecordError(f"{path}: the mask is empty (no value is above 0); make it again")
-    return Grayordinates.of_axis(axis.axis()[inside])
+    return axis, inside
+
+
+@lru_cache(maxsize=16)
+def _read_mask(path: str, _version: object) -> Grayordinates:
+    axis, inside = read_whole_mask(path)
+    return axis.where(inside)
 
 
 def read_mask(path: str) -> Grayordinates:

@@ -103,11 +103,18 @@ def read_surface(path: str | Sides) -> Surface:
 
 def read_mask(path: str | Sides) -> Grayordinates:
     """Read the vertices at which a shape.gii or label.gii is above 0."""
+    whole, inside = read_whole_mask(path)
+    return whole.where(inside)
+
+
+def read_whole_mask(path: str | Sides) -> tuple[Grayordinates, NDArray[np.bool_]]:
+    """Read shape.gii or label.gii: all vertices, and those at which the first map is above 0."""
     inside = {name: _first(file) > 0 for name, file in _sides(path).items()}
     if not any(one.any() for one in inside.values()):
         first = next(iter(_sides(path).values()))
         raise RecordError(f"{first}: the mask is empty (no vertex is above 0); make it again")
-    return Grayordinates.of_surface(inside)
+    whole = Grayordinates.of_surface({name: np.ones_like(one) for name, one in inside.items()})
+    return whole, np.concatenate([*inside.values()])
 
 
 def read_labels(path: str | Sides) -> tuple[Grayordinates, NDArray[np.int64], dict[int, str]]:

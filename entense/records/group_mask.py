@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from entense.errors import RecordError, TableError
 from entense.progress import progress
@@ -13,44 +14,46 @@ from entense.progress import progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import polars as pl
     from numpy.typing import NDArray
 
-    from entense.geometry import Mask
+    from entense.geometry import Columns
+    from entense.geometry.grayordinates import Sides
 
 
 def group_mask(
     frame: pl.DataFrame | pl.LazyFrame, role: str, *, threshold: float = 0.9, to: str | Path
 ) -> str:
-    """Make one mask of the voxels that lie in most records' masks.
+    """Make one mask of what lies in most records' masks: voxels, vertices or grayordinates.
 
     Parameters
     ----------
     frame
         A record table.
     role
-        Its column of masks, all on one grid; each distinct file counts once.
+        Its column of masks, all on one grid or the same surfaces; each distinct file counts once.
+        On surfaces and grayordinates a series will do (``.func.gii``, ``.dtseries.nii``): what
+        never changes in it, or is not finite, is outside.
     threshold
-        The fraction of masks that a voxel must lie in, above 0 and at most 1.
+        The fraction of masks that a voxel or vertex must lie in, above 0 and at most 1.
     to
-        Where to write it (NIfTI, uint8); a file that holds the same mask already is left alone, so
-        that a rerun finds its inputs unchanged.
+        Where to write it: NIfTI (uint8) for voxels, else CIFTI (``.dscalar.nii``). A file that
+        holds the same mask already is left alone, so that a rerun finds its inputs unchanged.
 
     Returns
     -------
-    The absolute path of the mask, to be given to ``et.volume(…, mask=)``.
+    The absolute path of the mask, to be given to ``et.volume(…, mask=)``, ``et.surface`` or
+    ``et.cifti``.
 
     Raises
     ------
     TableError
-        Where the column is not there or has gaps, the masks lie on different grids, or no voxel is
-        left.
+        Where the column is not there or has gaps, the masks lie on different grids or surfaces, no
+        voxel is left, or `to` has another ending than the mask's kind of file.
     RecordError
         Where a mask is missing, damaged, empty or no mask.
 
     Examples
     --------
-    >>> import polars as pl
     >>> from entense.geometry import Mask, read_mask, write_mask
     >>> write_mask(Mask.of(np.ones((2, 3, 4), bool), np.eye(4)), "sub-01_mask.nii.gz")
     >>> records = pl.DataFrame({"mask": ["sub-01_mask.nii.gz"]})
@@ -58,60 +61,120 @@ def group_mask(
     >>> read_mask(brain).voxels
     24
     """
-    from entense.geometry import Mask
-
     if not 0 < threshold <= 1:
         raise TableError(f"threshold={threshold} must be above 0 and at most 1, such as 0.9")
-    paths = _paths(frame, role)
-    count, first = _count(paths)
+    files = _files(frame, role)
+    count, first = _count(files)
     # a hair under, so that 0.9 of 10 masks is 9 of them
-    inside = count >= threshold * len(paths) - 1e-9
+    inside = count >= threshold * len(files) - 1e-9
     if not inside.any():
         raise TableError(
-            f"no voxel lies in {threshold:.0%} of the {len(paths)} masks of {role!r}; "
+            f"nothing lies in {threshold:.0%} of the {len(files)} masks of {role!r}; "
             "lower the threshold, or look for a mask that lies elsewhere"
         )
     target = Path(to).absolute()
-    _write_if_new(Mask.of(inside, first.affine), target)
+    _write_if_new(_part(first, inside), target)
     return str(target)
 
 
-def _paths(frame: pl.DataFrame | pl.LazyFrame, role: str) -> list[str]:
+def _files(frame: pl.DataFrame | pl.LazyFrame, role: str) -> list[str | Sides]:
+    from entense.geometry.grayordinates import Sides
+
     schema = frame.collect_schema()
     if role not in schema:
         raise TableError(f"there is no role {role!r} in the table; it has {', '.join(schema)}")
     column = frame.lazy().select(role).collect()[role]
-    if column.null_count() or not len(column):
+    sided = isinstance(column.dtype, pl.Struct)
+    missing = column.struct.unnest().null_count().sum_horizontal()[0] if sided else 0
+    missing += column.null_count()
+    if missing or not len(column):
         raise TableError(
-            f"{column.null_count()} of {len(column)} records have no {role!r}; leave them out "
+            f"{missing} of {len(column)} records have no {role!r}; leave them out "
             "with .entense.drop_incomplete() first"
         )
-    return sorted(column.unique().to_list())
+    values = column.unique().to_list()
+    return sorted(Sides(one["L"], one["R"]) if sided else one for one in values)
 
 
-def _count(paths: Sequence[str]) -> tuple[NDArray[np.int32], Mask]:
-    """Return in how many masks each voxel lies, and the first mask."""
-    from entense.geometry import read_mask
-
-    first = read_mask(paths[0])
-    count = np.zeros(first.shape, np.int32)
-    for path in progress(paths, what="group mask", unit="masks", total=len(paths)):
-        mask = read_mask(path)
-        if not mask.grid.matches(first.grid):
+def _count(files: Sequence[str | Sides]) -> tuple[NDArray[np.int32], Columns]:
+    """Return in how many masks each voxel or vertex lies, and the whole that they lie in."""
+    whole: Any = None
+    for file in progress(files, what="group mask", unit="masks", total=len(files)):
+        of, inside = _inside(file)
+        if whole is None:
+            whole, count = of, np.zeros(inside.shape, np.int32)
+        if not _matches(of, whole):
             raise TableError(
-                f"{path}: this mask lies on another grid, {mask.grid}, than {paths[0]}, "
-                f"{first.grid}; stage one space and resolution"
+                f"{_name(file)}: this mask lies on another grid, {_where(of)}, than "
+                f"{_name(files[0])}, {_where(whole)}; stage one space and resolution"
             )
-        count += mask.inside
-    return count, first
+        count += inside
+    return count, whole
 
 
-def _write_if_new(mask: Mask, target: Path) -> None:
-    from entense.geometry import read_mask, write_mask
+def _inside(file: str | Sides) -> tuple[Columns, NDArray[np.bool_]]:
+    """Return where a mask lies, and what of that is inside."""
+    from entense.geometry import read_mask
+    from entense.images import cifti, gifti
 
+    name = _name(file)
+    if name.endswith((".dtseries.nii", ".func.gii")):
+        series: Any = cifti.read_dense(name) if name.endswith(".nii") else gifti.read_surface(file)
+        return series.axis, _with_data(series)
+    if name.endswith(".gii"):
+        return gifti.read_whole_mask(file)
+    if name.endswith((".dscalar.nii", ".dlabel.nii")):
+        return cifti.read_whole_mask(name)
+    mask = read_mask(name)
+    return mask, mask.inside
+
+
+def _with_data(series: Any) -> NDArray[np.bool_]:
+    """Return which columns change, and are finite throughout."""
+    frames = iter(series.read())
+    first = next(frames).copy()
+    changed, finite = np.zeros(first.shape, bool), np.isfinite(first)
+    for frame in frames:
+        changed |= frame != first
+        finite &= np.isfinite(frame)
+    there: NDArray[np.bool_] = changed & finite
+    return there
+
+
+def _part(whole: Columns, inside: NDArray[np.bool_]) -> Columns:
+    from entense.geometry import Mask
+
+    return Mask.of(inside, whole.affine) if isinstance(whole, Mask) else whole.where(inside)
+
+
+def _matches(one: Columns, other: Columns) -> bool:
+    from entense.geometry import Mask
+
+    if isinstance(one, Mask) and isinstance(other, Mask):
+        return one.grid.matches(other.grid)
+    return one == other
+
+
+def _where(one: Columns) -> object:
+    return getattr(one, "grid", one)
+
+
+def _name(file: str | Sides) -> str:
+    return file if isinstance(file, str) else file.L or file.R or ""
+
+
+def _write_if_new(mask: Columns, target: Path) -> None:
+    from entense.geometry import read_columns, write_mask
+
+    endings = (".nii", ".nii.gz") if mask.extension == ".nii.gz" else (mask.extension,)
+    wrong = mask.extension == ".nii.gz" and target.name.endswith(".dscalar.nii")
+    if wrong or not target.name.endswith(endings):
+        raise TableError(
+            f"{target}: this mask is written as {' or '.join(endings)}; let the name in to= end so"
+        )
     if target.is_file():
         try:
-            same = read_mask(target) == mask
+            same = read_columns(target) == mask
         except RecordError:  # whatever lies there, it is not this mask
             same = False
         if same:

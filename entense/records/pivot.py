@@ -49,8 +49,8 @@ def pivot(frame: Frame, level: str | Sequence[str]) -> Frame:
     ('01', ['1', '2'], ['/a', '/b'], 31)
     """
     schema = frame.collect_schema()
-    keys = _keys(level, schema)
-    listed = [name for name in schema if name not in keys and _goes_along(name, schema)]
+    keys: list[str] = _keys(level, schema)
+    listed: list[str] = [name for name in schema if name not in keys and _goes_along(name, schema)]
     plain = [name for name in schema if name not in (*keys, *listed)]
     differ = _differing(frame, keys, plain)
     if "split" in differ:

@@ -128,6 +128,17 @@ def tensor_columns(schema: pl.Schema) -> list[str]:
     return [name for name, dtype in schema.items() if isinstance(dtype, Lazy)]
 
 
+def check_no_lists(schema: pl.Schema) -> None:
+    """Raise a RecipeError where a column holds lists of lazy tensors, which nothing computes."""
+    for name, dtype in schema.items():
+        if isinstance(dtype, pl.List) and isinstance(dtype.inner, Lazy):
+            raise RecipeError(
+                f"the column {name!r} holds a list of tensors in each row: make one of them with "
+                f'transform(…=et.col("{name}").concat()), or .stack() or .mean(), and leave the '
+                f'lists out with .drop("{name}")'
+            )
+
+
 def storage(name: str) -> pl.Expr:
     """Return the cells of a lazy column as a plain struct."""
     return pl.col(name).ext.storage()
