@@ -11,7 +11,7 @@ _TASKS = (
 )
 # no number stands first and a direction last, so that what joins several runs is not a run
 _RUN = r"[rt]fMRI_[A-Za-z]+\d*[a-z]?(?:_7T)?_(?:LR|RL|AP|PA)"
-_SUBJECT = r"^.*/([^/_]+)(?:_([^/_]+)_MR)?/MNINonLinear"  # 100307, HCA6000030_V1_MR
+_SUBJECT = r"/([^/_]+)(?:_([^/_]+)_MR)?/MNINonLinear"  # 100307, HCA6000030_V1_MR
 _SPACE = "_space-MNI152NLin6Asym"
 _MNI = f"{_SPACE}_res-2"
 _CLEANED = r"_hp(\d+)_clean(?:_(rclean))?(?:_(tclean))?"
