@@ -20,6 +20,7 @@ _NAME = (
     # …/task-rest_bold.json, and /bold.json at the top, speak for many subjects
     rf"|(?P<shared>(?:{_KEYS})-[^/]+))$|^/(?P<top>[A-Za-z0-9]+\.json)$"
 )
+_KEY = r"_[^-_./]+-"
 _ENTITY = r"_(?P<key>[^-_./]+)-(?P<value>[^_./]+)"
 _READ = {name: FILE_SCHEMA[name] for name in (*ENTITIES, "suffix", "extension", "others")}
 _READ |= {"twice": pl.Boolean()}
@@ -98,29 +99,40 @@ def _names(rests: pl.Series, layout: Layout) -> pl.DataFrame:
     for pattern, replacement in layout.renames:
         today = today.str.replace(pattern, replacement)
     names = pl.DataFrame({"rest": rests}, {"rest": pl.String}).with_columns(today=today)
-    pairs = _pairs(names)
-    read = names.select("rest", *_entity_columns()).unnest("ending").drop_nulls("suffix")
-    others = pairs.filter(~pl.col("key").is_in(list(ENTITIES.values())))
-    others = others.group_by("rest", maintain_order=True).agg(others=pl.struct("key", "value"))
-    twice = pairs.unique().filter(pl.struct("rest", "key").is_duplicated())["rest"]
-    read = read.join(others, on="rest", how="left", maintain_order="left")
-    read = read.with_columns(twice=pl.col("rest").is_in(twice.implode()))
+    names = names.with_columns(keys=pl.col("today").str.extract_all(_KEY))
+    read = names.select("rest", *_entity_columns(names)).unnest("ending").drop_nulls("suffix")
+    pairs = _odd_pairs(names)
+    read = read.join(_others(pairs), on="rest", how="left", maintain_order="left")
+    read = read.with_columns(twice=pl.col("rest").is_in(_twice(pairs).implode()))
     return read.select(c for c in read if c.name == "rest" or c.null_count() < len(c))
 
 
-def _entity_columns() -> list[pl.Expr]:
-    name = pl.col("today")
+def _entity_columns(names: pl.DataFrame) -> list[pl.Expr]:
+    name, seen = pl.col("today"), set(names["keys"].explode().unique())
     return [
         name.str.extract(f"_{prefix}-([^_./]+)").alias(entity)
         for entity, prefix in ENTITIES.items()
+        if f"_{prefix}-" in seen
     ] + [name.str.extract_groups(_ENDING).alias("ending")]
 
 
-def _pairs(names: pl.DataFrame) -> pl.DataFrame:
-    """Take names apart: a row an entity, in their order; columns rest, key, value."""
-    pairs = names.select("rest", pair=pl.col("today").str.extract_all(_ENTITY)).explode("pair")
+def _odd_pairs(names: pl.DataFrame) -> pl.DataFrame:
+    """Take apart the few names with an entity twice or not of BIDS: a row an entity, in order."""
+    keys = pl.col("keys").list
+    is_known = pl.element().is_in([f"_{prefix}-" for prefix in ENTITIES.values()])
+    odd = names.filter((keys.n_unique() < keys.len()) | ~keys.eval(is_known).list.all())
+    pairs = odd.select("rest", pair=pl.col("today").str.extract_all(_ENTITY)).explode("pair")
     groups = pl.col("pair").str.extract_groups(_ENTITY)
     return pairs.drop_nulls().select("rest", groups).unnest("pair")
+
+
+def _others(pairs: pl.DataFrame) -> pl.DataFrame:
+    unknown = pairs.filter(~pl.col("key").is_in(list(ENTITIES.values())))
+    return unknown.group_by("rest", maintain_order=True).agg(others=pl.struct("key", "value"))
+
+
+def _twice(pairs: pl.DataFrame) -> pl.Series:
+    return pairs.unique().filter(pl.struct("rest", "key").is_duplicated())["rest"]
 
 
 def _null(name: str) -> pl.Expr:
