@@ -130,7 +130,7 @@ def _url(root: str, options: Mapping[str, object] | None) -> str:
     if options:
         from entense.index.fetch import register_storage
 
-        register_storage(root, options)
+        register_storage(root.rpartition("::")[2], options)  # of a chain, where its bytes are
     return root
 
 

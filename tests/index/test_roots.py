@@ -109,7 +109,9 @@ def test_a_url(bucket, root, url, label):
 
 
 def test_a_chain_of_urls(bucket):
-    table = scan("zip://ds::s3://bucket/ds.zip", "fmriprep", dataset="x").collect()
+    root, options = "zip://ds::s3://bucket/ds.zip", {"anon": True}
+    table = scan(root, "fmriprep", dataset="x", storage_options=options).collect()
+    assert bucket.told == [("s3://bucket/ds.zip", options)]
     assert table["path"][1] == f"zip://ds/{BOLD}::s3://bucket/ds.zip"
 
 
