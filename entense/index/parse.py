@@ -20,6 +20,7 @@ _NAME = (
     # …/task-rest_bold.json, and /bold.json at the top, speak for many subjects
     rf"|(?P<shared>(?:{_KEYS})-[^/]+))$|^/(?P<top>[A-Za-z0-9]+\.json)$"
 )
+_OF_TABLES = ("participants.json", "samples.json")  # they speak of columns, not of images
 _KEY = r"_[^-_./]+-"
 _ENTITY = r"_(?P<key>[^-_./]+)-(?P<value>[^_./]+)"
 _READ = {name: FILE_SCHEMA[name] for name in (*ENTITIES, "suffix", "extension", "others")}
@@ -75,7 +76,8 @@ def _read(paths: pl.Series, layout: Layout, how: Literal["left", "inner"]) -> pl
     bids = paths
     for pattern, replacement in layout.paths:
         bids = bids.str.replace(pattern, replacement)
-    shared = pl.concat_str(pl.lit("_"), pl.coalesce("shared", "top"))
+    top = pl.when(~pl.col("top").is_in(_OF_TABLES)).then("top")
+    shared = pl.concat_str(pl.lit("_"), pl.coalesce("shared", top))
     files = bids.str.extract_groups(_NAME).struct.unnest()
     files = files.select("1", "sub", "ses", path=paths, rest=pl.coalesce("rest", shared))
     # subjects and sessions apart, names repeat: each distinct one is read once

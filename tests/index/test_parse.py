@@ -93,6 +93,8 @@ def test_todays_names_are_left_alone(name):
         "/README",
         "/dataset_description.json",
         "/participants.tsv",
+        "/participants.json",
+        "/samples.json",
         "/sub-01.html",
         "/sub-01_ses-a.html",
         "/sub-01/dwi.json",
