@@ -1,4 +1,4 @@
-"""How cost grows with the number of records, before any voxel: tables, and headers."""
+"""How cost grows with the number of files and of records, before any voxel."""
 
 import tempfile
 from pathlib import Path
@@ -8,10 +8,26 @@ import numpy as np
 import polars as pl
 
 from benchmarks.fresh import Row, measure
+from benchmarks.index import MNI, RUN
 
-MNI = "space-MNI152NLin2009cAsym_res-2"
-NAMES = (f"{MNI}_desc-preproc_bold.nii.gz", f"{MNI}_desc-brain_mask.nii.gz")
-CONFOUNDS = "desc-confounds_timeseries.tsv"
+SPACE = "MNI152NLin2009cAsym"
+ROLES = {
+    "bold": {"suffix": "bold", "desc": "preproc", "space": SPACE},
+    "mask": {"suffix": "mask", "desc": "brain", "space": SPACE},
+    "confounds": {"suffix": "timeseries", "desc": "confounds"},
+}
+NAMES = (
+    *(f"{MNI}_desc-preproc_bold.nii.gz", f"{MNI}_desc-brain_mask.nii.gz"),
+    "desc-confounds_timeseries.tsv",
+)
+# a subject of one run, in two spaces and on two surfaces: 40 files
+SUBJECT = [f"func/{{sub}}_task-rest_{name}" for name in RUN]
+SUBJECT += [f"anat/{{sub}}_{name}" for name in ("desc-preproc_T1w.nii.gz", "dseg.nii.gz")]
+SUBJECT += [
+    f"anat/{{sub}}_hemi-{hemi}_{surface}.surf.gii"
+    for hemi in "LR"
+    for surface in ("inflated", "midthickness", "pial", "white")
+]
 FILES = 100  # distinct images that are surveyed in turn: more than any cache keeps
 
 
@@ -19,39 +35,49 @@ def bench(cache: Path, *, quick: bool) -> list[Row]:
     """Measure each step at several sizes; linear growth is one figure in every row."""
     found, peak = measure("scale:chain")
     chained = Row("scale", "20 chained methods resolved", found["seconds"], "chain", peak)
-    sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000)
+    sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000)
     return [chained] + [
-        Row("scale", f"{what}, {size:,} records", found["seconds"], "1,000 records", peak, "")
-        for what, most in (("tables", 100_000), ("survey", 10_000))
+        Row("scale", f"{what}, {size:,} {of}", found["seconds"], f"1,000 {of}", peak, "")
+        for what, of, most in STEPS
         for size in sizes
         if size <= most
         for found, peak in [measure(f"scale:{what}", size)]
     ]
 
 
+STEPS = (
+    ("inventory", "files", 1_000_000),
+    ("tables", "records", 100_000),
+    ("survey", "records", 10_000),
+)
+
+
+def inventory(files: int) -> dict:
+    """Go from a list of paths to a staged table."""
+    import entense as et
+
+    subjects = [f"sub-{i:06d}" for i in range(files // len(SUBJECT))]
+    paths = [f"{sub}/{name.format(sub=sub)}" for sub in subjects for name in SUBJECT]
+    start = perf_counter()
+    table = et.scan("/data/ds", files=paths).entense.stage(**ROLES).collect()
+    assert table.height == len(subjects)
+    assert not sum(table.null_count().select(*ROLES).row(0))
+    return {"seconds": (perf_counter() - start) / files * 1_000}
+
+
 def tables(records: int) -> dict:
     """Go from paths to a staged table with splits and lazy tensors; no file is there."""
     import entense as et
-    from entense.index import FILE_SCHEMA
-    from entense.index.layouts.fmriprep import FMRIPREP
-    from entense.index.parse import parse
 
     stems = [
-        f"/sub-{i // 2:06d}/ses-{i % 2}/func/sub-{i // 2:06d}_ses-{i % 2}_task-rest"
+        f"sub-{i // 2:06d}/ses-{i % 2}/func/sub-{i // 2:06d}_ses-{i % 2}_task-rest"
         for i in range(records)
     ]
-    paths = pl.Series("path", [f"{stem}_{name}" for stem in stems for name in (*NAMES, CONFOUNDS)])
+    paths = [f"{stem}_{name}" for stem in stems for name in NAMES]
     start = perf_counter()
-    files = parse(paths, FMRIPREP).with_columns(
-        root=pl.lit("/data"), path="/data" + paths, dataset=pl.lit("ds")
-    )
     table = (
-        files.select(*FILE_SCHEMA)
-        .entense.stage(
-            bold={"suffix": "bold", "desc": "preproc"},
-            mask={"suffix": "mask", "desc": "brain"},
-            confounds={"suffix": "timeseries", "desc": "confounds"},
-        )
+        et.scan("/data/ds", "fmriprep", files=paths)
+        .entense.stage(**ROLES)
         .entense.drop_incomplete()
         .entense.split({"train": 0.8, "test": 0.2})
         .entense.transform(

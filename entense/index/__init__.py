@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from entense.errors import TableError
+from entense.index.detect import read_files
 from entense.index.entities import ENTITIES, FILE_SCHEMA, IDENTIFYING
-from entense.index.layouts import Layout, layouts, register_layout
-from entense.index.layouts.fmriprep import FMRIPREP  # importing it registers it
+from entense.index.layouts import Layout, register_layout
+from entense.index.layouts.bids import BIDS  # importing it registers it
+from entense.index.layouts.fmriprep import FMRIPREP
 from entense.index.layouts.hcp import HCP
-from entense.index.parse import parse
-from entense.index.walk import walk
+from entense.index.tree import Tree, open_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
+    "BIDS",
     "ENTITIES",
     "FILE_SCHEMA",
     "FMRIPREP",
@@ -32,43 +31,48 @@ __all__ = [
     "scan",
 ]
 
-_LOG = logging.getLogger("entense")
-_GENERIC = {"fmriprep", "derivatives"}  # folder names that do not tell one dataset from another
-
 
 def scan(
     root: str | Path | Sequence[str | Path],
     layout: str | Layout | None = None,
     *,
+    files: Iterable[str | Path] | pl.Series | None = None,
     dataset: str | None = None,
+    storage_options: Mapping[str, object] | None = None,
 ) -> pl.LazyFrame:
     """Index a dataset: a table with a row for each of its files.
 
     Parameters
     ----------
     root
-        A folder, or several that together hold one dataset.
+        A folder or the URL of one, or several that together hold one dataset.
     layout
-        How its files are named: the name of a registered layout, or a layout. None finds out:
-        ``fmriprep`` where any file fits it, else the first of the others, by name, that fits. What
-        a folder was taken for is logged to ``entense``, as a warning where it is not ``fmriprep``.
+        How its files are named: the name of a registered layout, or a layout. None finds out, for
+        each folder by itself: by the sign of a layout, else ``bids`` where any file has a BIDS
+        name, else the first that fits. What a folder was taken for is logged to ``entense``, as a
+        warning where it is neither ``bids`` nor ``fmriprep``.
+    files
+        The paths below `root`, where they are known already; nothing is walked then.
     dataset
         The label of the dataset; by default the name of the first folder, or of its nearest
         parent that is not just ``fmriprep`` or ``derivatives``.
+    storage_options
+        What the file system of a URL is to be told, as fsspec has it.
 
     Returns
     -------
     LazyFrame
-        Columns ``dataset``, ``root`` (the folder that was scanned), ``path`` (absolute), the BIDS
-        entities (labels without prefix, null where absent), ``suffix``, ``extension`` and
+        Columns ``dataset``, ``root`` (the folder or URL that was scanned), ``path`` (absolute), the
+        BIDS entities (labels without prefix, null where absent), ``suffix``, ``extension`` and
         ``datatype``, all strings, and ``others``, a map of the entities that BIDS does not know;
-        sorted by path within a folder. Only files of subjects are in it.
+        sorted by path within a folder. A file is in it whose name has an entity, and a JSON file
+        at the top; those that name no subject, ``task-rest_bold.json``, speak for many.
 
     Raises
     ------
     TableError
-        A folder does not exist, cannot be read, is empty, holds nothing that the layout knows, or
-        a name that is not UTF-8.
+        A folder does not exist, cannot be read, is empty, holds no file of a subject that the
+        layout knows, or a name that is not UTF-8.
 
     Examples
     --------
@@ -77,94 +81,25 @@ def scan(
     ...     Path(folder, "sub-01_task-rest_desc-preproc_bold.nii.gz").touch()
     ...     scan(folder, dataset="mine").select("dataset", "subject", "task").collect().row(0)
     ('mine', '01', 'rest')
+    >>> scan("/ds", files=["sub-01/func/sub-01_bold.nii"]).collect()["path"].item()
+    '/ds/sub-01/func/sub-01_bold.nii'
     """
-    tried = _tried(layout)
-    folders = [_folder(one) for one in ([root] if isinstance(root, str | Path) else root)]
-    if not folders:
+    roots = [root] if isinstance(root, str | Path) else list(root)
+    if not roots:
         raise TableError("scan was given an empty list of folders; name at least one")
-    label = pl.lit(dataset or _label(folders[0])).alias("dataset")
-    tables = [_index(folder, tried).with_columns(label).select(*FILE_SCHEMA) for folder in folders]
-    return pl.concat(tables).unique("path", keep="first", maintain_order=True).lazy()
+    if files is not None and len(roots) > 1:
+        raise TableError("files= lists what is below one folder: scan each by itself, then concat")
+    trees = [open_tree(one, files, storage_options) for one in roots]
+    if storage_options and not any(tree.remote for tree in trees):
+        raise TableError("storage_options= are for URLs, and no root is one: leave them out")
+    label = pl.lit(dataset or trees[0].label)
+    tables = [_index(tree, layout).with_columns(dataset=label) for tree in trees]
+    table = pl.concat([one.select(*FILE_SCHEMA) for one in tables])
+    if len(trees) > 1:  # a path is there twice in no tree alone
+        table = table.unique("path", keep="first", maintain_order=True)
+    return table.lazy()
 
 
-def _tried(layout: str | Layout | None) -> list[Layout]:
-    if layout is None:
-        return [FMRIPREP, *(layouts[name] for name in layouts if name != FMRIPREP.name)]
-    return [layouts[layout] if isinstance(layout, str) else layout]
-
-
-def _folder(root: str | Path) -> str:
-    if re.match(r"\w[\w+.-]+:/", str(root)):
-        raise TableError(f"{root} is not a local folder: mount it, or copy it to this machine")
-    folder = os.path.abspath(root)  # noqa: PTH100 (a Path would cost its links their names)
-    if not _is_text(folder):
-        raise _not_text(folder)
-    if not Path(folder).is_dir():
-        raise TableError(f"there is no folder {folder}; give the folder that holds the dataset")
-    return folder
-
-
-def _label(folder: str) -> str:
-    path = Path(folder).resolve()
-    named = (one.name for one in (path, *path.parents) if one.name not in _GENERIC)
-    label = next(named) or path.name
-    if not _is_text(label):
-        raise _not_text(str(path))
-    return label
-
-
-def _index(folder: str, tried: Sequence[Layout]) -> pl.DataFrame:
-    for layout in tried:
-        files = _files(folder, layout.skip)
-        table = parse("/" + files, layout).with_columns(
-            path=folder + "/" + files, root=pl.lit(folder)
-        )
-        known = table.filter(pl.col("suffix").is_not_null())
-        if not known.is_empty():
-            _say(folder, layout, tried)
-            return known
-    raise _unknown(folder, tried)
-
-
-def _files(folder: str, skip: frozenset[str] = frozenset()) -> pl.Series:
-    names = list(walk(folder, skip=skip))
-    try:
-        return pl.Series("path", names, pl.String).sort()
-    except UnicodeEncodeError:
-        raise _not_text(*(f"{folder}/{name}" for name in names if not _is_text(name))) from None
-
-
-def _is_text(name: str) -> bool:
-    return name.encode(errors="replace") == os.fsencode(name)
-
-
-def _not_text(path: str, *others: str) -> TableError:
-    more = f" (and {len(others)} more)" if others else ""
-    return TableError(
-        f"the name {os.fsencode(path)!r}{more} is not UTF-8: rename it, or move it out of the "
-        "folder that is scanned"
-    )
-
-
-def _say(folder: str, layout: Layout, tried: Sequence[Layout]) -> None:
-    if len(tried) > 1:
-        level = logging.INFO if layout is tried[0] else logging.WARNING
-        _LOG.log(level, "%s was taken for layout=%r, which scan can be told", folder, layout.name)
-
-
-def _unknown(folder: str, tried: Sequence[Layout]) -> TableError:
-    files = _files(folder)
-    if files.is_empty():
-        return TableError(f"{folder} holds no files; give the folder that holds the dataset")
-    expected = " or ".join(f"{one.expected} ({one.name})" for one in tried)
-    return TableError(
-        f"{folder} does not look like a BIDS derivative: it holds {_some(files)}, and nothing "
-        f"named like {expected}; give the output folder of the pipeline, or declare how its files "
-        "are named (et.Layout)"
-    )
-
-
-def _some(files: pl.Series) -> str:
-    names = files.head(3).to_list()
-    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-    return ", ".join(names) + more
+def _index(tree: Tree, layout: str | Layout | None) -> pl.DataFrame:
+    files = read_files(tree, layout)
+    return files.with_columns(path=tree.full(pl.col("path")), root=pl.lit(tree.root))

@@ -6,6 +6,7 @@ import polars as pl
 
 ENTITIES: dict[str, str] = {
     "subject": "sub",
+    "template": "tpl",
     "session": "ses",
     "cohort": "cohort",
     "sample": "sample",
@@ -62,6 +63,12 @@ IDENTIFYING: tuple[str, ...] = (
 
 NUMBERED: tuple[str, ...] = ("run", "echo")
 """The entities whose labels are numbers: ``run-1`` is ``run-01``."""
+
+DATATYPES: tuple[str, ...] = (
+    *("anat", "func", "dwi", "fmap", "perf", "meg", "eeg", "ieeg", "emg"),
+    *("beh", "pet", "micr", "nirs", "motion", "mrs", "phenotype"),
+)
+"""The folders that BIDS has for kinds of data."""
 
 OTHERS = pl.List(pl.Struct({"key": pl.String, "value": pl.String}))
 """A map of the entities that are not in `ENTITIES`, as Arrow lays out a map."""

@@ -23,6 +23,82 @@ def lab(monkeypatch):
     return register_layout(Layout("a-lab", expected="01/rest/fmri.nii", paths=(to_bids,)))
 
 
+RAW = "sub-01/func/sub-01_task-rest_run-1_bold.nii.gz"
+SIGNS = {
+    "bids": [
+        RAW,
+        "sub-01/ses-a/anat/sub-01_ses-a_acq-x_T1w.nii",
+        "sub-01/meg/sub-01_task-x_proc-sss_meg.fif",
+        "sub-01/eeg/sub-01_task-x_eeg.vhdr",
+        "sub-01/dwi/sub-01_dir-AP_dwi.nii.gz",
+        # other derivatives: MRIQC, FitLins, a tool of one's own
+        "sub-01/func/sub-01_task-rest_bold.json",
+        "task-x/node-subjectLevel/sub-01_task-x_contrast-y_stat-t_statmap.nii.gz",
+        "sub-01/func/sub-01_task-rest_events.tsv",
+    ],
+    "fmriprep": [
+        FMRIPREP,
+        LEGACY,
+        f"derivatives/fmriprep/{FMRIPREP}",
+        "sub-01/func/sub-01_task-rest_desc-confounds_timeseries.tsv",
+        "sub-01/func/sub-01_task-rest_hemi-L_space-fsaverage5.func.gii",
+        "sub-01/func/sub-01_task-rest_bold_space-fsaverage5.L.func.gii",
+        "sub-01/func/sub-01_task-rest_bold_confounds.tsv",
+        "sub-01/anat/sub-01_T1w_space-M_class-GM_probtissue.nii.gz",
+        # --level minimal
+        "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
+        "sub-01/func/sub-01_task-rest_desc-hmc_boldref.nii.gz",
+        "sub-01/func/sub-01_task-rest_from-orig_to-boldref_mode-image_desc-hmc_xfm.txt",
+        # XCP-D
+        "sub-01/anat/sub-01_space-M_desc-preproc_T1w.nii.gz",
+    ],
+    "hcp": [HCP, "100307/MNINonLinear/T1w_restore.nii.gz"],
+}
+
+
+@pytest.mark.parametrize(("layout", "name"), [(k, name) for k in SIGNS for name in SIGNS[k]])
+def test_what_a_folder_is_taken_for(grow, caplog, layout, name):
+    caplog.set_level(logging.INFO)
+    root = grow(name, "dataset_description.json", "participants.tsv")
+    found = scan(root).collect()
+    level = "WARNING" if layout == "hcp" else "INFO"
+    assert said(caplog) == [
+        (level, f"{root} was taken for layout={layout!r}, which scan can be told")
+    ]
+    assert found["path"].to_list() == [f"{root}/{name}"]
+    assert found.equals(scan(root, layout).collect())
+
+
+def test_a_raw_dataset_that_holds_its_derivatives(grow, caplog):
+    caplog.set_level(logging.INFO)
+    hidden = [f"{folder}/{RAW}" for folder in ("sourcedata", "code", "work", "derivatives/x")]
+    root = grow(RAW, f"derivatives/fmriprep/{FMRIPREP}", *hidden)
+    assert scan(root).collect()["path"].to_list() == [f"{root}/{RAW}"]
+    assert "layout='bids'" in caplog.text
+    both = scan([root, root / "derivatives" / "fmriprep"]).collect()
+    assert both["path"].to_list() == [f"{root}/{RAW}", f"{root}/derivatives/fmriprep/{FMRIPREP}"]
+    assert "layout='fmriprep'" in caplog.text
+    assert both["dataset"].unique().to_list() == ["ds"]
+    assert both["root"].to_list() == [str(root), f"{root}/derivatives/fmriprep"]
+    bold = {"suffix": "bold", "desc": "preproc"}
+    staged = stage(both, bold=bold, raw={"suffix": "bold", "desc": None, "run": "1"}).collect()
+    assert staged.select("bold", "raw").row(0) == (both["path"][1], both["path"][0])
+
+
+def test_a_sign_of_ones_own_comes_first(grow, lab):
+    register_layout(Layout("z", expected="…", sign="/scan/", renames=((r"_fmri\.", "_bold."),)))
+    root = grow("sub-01/scan/sub-01_desc-preproc_fmri.nii", f"x/{RAW}")
+    assert set(scan(root).collect()["suffix"]) == {"bold"}
+
+
+@pytest.mark.parametrize("where", ["sign", "paths", "renames"])
+def test_an_expression_that_is_none(grow, lab, where):
+    wrong = "(a" if where == "sign" else (("(a", "b"),)
+    layout = register_layout(Layout("wrong", expected="…", **{where: wrong}))
+    with pytest.raises(TableError, match=r"the layout 'wrong' has an expression that cannot be"):
+        scan(grow(RAW), layout=None if where == "sign" else layout)
+
+
 def said(caplog):
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
@@ -35,6 +111,20 @@ def test_fmriprep_is_found_out(grow, caplog, name):
     assert [level for level, words in said(caplog) if "layout='fmriprep'" in words] == ["INFO"]
     assert found.equals(scan(root, layout="fmriprep").collect())
     assert found["path"].to_list() == [f"{root}/{name}"]
+
+
+def test_an_unreadable_folder(grow, monkeypatch):
+    root = grow(RAW, "sub-02/func/sub-02_bold.nii")
+    scandir = os.scandir
+
+    def refuse(folder):
+        if "sub-02" in str(folder):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(TableError, match=r"sub-02/? cannot be read \(Permission denied\): give"):
+        scan(root)
 
 
 def test_another_layout_is_found_out_and_said(grow, caplog):
@@ -126,17 +216,24 @@ def test_a_root_whose_name_is_not_utf8(grow, tmp_path):
         scan(tmp_path / "link")
 
 
-def test_an_entity_twice_in_a_name_counts_once(grow):
+def test_an_entity_twice_in_a_name_counts_once(grow, caplog):
     first, second = (f"sub-01/func/sub-01_task-a_task-{x}_bold.nii" for x in "bc")
     root = grow(first, "sub-02/sub-02_ses-a_task-a_ses-b_sub-03_bold.nii")
     found = scan(root).collect().select("subject", "session", "task").rows()
     assert found == [("01", None, "a"), ("02", "a", "a")]
+    assert f"/{first} (and 1 more) has one entity twice: the first counts" in caplog.text
     grow(second)
     with pytest.raises(TableError, match=r"task-b_bold.nii and .*are one record"):
         stage(scan(root), bold={"suffix": "bold"})
 
 
 def test_a_tree_without_functional_data_says_what_there_is(grow):
-    root = grow("sub-01/anat/sub-01_desc-preproc_T1w.nii.gz", "sub-01/anat/sub-01_dseg.nii.gz")
+    func = "sub-01/func/sub-01_task-rest"
+    root = grow(
+        *("sub-01/anat/sub-01_desc-preproc_T1w.nii.gz", "sub-01/anat/sub-01_dseg.nii.gz"),
+        *(f"{func}_desc-{x}_boldref.nii.gz" for x in ("hmc", "coreg")),
+        f"{func}_from-orig_to-boldref_mode-image_desc-hmc_xfm.txt",
+    )
+    assert scan(root).collect().height == 5
     with pytest.raises(TableError, match=r"suffix: T1w.*--level minimal"):
         stage(scan(root), bold={"suffix": "bold", "desc": "preproc"})

@@ -194,7 +194,13 @@ def test_the_resolution_is_what_the_names_tell(run, resolutions):
         "100307/MNINonLinear/Results/tfMRI_WM_LR/tfMRI_WM_LR_level1.feat/mask.nii.gz",
         "100307/MNINonLinear/Results/tfMRI_WM_LR/EVs/old/Sync.txt",
         "100307/MNINonLinear/Results/rfMRI_REST1_LR/rfMRI_REST1_LR.L.native.func.gii",
-        "100307/MNINonLinear/T1w_restore.2.nii.gz",
+        "100307/MNINonLinear/BiasField.nii.gz",
+        "100307/MNINonLinear/T1wDividedByT2w.nii.gz",
+        "100307/MNINonLinear/100307.L.pial.164k_fs_LR.surf.gii",
+        "100307/MNINonLinear/fsaverage_LR32k/100307.32k_fs_LR.wb.spec",
+        "100307/MNINonLinear/fsaverage_LR32k/100307.MSMAll.32k_fs_LR.wb.spec",
+        "100307/T1w/T1w_acpc_dc_restore.nii.gz",
+        "100307/T1w/wmparc.nii.gz",
         "MNINonLinear/Results/rfMRI_REST1_LR/rfMRI_REST1_LR.nii.gz",
     ],
 )
@@ -207,12 +213,104 @@ def test_the_columns_are_those_of_every_layout(grow):
     assert schema == pl.Schema(FILE_SCHEMA)
 
 
-def test_a_tree_without_results(grow):
-    with pytest.raises(TableError, match=r"it holds 1/MNINonLinear/T1w.nii.gz, and nothing named"):
-        scan(grow("1/MNINonLinear/T1w.nii.gz"), layout="hcp")
+def test_subjects_without_results_stay_and_stage_says_what_is_missing(grow):
+    root = grow("1/MNINonLinear/T1w_restore.nii.gz", "2_V1_MR/MNINonLinear/aparc+aseg.nii.gz")
+    assert names(scan(root).collect(), "subject", "session", "suffix", "desc") == [
+        ("1", None, "T1w", "preproc"),
+        ("2", "V1", "dseg", "aparcaseg"),
+    ]
+    with pytest.raises(TableError, match=r"no file matches the role 'bold'.*is suffix: T1w"):
+        records(root)
+
+
+def test_a_tree_of_other_folders_alone(grow):
+    with pytest.raises(TableError, match=r"it holds 1/T1w/T1w_acpc.nii.gz, and nothing named"):
+        scan(grow("1/T1w/T1w_acpc.nii.gz"), layout="hcp")
 
 
 def test_a_tree_without_volumes_says_what_there_is(grow):
     root = grow(*files("1", "rfMRI_REST1_LR", "{run}_Atlas.dtseries.nii"))
     with pytest.raises(TableError, match=r"no file matches the role 'bold'.*desc: \(absent\)"):
         records(root)
+
+
+ANATOMY = {
+    "T1w.nii.gz": ("T1w", None, None),
+    "T2w_restore.nii.gz": ("T2w", "preproc", None),
+    "T1w_restore.nii.gz": ("T1w", "preproc", None),
+    "T1w_restore.2.nii.gz": ("T1w", "preproc", "2"),
+    "T1w_restore.1.60.nii.gz": ("T1w", "preproc", "1p6"),
+    "T1w_restore_brain.nii.gz": ("T1w", "brain", None),
+    "aparc+aseg.nii.gz": ("dseg", "aparcaseg", None),
+    "aparc.a2009s+aseg.nii.gz": ("dseg", "aparca2009saseg", None),
+    "wmparc.nii.gz": ("dseg", "wmparc", None),
+    "ribbon.nii.gz": ("dseg", "ribbon", None),
+    "brainmask_fs.nii.gz": ("mask", "brain", None),
+    "ROIs/wmparc.2.nii.gz": ("dseg", "wmparc", "2"),
+    "ROIs/ROIs.2.nii.gz": ("dseg", "ROIs", "2"),
+    "ROIs/Atlas_ROIs.2.nii.gz": ("dseg", "AtlasROIs", "2"),
+    "ROIs/Atlas_wmparc.1.60.nii.gz": ("dseg", "Atlaswmparc", "1p6"),
+}
+MESHES = {
+    "L.midthickness.32k_fs_LR.surf.gii": ("midthickness", None, "L", ".surf.gii"),
+    "R.pial_MSMAll.32k_fs_LR.surf.gii": ("pial", "MSMAll", "R", ".surf.gii"),
+    "L.very_inflated_MSMAll.32k_fs_LR.surf.gii": ("veryinflated", "MSMAll", "L", ".surf.gii"),
+    "R.white.32k_fs_LR.surf.gii": ("white", None, "R", ".surf.gii"),
+    "L.midthickness_MSMAll_va.32k_fs_LR.shape.gii": ("midthickness", "MSMAllva", "L", ".shape.gii"),
+    "L.atlasroi.32k_fs_LR.shape.gii": ("atlasroi", None, "L", ".shape.gii"),
+    "R.aparc.a2009s.32k_fs_LR.label.gii": ("dseg", "aparca2009s", "R", ".label.gii"),
+    "L.MyelinMap_BC.32k_fs_LR.func.gii": ("MyelinMap", "BC", "L", ".func.gii"),
+    "aparc.32k_fs_LR.dlabel.nii": ("dseg", "aparc", None, ".dlabel.nii"),
+    "BA.32k_fs_LR.dlabel.nii": ("dseg", "BA", None, ".dlabel.nii"),
+    "sulc_MSMAll.32k_fs_LR.dscalar.nii": ("sulc", "MSMAll", None, ".dscalar.nii"),
+    "curvature.32k_fs_LR.dscalar.nii": ("curv", None, None, ".dscalar.nii"),
+    "thickness_MSMAll.32k_fs_LR.dscalar.nii": ("thickness", "MSMAll", None, ".dscalar.nii"),
+    "MyelinMap_BC_MSMAll.32k_fs_LR.dscalar.nii": ("MyelinMap", "BCMSMAll", None, ".dscalar.nii"),
+}
+
+
+@pytest.mark.parametrize("folder", ["100307", "HCA6000030_V1_MR"])
+def test_what_each_anatomical_file_is(folder):
+    volumes = [f"/x/{folder}/MNINonLinear/{name}" for name in ANATOMY]
+    meshes = [f"/{folder}/MNINonLinear/fsaverage_LR32k/{folder}.{name}" for name in MESHES]
+    table = parse(pl.Series(volumes + meshes), HCP)
+    subject, session = folder.split("_")[0], "V1" if "_" in folder else None
+    common = ("subject", "session", "task", "datatype", "others")
+    assert set(names(table.with_columns(others=None), *common)) == {
+        (subject, session, None, "anat", None)
+    }
+    flat, mesh = table.head(len(ANATOMY)), table.tail(len(MESHES))
+    assert names(flat, "suffix", "desc", "resolution") == [*ANATOMY.values()]
+    assert names(mesh, "suffix", "desc", "hemi", "extension") == [*MESHES.values()]
+    assert set(names(flat, "space", "density")) == {("MNI152NLin6Asym", None)}
+    assert set(names(mesh, "space", "density", "resolution")) == {("fsLR", "32k", None)}
+
+
+def test_anatomy_beside_the_runs(grow):
+    tree = [f"100307/MNINonLinear/{name}" for name in ANATOMY if "1.60" not in name]
+    table = records(
+        grow(*subject_3t("100307"), *tree),
+        **ROLES,
+        t1w={"suffix": "T1w", "desc": "preproc"},
+        parcels={"suffix": "dseg", "desc": "wmparc"},
+        aseg={"suffix": "dseg", "desc": "aparcaseg"},
+    )
+    assert len(table) == 18
+    there = f"{table['bold'][0].split('/Results/')[0]}"
+    assert set(names(table, "t1w", "parcels", "aseg")) == {
+        tuple(
+            f"{there}/{name}"
+            for name in ("T1w_restore.2.nii.gz", "ROIs/wmparc.2.nii.gz", "aparc+aseg.nii.gz")
+        )
+    }
+    assert table["mask"].str.ends_with("brainmask_fs.2.nii.gz").all()
+
+
+def test_the_release_of_2025(grow):
+    cleaned = "hp0_clean_rclean_tclean"
+    kinds = [f"{{run}}_{cleaned}.nii.gz", f"{{run}}_Atlas_MSMAll_{cleaned}.dtseries.nii"]
+    root = grow(*(name for run in [*REST_3T, *TASK_3T] for name in files("100307", run, *kinds)))
+    volumes = {"suffix": "bold", "desc": "hp0cleanrcleantclean"}
+    points = {"suffix": "bold", "desc": "MSMAllhp0cleanrcleantclean", "density": "91k"}
+    for query in (volumes, points):
+        assert len(records(root, bold=query)) == 18

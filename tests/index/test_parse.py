@@ -7,7 +7,7 @@ from entense.errors import EntenseError
 from entense.index import ENTITIES, Layout, register_layout
 from entense.index.layouts import layouts
 from entense.index.layouts.fmriprep import FMRIPREP
-from entense.index.parse import parse
+from entense.index.parse import known, parse
 
 PLAIN = Layout("plain", expected="sub-01_bold.nii.gz")
 
@@ -93,9 +93,16 @@ def test_todays_names_are_left_alone(name):
         "/README",
         "/dataset_description.json",
         "/participants.tsv",
+        "/participants.json",
+        "/samples.json",
         "/sub-01.html",
         "/sub-01_ses-a.html",
-        "/desc-aseg_dseg.tsv",
+        "/sub-01/dwi.json",
+        "/code/settings.json",
+        "/dwi.bval",
+        "/my-notes_x.txt",
+        "/task-rest.json",
+        "/tasks-rest_bold.json",
         "/sub-01/func/notes.txt",
         "/sub-01/func/sub-01_task-rest_bold",
         "/sub-01_task-rest/file.nii",
@@ -123,6 +130,83 @@ def test_a_session_out_of_its_place_is_found():
     assert read("_task-rest_ses-a_bold.nii")["session"] == "a"
 
 
+SHARED = {
+    "/dwi.json": parts("dwi", ".json"),
+    "/task-rest_bold.json": parts("bold", ".json", task="rest"),
+    "/task-rest_events.tsv": parts("events", ".tsv", task="rest"),
+    "/ses-a/func/ses-a_task-rest_bold.json": parts(
+        "bold", ".json", session="a", task="rest", datatype="func"
+    ),
+    "/fmriprep/desc-aseg_dseg.tsv": parts("dseg", ".tsv", desc="aseg"),
+    "/desc-confounds_regressors.json": parts("timeseries", ".json", desc="confounds"),
+    "/atlases/atlas-4S_seg-a_dseg.json": parts("dseg", ".json", atlas="4S", segmentation="a"),
+    "/tpl-MNI_res-1_T1w.nii": parts("T1w", ".nii", template="MNI", resolution="1"),
+    "/sub-01/sub-01_task-rest_bold.json": parts("bold", ".json", subject="01", task="rest"),
+    "/task-rest_sub-01_bold.nii": parts("bold", ".nii", subject="01", task="rest"),
+}
+
+
+@pytest.mark.parametrize("path", SHARED)
+def test_a_name_without_a_subject_speaks_for_many(path):
+    row = parse(pl.Series([path]), FMRIPREP).row(0, named=True)
+    assert {key: value for key, value in row.items() if value is not None} == SHARED[path]
+
+
+def test_entities_that_bids_does_not_know_are_kept_in_their_order():
+    rows = parse(
+        pl.Series(
+            [
+                "/sub-01_zoo-1_task-rest_bar-x+y_bold.nii",
+                "/sub-02_task-rest_bold.nii",
+                "/task-rest_lab-7_lab-8_bold.json",
+                "/sub-01_zoo-1_task-rest",
+            ]
+        ),
+        PLAIN,
+    )
+    others = [None, None, None, None]
+    others[0] = [{"key": "zoo", "value": "1"}, {"key": "bar", "value": "x+y"}]
+    others[2] = [{"key": "lab", "value": "7"}, {"key": "lab", "value": "8"}]
+    assert rows["others"].to_list() == others
+    assert rows["task"].to_list() == ["rest"] * 3 + [None]
+
+
+def test_known_leaves_out_what_says_nothing():
+    paths = pl.Series(["/README", "/sub-01/func/sub-01_bold.nii", "/dwi.json", "/sub-01.html"])
+    rows = known(paths, FMRIPREP)
+    assert rows["path"].to_list() == [paths[1], paths[2]]
+    assert rows.drop("path").equals(parse(paths, FMRIPREP).gather([1, 2]))
+    assert rows.drop("path").schema == parse(pl.Series([""]), FMRIPREP).schema
+
+
+def test_nothing_has_the_same_columns():
+    rows = parse(pl.Series([], dtype=pl.String), FMRIPREP)
+    assert rows.is_empty()
+    assert rows.schema == parse(pl.Series(["/dwi.json"]), FMRIPREP).schema
+
+
+TWICE = {
+    "/sub-01_task-a_task-b_bold.nii": {"task": "a"},
+    "/sub-01_ses-a_task-a_ses-b_bold.nii": {"session": "a"},
+    "/sub-01_ses-a_ses-b_bold.nii": {"session": "a"},
+    "/sub-01_task-a_sub-02_bold.nii": {"subject": "01"},
+    "/sub-01_lab-1_lab-2_bold.nii": {"subject": "01"},
+}
+
+
+@pytest.mark.parametrize("path", TWICE)
+def test_of_an_entity_with_two_labels_the_first_counts_and_that_is_said(path, caplog):
+    row = parse(pl.Series([path]), FMRIPREP).row(0, named=True)
+    assert row.items() >= TWICE[path].items()
+    assert caplog.messages == [f"{path} has one entity twice: the first counts; rename it"]
+
+
+def test_names_with_two_labels_are_counted(caplog):
+    parse(pl.Series([*TWICE, "/sub-01_task-a_task-a_bold.nii", "/sub-01_bold.nii"]), FMRIPREP)
+    (message,) = caplog.messages
+    assert message.startswith("/sub-01_task-a_task-b_bold.nii (and 4 more) has one entity twice")
+
+
 labels = st.text("abcXYZ019+", min_size=1, max_size=4)
 
 
@@ -137,6 +221,14 @@ def test_what_was_written_is_read(entities, order, suffix, extension):
     order.shuffle(chunks)
     name = "".join(chunks) + f"_{suffix}{extension}"
     assert read(name, PLAIN) == parts(suffix, extension, **entities)
+
+
+@given(st.dictionaries(st.text("xyz", min_size=1, max_size=3), labels, max_size=4))
+def test_no_entity_is_lost(others):
+    name = "".join(f"_{key}-{label}" for key, label in others.items()) + "_bold.nii"
+    found = read(name, PLAIN).get("others") or []
+    assert {one["key"]: one["value"] for one in found} == others
+    assert [one["key"] for one in found] == [*others]
 
 
 def test_a_layout_is_registered_once():

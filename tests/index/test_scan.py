@@ -79,6 +79,18 @@ def test_an_annexed_file_is_indexed(grow):
     assert len(paths(scan(root))) == 2
 
 
+def test_files_that_name_no_subject_are_in_it(grow):
+    root = grow(BOLD, "task-rest_bold.json", "dwi.json", "dataset_description.json")
+    assert paths(scan(root)) == [
+        f"{root}/{name}" for name in ("dwi.json", BOLD, "task-rest_bold.json")
+    ]
+
+
+def test_a_folder_without_a_subject_is_no_dataset(grow):
+    with pytest.raises(TableError, match=r"it holds task-rest_bold\.json, and nothing named"):
+        scan(grow("task-rest_bold.json"))
+
+
 def test_a_layout_of_ones_own(grow):
     root = grow("sub-01/sub-01_fmri.nii", "old/sub-01_fmri.nii")
     mine = Layout("mine", expected="…", skip=frozenset({"old"}), renames=((r"_fmri\.", "_bold."),))
@@ -114,9 +126,9 @@ def test_another_kind_of_folder(grow):
     assert "desc-preproc_bold.nii.gz" in str(error.value)
 
 
-@pytest.mark.parametrize("root", ["s3://bucket/ds", Path("s3://bucket/ds"), "https://x.org/ds"])
-def test_a_url_is_refused(root):
-    with pytest.raises(TableError, match=r"is not a local folder: mount it, or copy it"):
+def test_a_copy_that_was_cut_off(grow):
+    root = grow(f"sub-01/func/.{Path(BOLD).name}.rqy4V5", ".datalad/config")
+    with pytest.raises(TableError, match=r"only hidden files, such as .*; copy the dataset again"):
         scan(root)
 
 

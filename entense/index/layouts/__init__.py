@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
+from typing import TYPE_CHECKING
 
+from entense.errors import TableError
+from entense.index.layouts.templates import compile_template
 from entense.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -20,15 +26,30 @@ class Layout:
     name
         What users call it: ``scan(root, layout="fmriprep")``.
     expected
-        An example of its files, for the message to someone who scans another kind of folder.
+        An example of its files, for the message to someone who scans another kind of folder; by
+        default the first template.
     skip
         Names of folders that hold no data; not entered, at any depth.
+    sign
+        A regular expression that some path matches in a folder of this layout and in no other's:
+        ``scan`` takes the folder for it then. Without one, the layout is tried after those that
+        have one.
     renames
         Pairs of a regular expression (Rust syntax) and its replacement, applied in order to what
         follows subject and session in a name, ``_task-rest_bold.nii.gz``.
     paths
         Pairs as in `renames`, applied before them to the whole path below the folder that is
         scanned, ``/01/rest/bold.nii``: for layouts whose folders tell the subject.
+    templates
+        Path below the folder, with ``{entity}`` in the place of each label -> labels that all such
+        files have: `paths` for those who would rather not write expressions. The first that fits
+        counts. ``{suffix}``, ``{extension}`` and ``{datatype}`` can be told by a path, too.
+
+    Raises
+    ------
+    TableError
+        A template names what is no entity or does not tell the subject, the suffix or the
+        extension; there is neither an example nor a template.
 
     Examples
     --------
@@ -37,13 +58,24 @@ class Layout:
     >>> to_bids = (r"^/([^/]+)/([^/]+)/bold\.nii$", "/func/sub-${1}_task-${2}_bold.nii")
     >>> Layout("folders", expected="01/rest/bold.nii", paths=(to_bids,)).name
     'folders'
+    >>> Layout("same", templates={"{subject}/{task}/{suffix}.nii": {"datatype": "func"}}).expected
+    '{subject}/{task}/{suffix}.nii'
     """
 
     name: str
-    expected: str
+    expected: str = ""
     skip: frozenset[str] = frozenset()
     renames: tuple[tuple[str, str], ...] = ()
     paths: tuple[tuple[str, str], ...] = ()
+    sign: str = ""
+    templates: InitVar[Mapping[str, Mapping[str, str]] | None] = None
+
+    def __post_init__(self, templates: Mapping[str, Mapping[str, str]] | None) -> None:
+        made = [compile_template(*item) for item in (templates or {}).items()]
+        object.__setattr__(self, "paths", (*self.paths, *made))
+        object.__setattr__(self, "expected", self.expected or next(iter(templates or ()), ""))
+        if not self.expected:
+            raise TableError(f"the layout {self.name!r} needs expected=, an example of its files")
 
 
 layouts: Registry[Layout] = Registry("layout")

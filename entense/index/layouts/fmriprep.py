@@ -11,6 +11,10 @@ FMRIPREP = register_layout(
         name="fmriprep",
         expected="sub-01/func/sub-01_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz",
         skip=frozenset({"figures", "freesurfer", "log", "logs", "sourcedata", "work"}),
+        sign=(
+            r"/sub-[^/]*(?:_desc-(?:preproc|confounds|brain|hmc|coreg)_|_mode-image_"
+            r"|_(?:bold|T1w)_|\.func\.gii$)"
+        ),
         renames=(
             # up to 1.1: the source's suffix stands first, what became of it last
             (rf"_(bold|T1w){_MORE}_preproc\.", "${2}_desc-preproc_${1}."),
