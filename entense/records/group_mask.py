@@ -69,7 +69,7 @@ def group_mask(
     inside = count >= threshold * len(files) - 1e-9
     if not inside.any():
         raise TableError(
-            f"nothing lies in {threshold:.0%} of the {len(files)} masks of {role!r}; "
+            f"no {_unit(first)} lies in {threshold:.0%} of the {len(files)} masks of {role!r}; "
             "lower the threshold, or look for a mask that lies elsewhere"
         )
     target = Path(to).absolute()
@@ -153,6 +153,10 @@ def _matches(one: Columns, other: Columns) -> bool:
     if isinstance(one, Mask) and isinstance(other, Mask):
         return one.grid.matches(other.grid)
     return one == other
+
+
+def _unit(one: Columns) -> str:
+    return "voxel" if hasattr(one, "grid") else "vertex"
 
 
 def _where(one: Columns) -> object:

@@ -160,8 +160,12 @@ def probabilistic_atlas(path):
     rewrite(path, lambda data, affine: (data.astype("f4") / 10, affine))
 
 
-def atlas_of_maps(path):
-    rewrite(path, lambda data, affine: (np.stack([data > 0, data > 2], -1).astype("f4"), affine))
+def atlas_of_five_dimensions(path):
+    rewrite(path, lambda data, affine: (np.stack([data[..., None]] * 2, -1), affine))
+
+
+def atlas_of_negative_maps(path):
+    rewrite(path, lambda data, affine: (np.stack([data, -data], -1).astype("f4"), affine))
 
 
 def negative_atlas(path):
@@ -177,7 +181,8 @@ def empty_atlas(path):
     [
         (atlas_on_another_grid, ("another grid", "same space and resolution")),
         (probabilistic_atlas, ("not a label image", "dseg")),
-        (atlas_of_maps, ("3-D image is due", "(5, 6, 4, 2)", "take one volume")),
+        (atlas_of_five_dimensions, ("3-D image is due", "(5, 6, 4, 1, 2)", "take one volume")),
+        (atlas_of_negative_maps, ("weights of 0 and more", "threshold it first")),
         (negative_atlas, ("not a label image", "dseg")),
         (empty_atlas, ("label image is empty", "make it again")),
         (Path.unlink, ("no such file", "relocate")),

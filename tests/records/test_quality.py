@@ -1,5 +1,6 @@
 """Measures of runs from their confounds, against NumPy on real tables."""
 
+import sys
 import threading
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import entense as et
 from entense.errors import TableError
-from entense.records import quality as module
 from entense.records.quality import quality
 
 REAL = sorted((Path(fmriprep.__file__).parent / "data").glob("*confounds*.tsv"))
@@ -92,12 +93,12 @@ def test_each_table_is_read_once_and_several_at_a_time(write, monkeypatch, tmp_p
     paths = [write([None, 0.1], f"{n}.tsv") for n in range(8)]
     together, read = threading.Barrier(8, timeout=30), []
 
-    def counting(path, _of=module.read_confounds):
+    def counting(path, _of=et.read_confounds):
         read.append(path)
         together.wait()
         return _of(path)
 
-    monkeypatch.setattr(module, "read_confounds", counting)
+    monkeypatch.setattr(sys.modules[quality.__module__], "read_confounds", counting)
     lazy = quality(records(*paths, *paths).lazy())
     assert sorted(read) == sorted(map(str, paths))
     for path in paths:
