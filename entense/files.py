@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _REMEDY = "copy it again, or name another file if this is not of the kind that is due"
+_READERS = ("nibabel", "isal", "polars", "xml", "_ctypes")  # whose errors share no base class
 _POINTER_SIZE = 32_768  # git-annex: a pointer file is at most this large
 
 
@@ -29,8 +30,7 @@ def opening(path: str | Path) -> Iterator[str]:
     except (OSError, ValueError, zlib.error, MemoryError) as error:
         raise RecordError(f"{path}: cannot be read ({_short(error)}); {_REMEDY}") from error
     except Exception as error:
-        # nibabel's and isal's errors share no base class of their own
-        if type(error).__module__.split(".")[0] not in ("nibabel", "isal", "polars", "_ctypes"):
+        if type(error).__module__.split(".")[0] not in _READERS:
             raise
         raise RecordError(f"{path}: cannot be read ({_short(error)}); {_REMEDY}") from error
 

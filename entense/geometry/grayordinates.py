@@ -117,6 +117,9 @@ class Grayordinates:
             surface = axis.nvertices.get(name, 0)
             index = part.vertex if surface else part.voxel
             structures.append(Structure(name, int(surface), np.ascontiguousarray(index, np.int32)))
+        names = [one.name for one in structures]
+        if len({*names}) < len(names) or any((one.index < 0).any() for one in structures):
+            raise ValueError(f"a structure stands twice among its columns: {', '.join(names)}")
         shape = None if axis.volume_shape is None else tuple(map(int, axis.volume_shape))
         return cls(tuple(structures), shape, axis.affine)
 
@@ -145,17 +148,14 @@ class Grayordinates:
         (3, 6)
         """
         kept = {one.name for name in wanted for one in self._called(name)}
-        return Grayordinates(
-            tuple(one for one in self.structures if one.name in kept), self.shape, self.affine
-        )
+        return self._of([one for one in self.structures if one.name in kept])
 
     def where(self, inside: NDArray[np.bool_]) -> Grayordinates:
         """Keep the columns at which `inside`, (column,), is true."""
         ends = np.cumsum([len(one.index) for one in self.structures])[:-1]
         parts = zip(self.structures, np.split(inside, ends), strict=True)
         kept = [Structure(one.name, one.vertices, one.index[part]) for one, part in parts]
-        some = tuple(one for one in kept if len(one.index))
-        return Grayordinates(some, self.shape, self.affine)
+        return self._of([one for one in kept if len(one.index)])
 
     def index_of(self, part: Grayordinates) -> NDArray[np.intp]:
         """Return where the columns of `part` are in this axis.
@@ -169,7 +169,7 @@ class Grayordinates:
         found = [
             begin[one.name] + _places(self._same(one), one, self.shape) for one in part.structures
         ]
-        if any(not one.vertices for one in part.structures) and not self._same_volume(part):
+        if any(not one.vertices for one in part.structures) and not self.same_volume(part):
             raise ValueError("their voxels lie in volumes of different shape or place")
         return np.concatenate(found) if found else np.empty(0, np.intp)
 
@@ -188,6 +188,12 @@ class Grayordinates:
         rows = SeriesAxis(0, tr or 1.0, len(values)) if series else ScalarAxis(["values"])
         return Cifti2Image(values, header=(rows, self.axis()))
 
+    def _of(self, parts: Sequence[Structure]) -> Grayordinates:
+        """Return these parts; without voxels there is no volume either."""
+        volume = any(not one.vertices for one in parts)
+        place = (self.shape, self.affine) if volume else (None, None)
+        return Grayordinates(tuple(parts), *place)
+
     def _called(self, name: str) -> list[Structure]:
         names = {
             "cortex": [*CORTEX.values()],
@@ -204,7 +210,8 @@ class Grayordinates:
                 return mine
         raise ValueError(f"{one} is not in it; there are: {self}")
 
-    def _same_volume(self, other: Grayordinates) -> bool:
+    def same_volume(self, other: Grayordinates) -> bool:
+        """Whether voxel i of one is voxel i of the other, to a micrometre."""
         if self.affine is None or other.affine is None:
             return False
         return self.shape == other.shape and np.allclose(self.affine, other.affine, atol=1e-3)

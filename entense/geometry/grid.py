@@ -199,9 +199,16 @@ def _read_mask(path: str, _version: tuple[int, int] | None) -> Mask:
 def read_volume(path: str, *, most: int = 3) -> tuple[Grid, NDArray[Any]]:
     """Read an image of 3, or up to `most`, dimensions whole, in canonical orientation."""
     import nibabel as nib
+    from nibabel.spatialimages import SpatialImage
 
     with opening(path) as place:
-        image = nib.as_closest_canonical(nib.load(place))
+        image = nib.load(place)
+        if not isinstance(image, SpatialImage):
+            raise RecordError(
+                f"{path}: this is a {type(image).__name__}, no mask or atlas of a volume; give a "
+                "NIfTI image there (.nii, .nii.gz), on surfaces a .label.gii or .dlabel.nii"
+            )
+        image = nib.as_closest_canonical(image)
         data = np.asanyarray(image.dataobj)
         grid = grid_of(image)
     if data.ndim > 3 and data.size == np.prod(data.shape[:3]):

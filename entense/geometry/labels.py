@@ -14,10 +14,13 @@ from entense.geometry.grayordinates import Grayordinates, Sides, Structure, find
 from entense.geometry.grid import Grid, Mask, read_volume
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
+
+_UNLABELLED = ("???", "unknown")
 
 Columns: TypeAlias = Mask | Grayordinates
 """Where the columns of a tensor lie."""
@@ -131,6 +134,11 @@ class SurfaceLabels:
             )
         mine = {one.name: one for one in self.axis.structures}
         shared = [(mine[one.name], one) for one in mask.structures if one.name in mine]
+        if not all(b.vertices for _, b in shared) and not self.axis.same_volume(mask):
+            raise RecordError(
+                f"{self.path}: its voxels lie in a volume of another shape or place than the "
+                "image's; take the atlas in the image's space and resolution"
+            )
         differ = [(a, b) for a, b in shared if a.vertices != b.vertices]
         if differ or not shared:
             have, want = differ[0] if differ else (self.axis, mask)
@@ -223,6 +231,22 @@ def _read_surface(path: str | Sides, _version: object) -> SurfaceLabels:
     codes = np.where(keys > 0, np.searchsorted(used, keys) + 1, 0).astype(np.int32)
     values = tuple(names.get(int(key)) or int(key) for key in used)
     return SurfaceLabels(first, axis, codes, _distinct(values, used))
+
+
+def labelled(
+    keys: NDArray[Any], names: Mapping[int, str]
+) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """Return the keys, 0 for those below and those called unknown, and the others' names.
+
+    Examples
+    --------
+    >>> keys, names = labelled(np.array([-1, 0, 1, 2, 3]), {0: "???", 1: "unknown", 2: "V1"})
+    >>> keys.tolist(), names
+    ([0, 0, 0, 2, 3], {2: 'V1'})
+    """
+    unknown = [key for key, name in names.items() if str(name).lower() in _UNLABELLED]
+    known = {int(k): str(n) for k, n in names.items() if k > 0 and k not in unknown}
+    return np.where(np.isin(keys, unknown) | (keys < 0), 0, keys).astype(np.int64), known
 
 
 def _distinct(names: tuple[int | str, ...], keys: NDArray[np.int64]) -> tuple[int | str, ...]:

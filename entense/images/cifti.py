@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from entense.errors import RecordError
 from entense.files import opening, version_of
 from entense.geometry.grayordinates import Grayordinates
+from entense.geometry.labels import labelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,7 @@ _CODE = 32  # of the extension that is CIFTI's XML
 _AT_ONCE = 64  # frames that are turned round together: a cache line of each column
 _UNITS = {"SECOND": 1.0}
 _DIMENSION = re.compile(rb"<MatrixIndicesMap\b[^>]*?(?:/>|>.*?</MatrixIndicesMap>)", re.DOTALL)
+_parsing = Lock()  # threads that wait for one axis must not each parse it
 _VERSION = re.compile(rb'<CIFTI\b[^>]*?\bVersion="([^"]*)"')
 
 
@@ -85,15 +88,17 @@ def read_dense(path: str) -> Dense:
 def read_labels(path: str) -> tuple[Grayordinates, NDArray[np.int64], dict[int, str]]:
     """Read a dlabel of one map: its axis, the key of each column, and the names of the keys."""
     image, axis = _whole(path, "dlabel")
-    names = image.header.get_axis(0)
-    if not hasattr(names, "label") or len(names) != 1:
+    rows = image.header.get_axis(0)
+    if not hasattr(rows, "label"):
+        raise RecordError(f"{path}: a dlabel is due, and this has no labels; name another file")
+    if len(rows) != 1:
         raise RecordError(
-            f"{path}: a dlabel of one map is due, this has {len(image.header.get_axis(0))}; take "
-            "one out with: wb_command -cifti-merge one.dlabel.nii -cifti FILE -column 1"
+            f"{path}: a dlabel of one map is due, this has {len(rows)}; take one out with: "
+            "wb_command -cifti-merge one.dlabel.nii -cifti FILE -column 1"
         )
     with opening(path):
-        keys = np.rint(np.asarray(image.dataobj[0])).astype(np.int64)
-    return axis, keys, {int(key): name for key, (name, _) in names.label[0].items()}
+        keys = np.rint(np.asarray(image.dataobj[0]))
+    return axis, *labelled(keys, {key: name for key, (name, _) in rows.label[0].items()})
 
 
 def read_whole_mask(path: str) -> tuple[Grayordinates, NDArray[np.bool_]]:
@@ -170,12 +175,13 @@ def _xml(path: str, place: str) -> tuple[Any, bytes]:
         start = file.read(_HEADER + 4)
         if start[4:8] not in (b"n+2\0", b"n+1\0") and start[344:348] != b"n+1\0":
             raise RecordError(
-                f"{path}: this is no CIFTI file; a .dtseries.nii or .ptseries.nii is due"
+                f"{path}: this is no CIFTI file; a .dtseries.nii, .ptseries.nii, .dscalar.nii or "
+                ".dlabel.nii is due"
             )
         header = nib.Nifti2Header(start[:_HEADER], check=False)
         order = header.endianness
-        end = int(header["vox_offset"])
-        while file.tell() + 8 <= min(end, Path(place).stat().st_size):
+        end = min(int(header["vox_offset"]), Path(place).stat().st_size)
+        while file.tell() + 8 <= end:
             size, code = np.frombuffer(file.read(8), f"{order}i4")
             if code == _CODE and 8 < size <= end:
                 return header, file.read(int(size) - 8).rstrip(b"\0")
@@ -216,14 +222,22 @@ def _series(path: str, text: bytes) -> tuple[int, float | None]:
     try:
         step = float(said[b"SeriesStep"]) * 10.0 ** int(said[b"SeriesExponent"])
         frames = int(said[b"NumberOfSeriesPoints"])
-    except (KeyError, ValueError) as error:
+        if frames < 1:
+            raise ValueError
+    except (KeyError, ValueError, OverflowError) as error:
         raise RecordError(f"{path}: its XML does not say how long it is; copy it again") from error
     unit = _UNITS.get(said.get(b"SeriesUnit", b"").decode(errors="replace"))
     return frames, step * unit if unit and step > 0 else None
 
 
-@lru_cache(maxsize=32)  # runs of one study have the same columns: 100 ms each else
 def _axis(text: bytes) -> tuple[Grayordinates | None, tuple[str, ...]]:
+    with _parsing:
+        return _parsed(text)
+
+
+@lru_cache(maxsize=32)  # runs of one study have the same columns: 100 ms each else
+def _parsed(text: bytes) -> tuple[Grayordinates | None, tuple[str, ...]]:
+    from nibabel.cifti2 import ParcelsAxis
     from nibabel.cifti2.parse_cifti2 import Cifti2Parser
 
     parser = Cifti2Parser()
@@ -232,7 +246,6 @@ def _axis(text: bytes) -> tuple[Grayordinates | None, tuple[str, ...]]:
     alone = text.replace(number[0], b'AppliesToMatrixDimension="0"', 1) if number else text
     parser.parse(string=b'<CIFTI Version="2"><Matrix>' + alone + b"</Matrix></CIFTI>")
     axis = parser.header.matrix.get_axis(0)
-    names = getattr(axis, "vertices", None)
-    if names is not None and hasattr(axis, "voxels"):
+    if isinstance(axis, ParcelsAxis):
         return None, tuple(map(str, axis.name))
     return Grayordinates.of_axis(axis), ()

@@ -5,22 +5,25 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.parsers.expat import ExpatError
 
 import numpy as np
 
 from entense.errors import RecordError
 from entense.files import opening, version_of
 from entense.geometry.grayordinates import CORTEX, PREFIX, Grayordinates, Sides
-from entense.images.nifti import open_packed
+from entense.geometry.labels import labelled
+from entense.images.nifti import INFLATES, open_packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
 _NARROW = ("NIFTI_TYPE_UINT8", "NIFTI_TYPE_INT8", "NIFTI_TYPE_INT16", "NIFTI_TYPE_FLOAT32")
-_UNLABELLED = ("???", "unknown")
+_MESH = ("NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE")
 _SAID = {"CortexLeft": "L", "CortexRight": "R"}
 _NAMED = {"L": ("hemi-L", ".L.", "lh."), "R": ("hemi-R", ".R.", "rh.")}
 
@@ -79,11 +82,6 @@ def read_surface(path: str | Sides) -> Surface:
 
     A RecordError where a file is missing or damaged, or the hemispheres differ in frames.
     """
-    if isinstance(path, Sides) and None in path:
-        raise RecordError(
-            f"{path.L or path.R}: the other hemisphere is missing; leave such records out with "
-            '.entense.drop_incomplete(), or stage one with {"hemi": "L"}'
-        )
     sides = _sides(path)
     heads = {file: _head(file, version_of(file)) for file in sides.values()}
     frames = {file: _frames(head) for file, head in heads.items()}
@@ -109,7 +107,7 @@ def read_mask(path: str | Sides) -> Grayordinates:
 
 def read_whole_mask(path: str | Sides) -> tuple[Grayordinates, NDArray[np.bool_]]:
     """Read shape.gii or label.gii: all vertices, and those at which the first map is above 0."""
-    inside = {name: _first(file) > 0 for name, file in _sides(path).items()}
+    inside = {name: _first(_image(file)) > 0 for name, file in _sides(path).items()}
     if not any(one.any() for one in inside.values()):
         first = next(iter(_sides(path).values()))
         raise RecordError(f"{first}: the mask is empty (no vertex is above 0); make it again")
@@ -139,17 +137,21 @@ def read_labels(path: str | Sides) -> tuple[Grayordinates, NDArray[np.int64], di
 
 def _sides(path: str | Sides) -> dict[str, str]:
     """Return structure -> file, left first."""
-    if isinstance(path, Sides):
-        given = {side: file for side, file in path._asdict().items() if file}
-        for side, file in given.items():
-            if _side(file) not in (None, side):
-                raise RecordError(
-                    f"{file}: it says that it is the {_side(file)} hemisphere and is given as "
-                    f"{side}; exchange the two"
-                )
-        return {CORTEX[side]: file for side, file in given.items()}
-    said = _side(path)
-    return {CORTEX[said] if said else f"{PREFIX}CORTEX": path}
+    if not isinstance(path, Sides):
+        said = _side(path)
+        return {CORTEX[said] if said else f"{PREFIX}CORTEX": path}
+    if not (path.L and path.R):
+        raise RecordError(
+            f"{path.L or path.R}: the other hemisphere is missing; leave such records out with "
+            '.entense.drop_incomplete(), or stage one with {"hemi": "L"}'
+        )
+    for side, file in (("L", path.L), ("R", path.R)):
+        if _side(file) not in (None, side):
+            raise RecordError(
+                f"{file}: it says that it is the {_side(file)} hemisphere and is given as "
+                f"{side}; exchange the two"
+            )
+    return {CORTEX["L"]: path.L, CORTEX["R"]: path.R}
 
 
 def _side(path: str) -> str | None:
@@ -167,12 +169,27 @@ def _frames(head: _Head) -> int:
 def _head(path: str, _version: object) -> _Head:
     with opening(path) as place, open_packed(place) as file:
         try:
-            return _parsed(ET.iterparse(file, ("start", "end")))  # noqa: S314  expat bounds it
-        except (ET.ParseError, KeyError, StopIteration, UnicodeDecodeError) as error:
-            raise RecordError(
-                f"{path}: this is no GIFTI file, or it is damaged ({error}); a .func.gii, "
-                ".shape.gii or .label.gii is due; copy it again"
-            ) from error
+            head = _parsed(ET.iterparse(file, ("start", "end")))  # noqa: S314  expat bounds it
+        except (ET.ParseError, KeyError, ValueError) as error:
+            raise _damaged(path, error) from error
+        _check_size(path, head, Path(place).stat().st_size)
+        return head
+
+
+def _damaged(path: str, error: Exception) -> RecordError:
+    return RecordError(
+        f"{path}: this is no GIFTI file, or it is damaged ({error}); a .func.gii, .shape.gii or "
+        ".label.gii is due; copy it again"
+    )
+
+
+def _check_size(path: str, head: _Head, size: int) -> None:
+    """Hold what is promised to what a file can hold, before memory is taken for it."""
+    if not 1 <= head.dims[0] <= size * (INFLATES**2 if path.endswith(".gz") else INFLATES):
+        raise RecordError(
+            f"{path}: it says that it has {head.dims[0]:,} vertices, which it cannot hold; copy it "
+            "again"
+        )
 
 
 def _parsed(events: Iterator[tuple[str, ET.Element]]) -> _Head:
@@ -188,46 +205,53 @@ def _parsed(events: Iterator[tuple[str, ET.Element]]) -> _Head:
         elif event == "end" and element.tag == "Value":
             meta[name.strip()] = (element.text or "").strip()
         if event == "start" and element.tag == "Data" and first is not None:
+            if first.get("Intent") in _MESH:
+                raise ValueError("it is the mesh of a surface, and no values on it")
+            if first.get("Encoding") == "ExternalFileBinary":
+                raise ValueError("its numbers lie in another file: wb_command -gifti-convert")
             dims = tuple(int(first[f"Dim{i}"]) for i in range(int(first["Dimensionality"])))
             return _Head(arrays, dims, first["DataType"], meta)
-    raise KeyError("it holds no array")
+    raise ValueError("it holds no array")
 
 
-def _arrays(path: str) -> list[NDArray[Any]]:
-    import nibabel as nib
+def _image(path: str) -> Any:
+    from nibabel.gifti.parse_gifti_fast import GiftiImageParser
 
-    with opening(path) as place:
-        image = nib.GiftiImage.from_filename(place)
-        return [np.asarray(one.data) for one in image.darrays]
+    parser = GiftiImageParser()
+    with opening(path) as place, open_packed(place) as file:
+        try:
+            # from memory nibabel follows no name of another file, which could be any file
+            parser.parse(string=file.read())
+        except (ExpatError, KeyError, AssertionError) as error:
+            raise _damaged(path, error) from error
+    return parser.img
 
 
-def _series(path: str, shape: tuple[int, int]) -> NDArray[Any]:
-    """Return (time, vertex)."""
-    arrays = _arrays(path)
+def _arrays(image: Any) -> list[NDArray[Any]]:
+    """Return the arrays; one of a single column is flat."""
+    arrays = [np.asarray(one.data) for one in image.darrays]
+    return [one.ravel() if one.shape[1:] == (1,) else one for one in arrays]
+
+
+def _series(path: str, shape: tuple[int, int]) -> Sequence[NDArray[Any]]:
+    """Return `time` frames of (vertex,)."""
+    arrays = _arrays(_image(path))
     data = arrays[0].T if len(arrays) == 1 and arrays[0].ndim == 2 else arrays
     if {one.shape for one in data} != {shape[1:]} or len(data) != shape[0]:
         raise RecordError(
             f"{path}: its arrays are not of one size, {shape[0]} frames of {shape[1]:,} vertices "
             "are due; copy it again, or make it again"
         )
-    return np.stack(data) if isinstance(data, list) else data
+    return list(data)
 
 
-def _first(path: str) -> NDArray[Any]:
-    array = _arrays(path)[0]
+def _first(image: Any) -> NDArray[Any]:
+    array = _arrays(image)[0]
     return array[:, 0] if array.ndim == 2 else array
 
 
 def _keys(path: str) -> tuple[NDArray[np.int64], dict[int, str]]:
-    import nibabel as nib
-
-    with opening(path) as place:
-        image = nib.GiftiImage.from_filename(place)
-        keys = np.asarray(image.darrays[0].data)
-        names = {int(k): str(n) for k, n in image.labeltable.get_labels_as_dict().items()}
-    if keys.dtype.kind not in "iu" or keys.ndim != 1:
-        raise RecordError(
-            f"{path}: these are no labels ({keys.dtype}, {keys.shape}); name a .label.gii"
-        )
-    nothing = [key for key, name in names.items() if name.lower() in _UNLABELLED]
-    return np.where(np.isin(keys, nothing), 0, keys).astype(np.int64), names
+    image = _image(path)
+    if (keys := _first(image)).dtype.kind not in "iu":
+        raise RecordError(f"{path}: these are no labels but {keys.dtype}; name a .label.gii")
+    return labelled(keys, image.labeltable.get_labels_as_dict())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHUNK = 4 << 20  # bytes that are inflated at once
-_INFLATES = 1032  # deflate packs no tighter than 1 byte for so many
+INFLATES = 1032  # deflate packs no tighter than 1 byte for so many
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 
 
@@ -126,7 +126,7 @@ def _header(path: str, place: str, image: Any) -> Header:
 
 def _check_size(path: str, place: str, shape: tuple[int, ...], itemsize: int, offset: int) -> None:
     """Hold what the header promises to what the file can hold, before memory is taken for it."""
-    most = Path(place).stat().st_size * (_INFLATES if place.endswith(".gz") else 1)
+    most = Path(place).stat().st_size * (INFLATES if place.endswith(".gz") else 1)
     frames = (most - offset) // (math.prod(shape[:3]) * itemsize)
     if frames < shape[3]:
         raise RecordError(

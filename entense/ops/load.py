@@ -57,17 +57,16 @@ class Opened:
     def index(self) -> NDArray[np.intp]:
         """(column,) where each lies in a stored frame."""
         series: Any = self.series
-        return _index(series, self.mask)
+        if self.mask is None:
+            return np.arange(self.size)
+        if isinstance(self.mask, Mask):
+            return storage_index(series.grid, self.mask)
+        return _index(series.axis, self.mask)
 
 
-@lru_cache(maxsize=16)
-def _index(series: Any, mask: Any) -> NDArray[np.intp]:
-    if mask is None:
-        return np.arange(len(series.parcels))
-    if isinstance(mask, Mask):
-        return storage_index(series.grid, mask)
-    index: NDArray[np.intp] = series.axis.index_of(mask)
-    return index
+@lru_cache(maxsize=16)  # runs of one study have the same columns
+def _index(axis: Grayordinates, part: Grayordinates) -> NDArray[np.intp]:
+    return axis.index_of(part)
 
 
 @op(kind=Kind.SOURCE)
@@ -235,7 +234,7 @@ def _opened(series: Series, mask: Columns | None, dim: str, tr: float | None) ->
 
 
 def _vertices(mask: str | Sides) -> Grayordinates:
-    if isinstance(mask, str) and mask.endswith(Grayordinates.extension):
+    if isinstance(mask, str) and mask.endswith(".nii"):
         return dense.read_mask(mask)
     return _vertices_of(
         mask, tuple(version_of(one) for one in ([mask] if isinstance(mask, str) else mask) if one)
@@ -250,7 +249,7 @@ def _vertices_of(mask: str | Sides, _version: object) -> Grayordinates:
 def _part(series: Any, kept: Grayordinates, mask: object) -> Grayordinates:
     """Check that what is to be kept is there."""
     try:
-        _index(series, kept)
+        _index(series.axis, kept)
     except ValueError as error:
         raise RecordError(
             f"{series.path}: the image and its mask {mask} are of different surfaces: {error}; "

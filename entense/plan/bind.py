@@ -78,8 +78,8 @@ class Binder:
         def leaf(value: Any, node: Node, name: str) -> int | _Literal:
             if node.params.get("param"):
                 return _Literal(value)
-            if value is None:
-                return -1
+            if value is None or value == {"L": None, "R": None}:
+                return -1 if node.params.get("nothing") else -2
             value = Sides(value["L"], value["R"]) if isinstance(value, dict) else value
             for label, path in _files(name, value):
                 files.setdefault(path, label)
@@ -140,7 +140,7 @@ def _with_leaves(root: Node, leaves: Mapping[str, _Leaf]) -> Node:
 def _leaf(leaf: int | _Literal) -> Node | _Literal:
     if isinstance(leaf, _Literal):
         return leaf
-    return Node("absent") if leaf < 0 else Node("value", place=leaf)
+    return Node("value", place=leaf) if leaf >= 0 else Node("absent", wanted=leaf < -1)
 
 
 def _each(node: Node, inputs: Sequence[Any]) -> Any:

@@ -198,7 +198,7 @@ def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:
     operation = ops[node.op]
     if operation.inputs == ("path",) and inputs[0] is None:
         return None  # the op that takes it knows its name
-    _check_present(operation, inputs)
+    _check_present(operation, node, inputs)
     if operation.kind in (Kind.SOURCE, Kind.TABLE):
         table = operation.kind is Kind.TABLE
         return inputs[0] if table else operation.function(*inputs, **node.params)
@@ -208,10 +208,17 @@ def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:
     return _traced(node, inputs)
 
 
-def _check_present(operation: Op, inputs: Sequence[Any]) -> None:
-    """Raise where the record lacks a file or a number that it must have."""
-    for name, value in zip(operation.inputs, inputs, strict=operation.kind is not Kind.GATHER):
-        if value is None and not operation.may_lack(name):
+def _check_present(operation: Op, node: Node, inputs: Sequence[Any]) -> None:
+    """Raise where the record lacks a file or a number that it must have.
+
+    A file that may be left out is left out by all records, or is due in each.
+    """
+    strict = operation.kind is not Kind.GATHER
+    for name, item, value in zip(operation.inputs, node.inputs, inputs, strict=strict):
+        optional = operation.may_lack(name) and (
+            operation.is_number(name) or not item.params.get("wanted")
+        )
+        if value is None and not optional:
             raise RecordError(
                 f"the record has no {'number' if operation.is_number(name) else 'file'} for its "
                 f"{name}; leave such records out with .entense.drop_incomplete()"

@@ -85,8 +85,8 @@ def _files(frame: pl.DataFrame | pl.LazyFrame, role: str) -> list[str | Sides]:
         raise TableError(f"there is no role {role!r} in the table; it has {', '.join(schema)}")
     column = frame.lazy().select(role).collect()[role]
     sided = isinstance(column.dtype, pl.Struct)
-    missing = column.struct.unnest().null_count().sum_horizontal()[0] if sided else 0
-    missing += column.null_count()
+    sides = column.struct.unnest() if sided else column.to_frame()
+    missing = sides.select(pl.any_horizontal(pl.all().is_null()).sum()).item()
     if missing or not len(column):
         raise TableError(
             f"{missing} of {len(column)} records have no {role!r}; leave them out "

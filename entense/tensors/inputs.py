@@ -78,6 +78,7 @@ def parameter(slot: str, value: pl.Expr, schema: pl.Schema) -> Bound:
 
 def path(slot: str, value: Any, schema: pl.Schema, reader: str) -> Bound:
     """Bind a file: a role, an expression, a path for all records, or two for two hemispheres."""
+    nothing = value is None
     value = _file(value, schema)
     dtype = _dtype(value, schema)
     inner = _inner(dtype)
@@ -90,7 +91,7 @@ def path(slot: str, value: Any, schema: pl.Schema, reader: str) -> Bound:
         )
     if inner not in (pl.String, pl.Null):
         raise TableError(f"the column {_said(value)} holds {dtype}, paths are due")
-    return _bound(slot, value, dtype, pl.String())
+    return _bound(slot, value, dtype, pl.String(), **({"nothing": True} if nothing else {}))
 
 
 def _file(value: Any, schema: pl.Schema) -> pl.Expr:
