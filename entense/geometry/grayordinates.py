@@ -111,16 +111,14 @@ class Grayordinates:
 
     @classmethod
     def of_axis(cls, axis: Any) -> Grayordinates:
-        """Make it from a ``nibabel.cifti2.BrainModelAxis``."""
+        """Make it from a ``nibabel.cifti2.BrainModelAxis``; a ValueError where places repeat."""
         structures = []
         for name, _, part in axis.iter_structures():
             surface = axis.nvertices.get(name, 0)
             index = part.vertex if surface else part.voxel
             structures.append(Structure(name, int(surface), np.ascontiguousarray(index, np.int32)))
-        names = [one.name for one in structures]
-        if len({*names}) < len(names) or any((one.index < 0).any() for one in structures):
-            raise ValueError(f"a structure stands twice among its columns: {', '.join(names)}")
         shape = None if axis.volume_shape is None else tuple(map(int, axis.volume_shape))
+        _check_distinct(structures, shape)
         return cls(tuple(structures), shape, axis.affine)
 
     def axis(self) -> Any:
@@ -164,13 +162,13 @@ class Grayordinates:
         -------
         (column,) of `part`. A ValueError where one is not there.
         """
+        if any(not one.vertices for one in part.structures) and not self.same_volume(part):
+            raise ValueError("their voxels lie in volumes of different shape or place")
         starts = np.cumsum([0, *(len(one.index) for one in self.structures)])
         begin = {one.name: int(at) for one, at in zip(self.structures, starts, strict=False)}
         found = [
-            begin[one.name] + _places(self._same(one), one, self.shape) for one in part.structures
+            _places(self._same(one), one, self.shape) + begin[one.name] for one in part.structures
         ]
-        if any(not one.vertices for one in part.structures) and not self.same_volume(part):
-            raise ValueError("their voxels lie in volumes of different shape or place")
         return np.concatenate(found) if found else np.empty(0, np.intp)
 
     def to_bytes(self) -> bytes:
@@ -237,6 +235,13 @@ def find(
     at = np.minimum(np.searchsorted(have, want, sorter=order), len(have) - 1)
     places: NDArray[np.intp] = order[at]
     return places, have[places] == want
+
+
+def _check_distinct(structures: Sequence[Structure], shape: tuple[int, ...] | None) -> None:
+    names = [one.name for one in structures]
+    for one in structures:
+        if names.count(one.name) > 1 or np.unique(_flat(one, shape)).size < len(one.index):
+            raise ValueError(f"{short(one.name)}, or a place in it, stands twice among its columns")
 
 
 def _places(whole: Structure, part: Structure, shape: tuple[int, ...] | None) -> NDArray[np.intp]:

@@ -183,8 +183,11 @@ def _xml(path: str, place: str) -> tuple[Any, bytes]:
         end = min(int(header["vox_offset"]), Path(place).stat().st_size)
         while file.tell() + 8 <= end:
             size, code = np.frombuffer(file.read(8), f"{order}i4")
-            if code == _CODE and 8 < size <= end:
-                return header, file.read(int(size) - 8).rstrip(b"\0")
+            if code == _CODE and size > 8:
+                text = file.read(min(int(size) - 8, end - file.tell()))
+                if len(text) < size - 8:
+                    raise EOFError("it ends inside its XML")
+                return header, text.rstrip(b"\0")
             if size <= 8:
                 break
             file.seek(int(size) - 8, 1)
