@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -45,66 +46,94 @@ def fetch_ahead(rows: Iterable[Iterable[str]]) -> Iterator[Callable[[], None]]:
     ...     done()
     ...     done()
     """
-    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="entense-fetch")
-    ahead = _Ahead(iter(rows), pool, deque())
+    ahead = _Ahead(iter(rows))
     try:
         ahead.go_on()
         yield ahead.done
     finally:
         ahead.stop()
-        pool.shutdown(cancel_futures=True)
 
 
-@dataclass(frozen=True)
-class _Row:
-    size: int
-    fetches: tuple[Future[Held], ...]
+@dataclass(eq=False)
+class _File:
+    """A file that is fetched ahead."""
+
+    path: str
+    size: int = 0
+    held: Held | None = None
+    wanted: bool = True
 
 
-@dataclass(frozen=True)
 class _Ahead:
-    coming: Iterator[Iterable[str]]
-    pool: ThreadPoolExecutor
-    rows: deque[_Row]
+    def __init__(self, coming: Iterator[Iterable[str]]) -> None:
+        self._coming, self._rows = coming, deque[list[_File]]()
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="entense-fetch")
+        self._changed, self._taken = threading.Condition(), 0  # bytes held ahead
 
     def go_on(self) -> None:
-        """Fetch for further rows, as far as there is room."""
-        while len(self.rows) < _ROWS and self._has_room():
-            paths = next(self.coming, None)
-            if paths is None:
-                return
-            remote = [path for path in dict.fromkeys(paths) if files.is_remote(path)]
-            size = sum((files.version_of(path) or (0,))[0] or 0 for path in remote)
-            self.rows.append(_Row(size, tuple(self.pool.submit(_hold, path) for path in remote)))
-
-    def _has_room(self) -> bool:
-        held = sum(row.size for row in self.rows)
-        return not held or held < capacity() // 2
+        """Look at further rows, and fetch what is not here."""
+        while len(self._rows) < _ROWS and (paths := next(self._coming, None)) is not None:
+            row = [_File(path) for path in dict.fromkeys(paths) if files.is_remote(path)]
+            self._rows.append(row)
+            for file in row:
+                self._pool.submit(self._fetch, file)
 
     def done(self) -> None:
-        """Let the files of the first row go."""
-        if self.rows:
-            _let_go(self.rows.popleft())
+        """Let the files of the first row go, and fetch further ones."""
+        if self._rows:
+            self._let_go(self._rows.popleft())
         self.go_on()
 
     def stop(self) -> None:
         """Let all files go."""
-        while self.rows:
-            _let_go(self.rows.popleft())
+        while self._rows:
+            self._let_go(self._rows.popleft())
+        self._pool.shutdown(cancel_futures=True)
+
+    def _fetch(self, file: _File) -> None:
+        """Fetch a file when there is room for it, and hold it while it is wanted."""
+        if not self._has_taken(file):
+            return
+        held = _opened(file.path)
+        with self._changed:
+            if held is not None and file.wanted:
+                file.held = held
+                return
+        self._give_back(file, held)
+
+    def _has_taken(self, file: _File) -> bool:
+        """Wait for room; whether the file is wanted still."""
+        file.size = (files.version_of(file.path) or (0,))[0] or 0
+        most = capacity() // 2
+
+        def has_room() -> bool:
+            return not (file.wanted and self._taken and self._taken + file.size > most)
+
+        with self._changed:
+            self._changed.wait_for(has_room)
+            self._taken += file.size if file.wanted else 0
+            return file.wanted
+
+    def _let_go(self, row: list[_File]) -> None:
+        for file in row:
+            with self._changed:
+                file.wanted = False
+                self._changed.notify_all()
+            if file.held is not None:
+                self._give_back(file, file.held)
+
+    def _give_back(self, file: _File, held: Held | None) -> None:
+        if held is not None:
+            held.__exit__(None, None, None)
+        with self._changed:
+            self._taken -= file.size
+            self._changed.notify_all()
 
 
-def _hold(path: str) -> Held:
+def _opened(path: str) -> Held | None:
     held = files.local(path)
-    held.__enter__()
+    try:
+        held.__enter__()
+    except Exception:  # the record meets it too, and says so
+        return None
     return held
-
-
-def _let_go(row: _Row) -> None:
-    for future in row.fetches:
-        if not future.cancel():
-            future.add_done_callback(_release)
-
-
-def _release(future: Future[Held]) -> None:
-    if future.exception() is None:
-        future.result().__exit__(None, None, None)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _OURS = re.compile(r"url-[0-9a-f]{32}[A-Za-z0-9.]*")  # nothing else in the folder is touched
-_PART = ".part"
+_PART, _LEDGER = ".part", "lock"
 
 
 class Part:
@@ -80,7 +80,7 @@ class Cache:
         finally:
             fresh = fresh or os.fstat(fd).st_size > self.size
             os.close(fd)
-            if fresh:
+            if fresh and self.folder.exists():
                 self._make_room(0)
 
     def _taken(
@@ -104,7 +104,8 @@ class Cache:
         try:
             if not path.exists():
                 self._fill(fd, size, fill)
-                part.replace(path)
+                with _locked(self.folder / _LEDGER):  # who counts sees it once
+                    part.replace(path)
                 fcntl.flock(fd, fcntl.LOCK_SH)
                 if _is_at(fd, path):
                     held, fd = fd, -1
@@ -118,24 +119,25 @@ class Cache:
 
     def _fill(self, fd: int, size: int | None, fill: Callable[[Part], None]) -> None:
         os.ftruncate(fd, 0)  # a kill may have left some
-        self._make_room(size or 0)
-        os.ftruncate(fd, size or 0)  # from now on the others see what it will take
+        self._make_room(size or 0, fd)
         fill(Part(fd, self.folder))
         if size is None:
             self._make_room(os.fstat(fd).st_size)
 
-    def _make_room(self, size: int) -> None:
-        """Note that the cache grows by `size` bytes, and evict until they fit.
+    def _make_room(self, size: int, fd: int | None = None) -> None:
+        """Note that the cache grows by `size` bytes, and evict until they fit; `fd` takes them.
 
         The file ``lock`` holds the bytes that were taken since the files were last counted: never
         fewer than there are.
         """
-        with _in_words(self.folder), _locked(self.folder / "lock") as ledger:
+        with _in_words(self.folder), _locked(self.folder / _LEDGER) as ledger:
             taken = _number(ledger)
             free = shutil.disk_usage(self.folder).free
             if taken is None or taken + size > self.size or free < self.size:
                 taken = self._evicted(size, free)
             os.pwrite(ledger, b"%020d" % (taken + size), 0)
+            if fd is not None:
+                os.ftruncate(fd, size)  # before the next who counts
 
     def _evicted(self, size: int, free: int) -> int:
         """Evict what was used longest ago where `size` more do not fit; return what is left."""
