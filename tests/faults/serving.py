@@ -118,14 +118,19 @@ class Handler(SimpleHTTPRequestHandler):
                 pass
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads, block_on_close = True, False
+
+    def handle_error(self, *_):
+        """Say nothing: clients that leave early are part of the tests."""
+
+
 @pytest.fixture
 def site(tmp_path):
     """A served folder, tmp_path/site; `site.url` is its address."""
     (tmp_path / "site").mkdir()
     site = Site(tmp_path / "site")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, site=site))
-    server.daemon_threads = True
-    server.block_on_close = False
+    server = Server(("127.0.0.1", 0), partial(Handler, site=site))
     site.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
