@@ -19,6 +19,8 @@ from entense.ops.core import Kind, Spec, op
 from entense.records.confounds import read_confounds
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from entense.geometry import Columns
@@ -313,7 +315,7 @@ def _numbers(path: str, frame: pl.DataFrame) -> NDArray[np.float32]:
     return np.ascontiguousarray(filled.to_numpy(), np.float32)
 
 
-def _plain(place: str) -> pl.DataFrame:
+def _plain(place: Path) -> pl.DataFrame:
     """Read text without names, whatever separates its columns."""
     with open_packed(place) as file:
         lines = file.read().decode().replace(",", " ").split("\n")

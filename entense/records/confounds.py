@@ -103,8 +103,8 @@ def _today(name: str) -> str:
 
 
 def _read_columns(path: str | Path) -> pl.DataFrame:
-    with opening(path):
-        rows = [line.split() for line in Path(path).read_text("utf-8").splitlines() if line.strip()]
+    with opening(path) as place:
+        rows = [line.split() for line in place.read_text("utf-8").splitlines() if line.strip()]
         width = len(rows[0]) if rows else 0
         for number, row in enumerate(rows, 1):
             if len(row) != width:

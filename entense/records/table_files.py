@@ -65,8 +65,8 @@ def read_table(path: str | Path) -> pl.DataFrame:
     check_no_folder(path)
     if kind not in KINDS:
         raise RecordError(f"{path} is not a table that can be read: give a .tsv, .csv or .parquet")
-    with opening(path):
-        data = Path(path).read_bytes()
+    with opening(path) as place:
+        data = place.read_bytes()
         if kind == ".parquet":
             return pl.read_parquet(data)
         if kind.endswith(".gz"):
