@@ -16,7 +16,7 @@ from entense.images import cifti as dense
 from entense.images import gifti
 from entense.images.nifti import open_packed, read_header
 from entense.ops.core import Kind, Spec, op
-from entense.records.confounds import read_confounds
+from entense.records.tables.confounds import read_confounds
 
 if TYPE_CHECKING:
     from pathlib import Path

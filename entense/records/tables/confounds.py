@@ -11,7 +11,7 @@ from polars import selectors as cs
 
 from entense.errors import RecordError
 from entense.files import opening
-from entense.records.table_files import KINDS, check_no_folder, ending, read_table, typed
+from entense.records.tables.files import KINDS, check_no_folder, ending, read_table, typed
 
 MOTION = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
 HEAD = 50.0  # mm: Power's radius of the head

@@ -11,7 +11,7 @@ import polars as pl
 
 from entense.errors import TableError, hint
 from entense.index.entities import FILE_SCHEMA, IDENTIFYING, NUMBERED
-from entense.records.queries import (
+from entense.records.staging.queries import (
     Query,
     candidates,
     number,
