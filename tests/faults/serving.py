@@ -145,7 +145,7 @@ def kept(tmp_path, monkeypatch):
     """The folder of a cache of the test's own; nothing pauses between two tries."""
     monkeypatch.setenv("ENTENSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("ENTENSE_CACHE_SIZE", "10MB")
-    monkeypatch.setattr(retry, "PAUSES", (0, 0, 0, 0))
+    monkeypatch.setattr(retry, "PAUSES", (0,) * 9)
     forget()
     return tmp_path / "cache"
 

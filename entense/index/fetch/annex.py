@@ -84,7 +84,7 @@ def get(path: str | Path) -> None:
     queue = _queues[dataset]
     queue.waiting.add(place)
     with queue.lock:
-        if place in queue.waiting:  # else the one before took it along
+        if place in queue.waiting and absent(place):  # else the one before took it along
             _get_all(program, dataset, queue)
     if absent(place):
         reason = queue.reasons.get(place, "it says nothing")
@@ -97,6 +97,7 @@ def get(path: str | Path) -> None:
 def _get_all(program: str, dataset: str, queue: _Queue) -> None:
     paths = sorted(queue.waiting)
     queue.waiting.difference_update(paths)
+    paths = [path for path in paths if absent(path)]
     ran = subprocess.run(  # noqa: S603  no shell; the paths are absolute, so none is an option
         [program, "-f", "json", "get", *paths],
         cwd=dataset,

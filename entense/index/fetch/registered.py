@@ -84,7 +84,7 @@ def register_fetch(protocol: str, function: Callable[[str], str | Path]) -> None
     function
         From a URL to the path of a local file, whose name ends as the file's kind has it
         (``.nii.gz``). It is called in several threads, and each time that the file is opened: let
-        it keep what it fetched. What it raises is the error of the record, after five tries where
+        it keep what it fetched. What it raises is the error of the record, after ten tries where
         it is an `OSError` that may pass.
 
     Raises

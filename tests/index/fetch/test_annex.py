@@ -2,13 +2,12 @@
 
 import os
 import shutil
-import subprocess
-import sysconfig
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from datalad_here import run
 
 from entense.archive.assign import _fingerprint
 from entense.errors import RecordError
@@ -16,21 +15,6 @@ from entense.files import head, is_remote, local, opening, version_of
 from entense.index.fetch import annex
 
 NAMES = [f"sub-0{number}/func/sub-0{number}_bold.nii.gz" for number in range(1, 7)]
-
-
-@pytest.fixture(autouse=True)
-def person(monkeypatch, tmp_path):
-    """Who commits."""
-    for kind in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{kind}_NAME", "Test")
-        monkeypatch.setenv(f"GIT_{kind}_EMAIL", "test@example.org")
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-
-def run(*words, cwd):
-    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path}
-    subprocess.run(words, cwd=cwd, check=True, capture_output=True, env=environment)
 
 
 @pytest.fixture
@@ -55,13 +39,13 @@ def clone(source, tmp_path):
 @pytest.fixture
 def calls(monkeypatch):
     """The paths of each call of datalad."""
-    calls, whole = [], annex._get_all
+    calls, whole = [], annex.subprocess.run
 
-    def get_all(program, dataset, queue):
-        calls.append(sorted(queue.waiting))
-        whole(program, dataset, queue)
+    def recorded(words, **options):
+        calls.append(words[words.index("get") + 1 :])
+        return whole(words, **options)
 
-    monkeypatch.setattr(annex, "_get_all", get_all)
+    monkeypatch.setattr(annex.subprocess, "run", recorded)
     return calls
 
 

@@ -213,7 +213,7 @@ def test_checksums(site, kept, url, header):
     wrong = r"b\.nii: .*is not the one that the server announced"
     with pytest.raises(RecordError, match=wrong), local(f"{site.url}/b.nii"):
         pass
-    assert site.count("GET") - asked == 5
+    assert site.count("GET") - asked == 10
     assert len(held(kept)) == 1
 
 
