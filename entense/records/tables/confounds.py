@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 from polars import selectors as cs
 
 from entense.errors import RecordError
 from entense.files import opening
+from entense.index.fetch import name_of
 from entense.records.tables.files import KINDS, check_no_folder, ending, read_table, typed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MOTION = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
 HEAD = 50.0  # mm: Power's radius of the head
@@ -115,7 +119,7 @@ def _read_columns(path: str | Path) -> pl.DataFrame:
         names = [f"column_{i}" for i in range(1, width + 1)]
         table = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
         numbers = table.cast(pl.Float64)
-    return _of_hcp(path, numbers) if "Movement_Regressors" in Path(path).name else numbers
+    return _of_hcp(path, numbers) if "Movement_Regressors" in name_of(path) else numbers
 
 
 def _of_hcp(path: str | Path, table: pl.DataFrame) -> pl.DataFrame:
