@@ -10,6 +10,7 @@ from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError, RecipeError, RecordError, TableError
 from entense.execute.collect import collect
 from entense.index import scan
+from entense.index.fetch import register_fetch, register_storage
 from entense.index.layouts import Layout, register_layout
 from entense.namespace import register as _register
 from entense.ops import Kind, Spec, op
@@ -70,8 +71,10 @@ __all__ = [
     "presets",
     "quality",
     "read_confounds",
+    "register_fetch",
     "register_format",
     "register_layout",
+    "register_storage",
     "relocate",
     "role",
     "scan",

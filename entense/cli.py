@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     add.set_defaults(run=_demo)
 
     add = commands.add_parser("index", help="say what a folder holds")
-    add.add_argument("folder", type=Path)
+    add.add_argument("folder", help="a folder, or a URL")
     add.add_argument("--layout", help="how its files are named; found out where it is not given")
     add.add_argument("--out", type=Path, metavar="FILE.parquet", help="keep the file table")
     add.set_defaults(run=_index)

@@ -8,60 +8,127 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entense.errors import RecordError
+from entense.index.fetch import Version, annex, fetch_of, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _REMEDY = "copy it again, or name another file if this is not of the kind that is due"
-_READERS = ("nibabel", "isal", "polars", "xml", "_ctypes")  # whose errors share no base class
-_POINTER_SIZE = 32_768  # git-annex: a pointer file is at most this large
 
 
 @contextmanager
-def opening(path: str | Path) -> Iterator[str]:
-    """Turn whatever goes wrong while `path` is read into a `RecordError` that names it."""
-    check_present(path)
-    try:
-        yield str(path)
-    except RecordError:
-        raise
-    except EOFError as error:
-        raise RecordError(f"{path}: the file is cut short ({error}); copy it again") from error
-    except (OSError, ValueError, zlib.error, MemoryError) as error:
-        raise RecordError(f"{path}: cannot be read ({_short(error)}); {_REMEDY}") from error
-    except Exception as error:
-        if type(error).__module__.split(".")[0] not in _READERS:
+def opening(path: str | Path) -> Iterator[Path]:
+    """Give the local file of a path or URL; whatever goes wrong in reading it is a `RecordError`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile(suffix=".txt") as file:
+    ...     _ = file.write(b"1 2"), file.flush()
+    ...     with opening(file.name) as place:
+    ...         place.read_text()
+    '1 2'
+    """
+    with local(path) as place:
+        check_present(path, place)
+        try:
+            yield place
+        except RecordError:
             raise
-        raise RecordError(f"{path}: cannot be read ({_short(error)}); {_REMEDY}") from error
+        except EOFError as error:
+            raise RecordError(f"{path}: the file is cut short ({error}); copy it again") from error
+        except Exception as error:
+            if not _is_of_reading(error):
+                raise
+            reason = _short(error).replace(str(place), str(path))
+            raise RecordError(f"{path}: cannot be read ({reason}); {_REMEDY}") from error
 
 
-def check_present(path: str | Path) -> None:
-    """Raise a `RecordError` where `path` is missing, empty or only a git-annex pointer."""
-    place = Path(path)
-    get = f"fetch it with: datalad get {place}"
+@contextmanager
+def local(path: str | Path) -> Iterator[Path]:
+    """Give the local file of a path or URL.
+
+    A URL is fetched, and its file stays while the context is open. DataLad gets an annexed file
+    whose content is not here. Any other path is given as it is, there or not.
+
+    Raises
+    ------
+    RecordError
+        It cannot be fetched.
+    """
+    if is_url(path):
+        with fetch_of(str(path)).hold(str(path)) as place:
+            yield place
+        return
+    if annex.absent(path):
+        annex.get(path)
+    yield Path(path)
+
+
+def is_remote(path: str | Path) -> bool:
+    """Whether `local` would have to fetch a path, for all that this machine knows."""
+    return is_url(path) or annex.absent(path) is not None
+
+
+def check_present(path: str | Path, place: Path) -> None:
+    """Raise a `RecordError` where the local file of a path is missing or empty."""
     if place.is_symlink() and not place.exists():
-        target = str(place.readlink())
-        if "annex/objects" in target:
-            raise RecordError(f"{path}: the content is not here (a git-annex link); {get}")
+        target = place.readlink()
         raise RecordError(f"{path}: is a link to {target}, which does not exist; mend the link")
     if not place.exists():
         raise RecordError(f"{path}: there is no such file; was it moved? (see et.relocate)")
-    size = place.stat().st_size
-    if size == 0:
+    if place.stat().st_size == 0:
         raise RecordError(f"{path}: the file is empty (0 bytes); copy it again")
-    if size < _POINTER_SIZE:
-        with place.open("rb") as file:
-            if file.read(15) == b"/annex/objects/":
-                raise RecordError(f"{path}: the content is not here (a git-annex pointer); {get}")
 
 
-def version_of(path: str | Path) -> tuple[int, int] | None:
-    """Return size and time of change of a file, by which what was read of it may be kept."""
-    place = Path(path)
-    if not place.exists():
+def version_of(path: str | Path) -> Version | None:
+    """Return what tells one content of a file from another; None where it is not to be had.
+
+    Of a file its size and time of change (ns); of an annexed one its size and key, whether or not
+    the content is here; of a URL its size and what the store says (an ETag, a checksum, a time),
+    which is asked once in a survey.
+    """
+    if is_url(path):
+        try:
+            return fetch_of(str(path)).version(str(path))
+        except RecordError:
+            return None
+    if key := annex.key_of(path):
+        return annex.size_of(key), key
+    try:
+        stat = Path(path).stat()
+    except OSError:
         return None
-    stat = place.stat()
     return stat.st_size, stat.st_mtime_ns
+
+
+def head(path: str | Path, size: int) -> bytes:
+    """Return the first bytes of a file; those of a URL without fetching the rest.
+
+    Raises
+    ------
+    RecordError
+        It cannot be fetched, is missing or is empty.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     _ = file.write(b"1 2 3"), file.flush()
+    ...     head(file.name, 3)
+    b'1 2'
+    """
+    if is_url(path):
+        return fetch_of(str(path)).head(str(path), size)
+    with opening(path) as place, place.open("rb") as file:
+        return file.read(size)
+
+
+def _is_of_reading(error: Exception) -> bool:
+    if isinstance(error, OSError | ValueError | zlib.error | MemoryError):
+        return True
+    # theirs share no base class of their own
+    return type(error).__module__.split(".")[0] in ("nibabel", "isal", "polars", "xml", "_ctypes")
 
 
 def _short(error: BaseException) -> str:

@@ -6,7 +6,6 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,6 +14,8 @@ from entense.archive.formats.base import blank
 from entense.archive.manifest import MASKS
 from entense.archive.schema import coords_digest, digest_of, mask_digest, tr_of
 from entense.errors import ArchiveError
+from entense.files import version_of
+from entense.index.fetch import name_of
 from entense.progress import progress
 from entense.tensors.graph import to_json
 
@@ -75,7 +76,10 @@ def assign(job: Job, fmt: Format, limit: int) -> list[Planned]:
 
 
 def inputs_of(survey: Survey) -> list[dict[str, list[Any]]]:
-    """Return for each row slot to (file name, size, time of change in ns), nulls if missing."""
+    """Return for each row slot to (file name, size, time of change in ns or what stands for it).
+
+    Nulls where the file is missing.
+    """
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = pool.map(_fingerprints, survey.inputs)
         return list(progress(found, what="inputs", unit="records", total=len(survey.inputs)))
@@ -131,12 +135,8 @@ def _facts(specs: Mapping[str, Spec] | None) -> list[Any]:
 
 
 def _fingerprints(inputs: Mapping[str, str]) -> dict[str, list[Any]]:
-    return {slot: _fingerprint(Path(path)) for slot, path in sorted(inputs.items())}
+    return {slot: _fingerprint(path) for slot, path in sorted(inputs.items())}
 
 
-def _fingerprint(path: Path) -> list[Any]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return [path.name, None, None]
-    return [path.name, stat.st_size, stat.st_mtime_ns]
+def _fingerprint(path: str) -> list[Any]:
+    return [name_of(path), *(version_of(path) or (None, None))]

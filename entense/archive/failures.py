@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entense.errors import ArchiveError
+from entense.index.fetch import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,7 +44,7 @@ def without_folders(sentence: str, paths: Iterable[str]) -> str:
     'a.nii: is a link to b, mend it'
     """
     for path in paths:
-        sentence = sentence.replace(path, Path(path).name)
+        sentence = sentence.replace(path, name_of(path))
     return ABSOLUTE.sub("", sentence)
 
 

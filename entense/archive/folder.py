@@ -53,7 +53,7 @@ class Receipt:
     bytes: int
     crc32c: int
     digest: str  # of all that decides its bytes beside identity and inputs: ids, shapes, scalars
-    inputs: Sequence[Mapping[str, Sequence[Any]]]  # a record: slot to name, size, time of change
+    inputs: Sequence[Mapping[str, Sequence[Any]]]  # a record: slot to name, version
     tensors: Sequence[Mapping[str, Mapping[str, Any]] | None]  # a record: where its tensors lie
     errors: Sequence[str | None]  # a record
 

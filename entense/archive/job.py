@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
     from entense.archive.formats.base import Scalar
     from entense.plan.survey import Survey
-
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,20 +75,6 @@ def scalars_of(table: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
                 f"columns= names {name!r}, which the table has not; {hint(name, table.columns)}"
             )
     return table.select(_plain(table[name]) for name in columns)
-
-
-def bytes_of(size: str | int, what: str) -> int:
-    """Return a number of bytes given as ``"512MB"``, ``"1 GiB"`` or an integer.
-
-    Examples
-    --------
-    >>> bytes_of("512MB", "shard_size")
-    512000000
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-zA-Z]*)\s*", str(size))
-    if not match or match[2].upper() not in UNITS or float(match[1]) <= 0:
-        raise ArchiveError(f'{what}={size!r} is no size; write it like "512MB" or "2GiB"')
-    return int(float(match[1]) * UNITS[match[2].upper()])
 
 
 def _plain(column: pl.Series) -> pl.Series:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
 
     import tensorflow as tf
-    from nibabel import Nifti1Image
+    from nibabel import Cifti2Image, Nifti1Image
     from numpy.typing import NDArray
 
     from entense.archive.loaders.batches import Loader, Reader, Source
@@ -129,27 +129,28 @@ class Archive:
 
     def unmask(
         self, values: NDArray[Any], tensor: str, record: int | str | None = None
-    ) -> Nifti1Image:
-        """Put values of a voxel axis back into the brain.
+    ) -> Nifti1Image | Cifti2Image:
+        """Put values of an axis of voxels, vertices or grayordinates back into the brain.
 
         Parameters
         ----------
         values
-            (voxel,) or (time, voxel).
+            (voxel,) or (time, voxel), or the same of vertices or grayordinates.
         tensor
-            The tensor whose voxel axis it is.
+            The tensor whose axis it is.
         record
             Whose mask to use, where the records have masks of their own.
 
         Returns
         -------
-        nibabel.Nifti1Image
-            3-D, or 4-D with time last and the repetition time in the header, where it is known.
+        nibabel.Nifti1Image or nibabel.Cifti2Image
+            Of voxels NIfTI: 3-D, or 4-D with time last and the repetition time in the header, where
+            it is known. Of vertices and grayordinates CIFTI: a dscalar, or a dtseries with time.
 
         Raises
         ------
         ArchiveError
-            When there is no such tensor, it has no voxel axis, the values have another number of
+            When there is no such tensor, it has no such axis, the values have another number of
             voxels, or records have masks of their own and none is named.
         """
         from entense.geometry import read_columns, unmask
@@ -159,8 +160,8 @@ class Archive:
         file = self.manifest.masks.get(str(digest))
         if file is None:
             raise ArchiveError(
-                f"{tensor!r} has no mask to go back into: it has no voxel axis, or its records "
-                "have masks of their own; then say whose: unmask(…, record=id)"
+                f"{tensor!r} has no mask to go back into: it has no axis of voxels or vertices, or "
+                "its records have masks of their own; then say whose: unmask(…, record=id)"
             )
         if np.ndim(values) not in (1, 2) or np.shape(values)[-1] != file.voxels:
             raise ArchiveError(

@@ -40,12 +40,16 @@ PLACEMENT = pl.Struct(
 `crc32c` has four bytes, little endian, a block of frames.
 """
 
-ABSOLUTE = r"^(?:file:/)?/(?:.*/)?([^/]+)/?$"
+PLACES = (  # applied in order, they leave the name of a file
+    r"^([A-Za-z][A-Za-z0-9+.-]+://.*?)::.*$",  # what holds the file that is meant
+    r"^(https?://[^?#]*)[?#].*$",
+    r"^(?:[A-Za-z][A-Za-z0-9+.-]+:/)?/(?:.*/)?([^/]+)/?$",
+)
 LARGEST = 2**40  # no axis is longer
 
 
 def names_of_files(table: pl.DataFrame) -> pl.DataFrame:
-    """Return a table with every absolute path in it reduced to the file's name.
+    """Return a table with every absolute path and URL in it reduced to the file's name.
 
     Examples
     --------
@@ -122,11 +126,13 @@ def _place(receipt: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _names(value: pl.Expr, dtype: Any) -> pl.Expr:
-    """Reduce every absolute path within a value to its file's name."""
+    """Reduce every absolute path and URL within a value to its file's name."""
     if isinstance(dtype, pl.Categorical | pl.Enum):  # as text, which is what samples hold
         value, dtype = value.cast(pl.String), pl.String
     if dtype == pl.String:
-        return value.str.replace(ABSOLUTE, "$1")
+        for place in PLACES:
+            value = value.str.replace(place, "$1")
+        return value
     if isinstance(dtype, pl.List):
         return value.list.eval(_names(pl.element(), dtype.inner))
     if isinstance(dtype, pl.Struct):

@@ -15,13 +15,14 @@ from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.finish import finish, identity_of
 from entense.archive.folder import Begun, Receipt
 from entense.archive.formats import formats
-from entense.archive.job import bytes_of, prepare
+from entense.archive.job import prepare
 from entense.archive.read import Archive, open_archive
 from entense.archive.schema import coords_digest, mask_digest, tr_of
 from entense.archive.shard import Shard
 from entense.archive.table import check_free
 from entense.errors import ArchiveError
 from entense.progress import progress
+from entense.sizes import bytes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entense.errors import RecipeError, RecordError
+from entense.execute.ahead import fetch_ahead
 from entense.execute.buffers import Buffers
 from entense.execute.compute import run_blocks, run_whole
 from entense.execute.coverage import coverage
@@ -97,12 +98,15 @@ def run(
     stops the others.
     """
     buffers = Buffers()
-    for row, future in _loading(survey, rows, memory, rules, buffers):
-        outcome = _outcome(survey, row, future, buffers)
-        yield outcome
-        # once each, though two tensors may be one array: others may have been lent it by then
-        for array in {id(array): array for array in (outcome.arrays or {}).values()}.values():
-            buffers.take_back(array)
+    inputs = (() if survey.errors[row] else survey.inputs[row].values() for row in rows)
+    with fetch_ahead(inputs) as done:
+        for row, future in _loading(survey, rows, memory, rules, buffers):
+            outcome = _outcome(survey, row, future, buffers)
+            done()
+            yield outcome
+            # once each, though two tensors may be one array: others may have been lent it by then
+            for array in {id(array): array for array in (outcome.arrays or {}).values()}.values():
+                buffers.take_back(array)
 
 
 def _loading(

@@ -87,8 +87,7 @@ def read_dense(path: str) -> Dense:
 
 def read_labels(path: str) -> tuple[Grayordinates, NDArray[np.int64], dict[int, str]]:
     """Read a dlabel of one map: its axis, the key of each column, and the names of the keys."""
-    image, axis = _whole(path, "dlabel")
-    rows = image.header.get_axis(0)
+    rows, axis, values = _whole(path, "dlabel")
     if not hasattr(rows, "label"):
         raise RecordError(f"{path}: a dlabel is due, and this has no labels; name another file")
     if len(rows) != 1:
@@ -96,16 +95,14 @@ def read_labels(path: str) -> tuple[Grayordinates, NDArray[np.int64], dict[int, 
             f"{path}: a dlabel of one map is due, this has {len(rows)}; take one out with: "
             "wb_command -cifti-merge one.dlabel.nii -cifti FILE -column 1"
         )
-    with opening(path):
-        keys = np.rint(np.asarray(image.dataobj[0]))
-    return axis, *labelled(keys, {key: name for key, (name, _) in rows.label[0].items()})
+    names = {key: name for key, (name, _) in rows.label[0].items()}
+    return axis, *labelled(np.rint(values), names)
 
 
 def read_whole_mask(path: str) -> tuple[Grayordinates, NDArray[np.bool_]]:
     """Read a dscalar or dlabel: its columns, and at which its first map is above 0."""
-    image, axis = _whole(path, "dscalar or dlabel")
-    with opening(path):
-        inside = np.asarray(image.dataobj[0]) > 0
+    _, axis, values = _whole(path, "dscalar or dlabel")
+    inside = values > 0
     if not inside.any():
         raise RecordError(f"{path}: the mask is empty (no value is above 0); make it again")
     return axis, inside
@@ -122,7 +119,8 @@ def read_mask(path: str) -> Grayordinates:
     return _read_mask(path, version_of(path))
 
 
-def _whole(path: str, kind: str) -> tuple[Any, Grayordinates]:
+def _whole(path: str, kind: str) -> tuple[Any, Grayordinates, NDArray[Any]]:
+    """Return the maps' axis, the columns, and the values of the first map."""
     import nibabel as nib
 
     with opening(path) as place:
@@ -133,7 +131,8 @@ def _whole(path: str, kind: str) -> tuple[Any, Grayordinates]:
         columns = image.header.get_axis(1)
         if not isinstance(columns, nib.cifti2.BrainModelAxis):
             raise RecordError(f"{path}: its columns are no grayordinates; a {kind} is due")
-        return image, Grayordinates.of_axis(columns)
+        maps, first = image.header.get_axis(0), np.asarray(image.dataobj[0])
+        return maps, Grayordinates.of_axis(columns), first
 
 
 @lru_cache(maxsize=64)
@@ -153,7 +152,7 @@ def _read_dense(path: str, _version: object) -> Dense:
             1.0 if slope is None else float(slope), 0.0 if inter is None else float(inter),
             tr, axis, parcels,
         )  # fmt: skip
-        _check_size(dense, Path(place).stat().st_size)
+        _check_size(dense, place.stat().st_size)
         return dense
 
 
@@ -167,11 +166,11 @@ def _check_size(dense: Dense, size: int) -> None:
         )
 
 
-def _xml(path: str, place: str) -> tuple[Any, bytes]:
+def _xml(path: str, place: Path) -> tuple[Any, bytes]:
     """Return the NIfTI-2 header and the text of CIFTI's extension."""
     import nibabel as nib
 
-    with Path(place).open("rb") as file:
+    with place.open("rb") as file:
         start = file.read(_HEADER + 4)
         if start[4:8] not in (b"n+2\0", b"n+1\0") and start[344:348] != b"n+1\0":
             raise RecordError(
@@ -180,7 +179,7 @@ def _xml(path: str, place: str) -> tuple[Any, bytes]:
             )
         header = nib.Nifti2Header(start[:_HEADER], check=False)
         order = header.endianness
-        end = min(int(header["vox_offset"]), Path(place).stat().st_size)
+        end = min(int(header["vox_offset"]), place.stat().st_size)
         while file.tell() + 8 <= end:
             size, code = np.frombuffer(file.read(8), f"{order}i4")
             if code == _CODE and size > 8:

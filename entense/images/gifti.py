@@ -172,7 +172,7 @@ def _head(path: str, _version: object) -> _Head:
             head = _parsed(ET.iterparse(file, ("start", "end")))  # noqa: S314  expat bounds it
         except (ET.ParseError, KeyError, ValueError) as error:
             raise _damaged(path, error) from error
-        _check_size(path, head, Path(place).stat().st_size)
+        _check_size(path, head, place)
         return head
 
 
@@ -183,9 +183,10 @@ def _damaged(path: str, error: Exception) -> RecordError:
     )
 
 
-def _check_size(path: str, head: _Head, size: int) -> None:
+def _check_size(path: str, head: _Head, place: Path) -> None:
     """Hold what is promised to what a file can hold, before memory is taken for it."""
-    if not 1 <= head.dims[0] <= size * (INFLATES**2 if path.endswith(".gz") else INFLATES):
+    most = place.stat().st_size * (INFLATES**2 if place.suffix == ".gz" else INFLATES)
+    if not 1 <= head.dims[0] <= most:
         raise RecordError(
             f"{path}: it says that it has {head.dims[0]:,} vertices, which it cannot hold; copy it "
             "again"

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import math
-from contextlib import contextmanager
+import zlib
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from entense.errors import RecordError
-from entense.files import opening, version_of
+from entense.files import head, opening, version_of
 from entense.geometry import Grid, grid_of
+from entense.index.fetch import is_url, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
 CHUNK = 4 << 20  # bytes that are inflated at once
+_HEAD = 65_536  # bytes of a file that hold its header and what usually follows
 INFLATES = 1032  # deflate packs no tighter than 1 byte for so many
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 
@@ -90,8 +94,7 @@ def read_header(path: str) -> Header:
 def _read_header(path: str, _version: object) -> Header:
     import nibabel as nib
 
-    with opening(path) as place:
-        image = nib.load(place)
+    with _image_of(path) as image:
         if not isinstance(image, nib.Nifti1Pair) or not image.header.is_single:
             raise RecordError(
                 f"{path}: this is a {type(image).__name__}; a NIfTI image (.nii, .nii.gz) is due"
@@ -104,7 +107,34 @@ def _read_header(path: str, _version: object) -> Header:
             )
         if image.get_data_dtype().kind not in "iuf":
             raise RecordError(f"{path}: voxels of type {image.get_data_dtype()} are not numbers")
-        return _header(path, place, image)
+        return _header(path, image)
+
+
+@contextmanager
+def _image_of(path: str) -> Iterator[Any]:
+    """Open an image to read its header; of a URL only as much is fetched."""
+    import nibabel as nib
+
+    if is_url(path) and (image := _first_of(path)) is not None:
+        yield image
+        return
+    with opening(path) as place:
+        yield nib.load(place)
+
+
+def _first_of(path: str) -> Any:
+    """Return an image of the first bytes of a NIfTI file; None where they do not do."""
+    import nibabel as nib
+
+    start = head(path, _HEAD)
+    if name_of(path).endswith(".gz"):
+        with suppress(zlib.error):  # it is opened, then, and the error said
+            start = zlib.decompressobj(wbits=31).decompress(start)
+    for kind in (nib.Nifti1Image, nib.Nifti2Image):
+        if kind.header_class.may_contain_header(start):
+            offset = kind.header_class(start[: kind.header_class.sizeof_hdr])["vox_offset"]
+            return kind.from_stream(io.BytesIO(start)) if offset <= len(start) else None
+    return None
 
 
 def _begin_with(image: Any) -> str:
@@ -113,20 +143,23 @@ def _begin_with(image: Any) -> str:
     return f", or begin with et.{by}(…)" if by else ""
 
 
-def _header(path: str, place: str, image: Any) -> Header:
+def _header(path: str, image: Any) -> Header:
     proxy = image.dataobj
     unit = image.header.get_xyzt_units()[1]
     zoom = float(image.header["pixdim"][4])
     tr = zoom * _SECONDS[unit] if zoom > 0 and unit in _SECONDS else None
     slope, inter = (float(value) for value in (proxy.slope, proxy.inter))
     dtype = image.get_data_dtype()
-    _check_size(path, place, image.shape, dtype.itemsize, proxy.offset)
+    _check_size(path, image.shape, dtype.itemsize, proxy.offset)
     return Header(path, grid_of(image), image.shape[3], dtype.str, proxy.offset, slope, inter, tr)
 
 
-def _check_size(path: str, place: str, shape: tuple[int, ...], itemsize: int, offset: int) -> None:
+def _check_size(path: str, shape: tuple[int, ...], itemsize: int, offset: int) -> None:
     """Hold what the header promises to what the file can hold, before memory is taken for it."""
-    most = Path(place).stat().st_size * (INFLATES if place.endswith(".gz") else 1)
+    size = (version_of(path) or (None,))[0]
+    if size is None:
+        return
+    most = size * (INFLATES if name_of(path).endswith(".gz") else 1)
     frames = (most - offset) // (math.prod(shape[:3]) * itemsize)
     if frames < shape[3]:
         raise RecordError(
@@ -136,15 +169,15 @@ def _check_size(path: str, place: str, shape: tuple[int, ...], itemsize: int, of
 
 
 @contextmanager
-def open_packed(path: str) -> Iterator[IO[bytes]]:
+def open_packed(path: Path) -> Iterator[IO[bytes]]:
     """Open a file, inflating it where it is a ``.gz``."""
     from isal import igzip
 
-    if path.endswith(".gz"):
+    if path.suffix == ".gz":
         with igzip.open(path, "rb") as packed:
             yield packed
     else:
-        with open(path, "rb", buffering=0) as plain:  # noqa: PTH123  Path.open adds nothing here
+        with path.open("rb", buffering=0) as plain:
             yield plain
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from entense.errors import TableError
+from entense.index.fetch import around, is_url, register_storage, walk_url
 from entense.index.walk import walk
 
 if TYPE_CHECKING:
@@ -55,11 +56,7 @@ class Tree:
         return self.found[skip]
 
     def _walk(self, skip: frozenset[str]) -> Iterable[str]:
-        if not self.remote:
-            return walk(self.root, skip=skip)
-        from entense.index.fetch import walk_url
-
-        return walk_url(self.root, skip=skip)
+        return (walk_url if self.remote else walk)(self.root, skip=skip)
 
     def full(self, below: pl.Expr) -> pl.Expr:
         """Put the root before paths that begin with ``/``; in a chained URL, into its first link.
@@ -70,8 +67,8 @@ class Tree:
         >>> pl.select(tree.full(pl.lit("/sub-01/b"))).item()
         'zip://sub-01/b::s3://bucket/ds.zip'
         """
-        head, chain, tail = self.root.partition("::") if self.remote else (self.root, "", "")
-        return pl.concat_str(pl.lit(head.removesuffix("/")), below, pl.lit(chain + tail))
+        before, after = around(self.root) if self.remote else (f"{self.root}/", "")
+        return pl.concat_str(pl.lit(before.removesuffix("/")), below, pl.lit(after))
 
     @property
     def label(self) -> str:
@@ -111,25 +108,15 @@ def open_tree(
     ['sub-01/a', 'sub-01/b']
     """
     where = _COLLAPSED.sub(r"\1://", os.fspath(root))
-    remote = _is_url(where)
+    remote = is_url(where)
     where = _url(where, options) if remote else _folder(where, must_exist=files is None)
     found = {} if files is None else {frozenset[str](): _inventory(where, files)}
     return Tree(where, remote, found)
 
 
-def _is_url(root: str) -> bool:
-    if "://" not in root:
-        return False
-    from entense.index.fetch import is_url
-
-    return is_url(root)
-
-
 def _url(root: str, options: Mapping[str, object] | None) -> str:
     root = root if root.endswith("://") else root.rstrip("/")
     if options:
-        from entense.index.fetch import register_storage
-
         register_storage(root.rpartition("::")[2], options)  # of a chain, where its bytes are
     return root
 

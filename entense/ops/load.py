@@ -14,10 +14,13 @@ from entense.files import opening, version_of
 from entense.geometry import Atlas, Grayordinates, Mask, read_atlas, read_mask, storage_index
 from entense.images import cifti as dense
 from entense.images import gifti
-from entense.images.nifti import read_header
+from entense.images.nifti import open_packed, read_header
 from entense.ops.core import Kind, Spec, op
+from entense.records.tables.confounds import read_confounds
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from entense.geometry import Columns
@@ -180,7 +183,7 @@ def array(path: str) -> Given:
 
 @op(kind=Kind.SOURCE)
 def table(path: str, *, columns: list[str] | None = None) -> Given:
-    """Read columns of a table: (time, column) float32, ``n/a`` as NaN.
+    """Read columns of a table: (time, column) float32, ``n/a`` as NaN; see `read_confounds`.
 
     Parameters
     ----------
@@ -215,8 +218,8 @@ class Regressors:
 
 @op(kind=Kind.TABLE)
 def regressors(path: str) -> Regressors:
-    """Read a table of confounds in which ``n/a`` means missing."""
-    return Regressors(path, _frame(path))
+    """Read a table of confounds, under today's fMRIPrep names."""
+    return Regressors(path, read_confounds(path))
 
 
 @op(kind=Kind.SOURCE)
@@ -272,7 +275,7 @@ def _read_array(path: str, _version: object) -> Given:
         if path.endswith(".npy"):
             data = np.load(place, allow_pickle=False)
         else:
-            data = _numbers(path, _frame(path, header=False))
+            data = _numbers(path, _plain(place))
     if data.dtype.kind not in "biuf" or not data.size:
         raise RecordError(f"{path}: it holds {data.dtype} {data.shape}, numbers are due")
     data = data.astype(np.float32) if data.dtype.kind == "f" else data
@@ -289,7 +292,7 @@ def _read_array(path: str, _version: object) -> Given:
 
 @lru_cache(maxsize=64)
 def _read_table(path: str, _version: object, columns: tuple[str, ...] | None) -> Given:
-    frame = _frame(path)
+    frame = read_confounds(path)
     for name in columns or ():
         if name not in frame.columns:
             raise RecordError(f"{path}: there is no column {name!r}; {hint(name, frame.columns)}")
@@ -311,22 +314,15 @@ def _numbers(path: str, frame: pl.DataFrame) -> NDArray[np.float32]:
     return np.ascontiguousarray(filled.to_numpy(), np.float32)
 
 
-def _frame(path: str, *, header: bool = True) -> pl.DataFrame:
-    with opening(path) as place:
-        if path.endswith(".parquet"):
-            return pl.read_parquet(place)
-        text: dict[str, Any] = {"null_values": ["n/a", "NaN", "nan"], "infer_schema_length": None}
-        if header:
-            separator = "," if path.endswith((".csv", ".csv.gz")) else "\t"
-            return pl.read_csv(place, separator=separator, **text)
-        return _plain(place, text)
-
-
-def _plain(place: str, text: dict[str, Any]) -> pl.DataFrame:
+def _plain(place: Path) -> pl.DataFrame:
     """Read text without names, whatever separates its columns."""
-    from entense.images.nifti import open_packed
-
     with open_packed(place) as file:
         lines = file.read().decode().replace(",", " ").split("\n")
     rows = "\n".join("\t".join(line.split()) for line in lines if line.strip())
-    return pl.read_csv(rows.encode(), separator="\t", has_header=False, **text)
+    return pl.read_csv(
+        rows.encode(),
+        separator="\t",
+        has_header=False,
+        null_values=["n/a", "NaN", "nan"],
+        infer_schema_length=None,
+    )

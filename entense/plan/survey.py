@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import EntenseError, RecipeError, RecordError
+from entense.index.fetch import forget
 from entense.ops.core import Kind, Op, Spec, function_of, ops
 from entense.ops.load import Given, Opened
 from entense.plan.bind import Binder, Bound
@@ -78,6 +79,7 @@ def survey(
     RecipeError
         Where a tensor is not there, or its recipe names an op that is not registered.
     """
+    forget()  # what stores said of files in an earlier survey
     names = _names(table, tensors, dtype)
     roots = {name: _root(table.schema[name], dtype.get(name)) for name in names}
     binder = Binder(roots)

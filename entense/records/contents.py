@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entense.errors import RecordError
-from entense.files import opening
+from entense.files import local, opening
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,11 +35,11 @@ def read_files(paths: Iterable[str]) -> dict[str, Content]:
 
 
 def _content(path: str) -> Content:
-    place = Path(path)
-    if place.is_file() and not place.stat().st_size:
-        return b""  # which may have a meaning
     try:
-        with opening(path):
-            return place.read_bytes()
+        with local(path) as place:
+            if place.is_file() and not place.stat().st_size:
+                return b""  # which may have a meaning
+            with opening(path):
+                return place.read_bytes()
     except RecordError as error:
         return error

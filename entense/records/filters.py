@@ -12,8 +12,8 @@ import polars as pl
 from entense.errors import TableError, hint
 from entense.index.entities import FILE_SCHEMA
 from entense.records.frames import Frame, distinct, roles_of
-from entense.records.labels import label, listed
-from entense.records.queries import read_query
+from entense.records.staging.queries import read_query
+from entense.records.tables.labels import label, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,8 +12,8 @@ from polars import selectors as cs
 
 from entense.errors import RecordError, TableError, hint
 from entense.progress import progress
-from entense.records.confounds import read_confounds
 from entense.records.frames import Frame, attach, distinct, roles_of
+from entense.records.tables.confounds import read_confounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

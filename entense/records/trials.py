@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from entense.errors import RecordError
+from entense.index.fetch import name_of
 from entense.records.contents import read_files
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def _texts(paths: Iterable[str]) -> tuple[dict[str, str], Problems]:
         try:
             if isinstance(content, RecordError):
                 problems[path] = str(content).removeprefix(f"{path}: ")
-            elif not path.endswith((".tsv", ".txt")):
+            elif not name_of(path).endswith((".tsv", ".txt")):
                 problems[path] = "is neither a .tsv, as BIDS has it, nor a .txt, as HCP has it"
-            elif path.endswith(".tsv") and not content.strip():
+            elif name_of(path).endswith(".tsv") and not content.strip():
                 problems[path] = "is empty"
             else:
                 texts[path] = content.decode("utf-8-sig")
@@ -67,7 +68,7 @@ def _texts(paths: Iterable[str]) -> tuple[dict[str, str], Problems]:
 
 def _lines(texts: Mapping[str, str], extension: str, separator: str) -> pl.DataFrame:
     """Cut files into lines, numbered from 1 and bar the empty ones, and lines into fields."""
-    some = [(path, text) for path, text in texts.items() if path.endswith(extension)]
+    some = [(path, text) for path, text in texts.items() if name_of(path).endswith(extension)]
     files = pl.DataFrame(some, {"_path": pl.String, "text": pl.String}, orient="row")
     text = pl.col("text").str.replace_all("\r\n?", "\n").str.split("\n")
     rows = files.select("_path", text).with_columns(

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, final
 import polars as pl
 
 from entense.errors import TableError, hint
+from entense.files import is_remote
 from entense.geometry.grayordinates import Sides
+from entense.index.fetch import is_url
 from entense.tensors.graph import Node
 
 if TYPE_CHECKING:
@@ -119,11 +121,11 @@ def _two_files(value: Any) -> pl.Expr:
 
 def _place(value: Any, schema: Mapping[str, Any] | None) -> str:
     """Return the absolute path of a file that is there; a URL as it is."""
-    if "://" in str(value):
+    if is_url(value):
         return str(value)
     if Path(value).is_dir():
         raise TableError(f"{value} is a folder, a file is due here; name the file in it")
-    if not Path(value).is_file():
+    if not Path(value).is_file() and not is_remote(value):
         near = hint(value, schema or ())
         near = near if near.startswith("did") else "give a role or the path of a file"
         raise TableError(f"there is neither a column nor a file {str(value)!r}; {near}")

@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entense.archive.assign import _cut, splits_of
-from entense.archive.job import bytes_of, scalars_of
+from entense.archive.job import scalars_of
 from entense.errors import ArchiveError
+from entense.sizes import bytes_of
 
 
 @given(st.lists(st.integers(1, 50)), st.integers(1, 100))

@@ -1,4 +1,5 @@
 import pytest
+from serving import kept, site  # noqa: F401  fixtures
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ def blocks(page):
 def test_every_block_runs_in_order(tmp_path, monkeypatch, capsys):
     make_dataset(tmp_path / "demo" / "dataset", subjects=4, sessions=1, runs=1, frames=60)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENTENSE_CACHE", str(tmp_path / "cache"))  # docs/fetch.md sets it, too
     for page in PAGES:
         scope = {}
         for block in blocks(page):

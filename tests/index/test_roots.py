@@ -81,12 +81,11 @@ def bucket(monkeypatch):
         seen.walked.append((url, skip))
         return iter(seen.names)
 
-    stub = SimpleNamespace(
-        is_url=lambda root: "://" in root,
-        walk_url=walk_url,
-        register_storage=lambda prefix, options: seen.told.append((prefix, options)),
-    )
-    monkeypatch.setitem(sys.modules, "entense.index.fetch", stub)
+    def told(prefix, options):
+        seen.told.append((prefix, options))
+
+    monkeypatch.setattr("entense.index.tree.walk_url", walk_url)
+    monkeypatch.setattr("entense.index.tree.register_storage", told)
     return seen
 
 
@@ -97,7 +96,7 @@ def bucket(monkeypatch):
         ("s3://bucket/ds/", "s3://bucket/ds", "ds"),
         (Path("s3://bucket/ds/derivatives"), "s3://bucket/ds/derivatives", "ds"),
         ("https://x.org/ds/fmriprep", "https://x.org/ds/fmriprep", "ds"),
-        ("memory://", "memory:/", "memory:"),
+        ("memory://ds", "memory://ds", "ds"),
     ],
 )
 def test_a_url(bucket, root, url, label):

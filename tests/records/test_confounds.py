@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from entense.demo.confounds import displacement
 from entense.errors import RecordError
-from entense.records.confounds import MOTION, read_confounds
+from entense.records.tables.confounds import MOTION, read_confounds
 
 LEGACY = {
     "CSF": "csf",

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entense.index import ENTITIES, FILE_SCHEMA
-from entense.records.sidecars import json_files, sidecars
+from entense.records.staging.sidecars import json_files, sidecars
 
 ROOT = "/data"
 

@@ -274,3 +274,17 @@ def test_from_a_folder(tmp_path):
     )
     assert column(records, "bold") == ["sub-01_task-rest_bold_space-M_preproc.nii.gz"]
     assert column(records, "confounds") == ["sub-01_task-rest_bold_confounds.tsv"]
+
+
+def test_what_speaks_for_many_subjects_is_no_record(files):
+    table = files("task-rest_events.tsv", run("task-rest_events.tsv"), run("bold.nii", "02"))
+    events = stage(table, events={"suffix": "events"}).collect()
+    assert events["subject"].to_list() == ["01"]
+    filled = stage(table, bold=BOLD, events={"suffix": "events"}).collect()
+    assert filled["events"].to_list() == ["/data/task-rest_events.tsv"]
+
+
+def test_hcp_without_results_is_told_apart_from_a_minimal_fmriprep(files):
+    hcp = files(run("T1w.nii.gz")).with_columns(path=pl.lit("/hcp/1/MNINonLinear/T1w.nii.gz"))
+    with pytest.raises(TableError, match="no MNINonLinear/Results"):
+        stage(hcp, bold=BOLD)

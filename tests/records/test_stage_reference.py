@@ -78,6 +78,7 @@ def fill(record: File, matching: list[File], role: Role) -> object:
 
 def reference(files: list[File], bold: dict, mask: Role) -> list[tuple[object, object]]:
     anchors = [file for file in files if asked_for(file, bold)]
+    anchors = [file for file in anchors if file["subject"]] or anchors
     matching = [file for file in files if asked_for(file, mask.query)]
     if not anchors or (not matching and not mask.optional):
         raise TableError("nothing there")

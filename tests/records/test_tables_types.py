@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from entense.errors import TableError
 from entense.records import join_table
-from entense.records.table_files import typed
+from entense.records.tables.files import typed
 
 RECORDS = pl.DataFrame({"subject": ["01", "02", "03"]})
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from entense.archive.job import bytes_of, prepare
+from entense.archive.job import prepare
 from entense.archive.loaders.batches import Loader, Source, without_nulls
 from entense.archive.schema import common
 from entense.errors import RecordError, TableError, hint
+from entense.sizes import bytes_of
 from entense.tensors.lazy import tensor_columns
 
 if TYPE_CHECKING:

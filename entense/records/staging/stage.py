@@ -8,11 +8,11 @@ import polars as pl
 
 from entense.errors import TableError
 from entense.index.entities import ENTITIES, FILE_SCHEMA, IDENTIFYING, NUMBERED
-from entense.records.facts import repetition_time
-from entense.records.matching import ROW, match
-from entense.records.queries import nothing_matches
-from entense.records.roles import HEMISPHERES, Role, Wanted, file_table, read_roles
-from entense.records.sidecars import json_files, sidecars
+from entense.records.staging.facts import repetition_time
+from entense.records.staging.matching import ROW, match
+from entense.records.staging.queries import nothing_matches
+from entense.records.staging.roles import HEMISPHERES, Role, Wanted, file_table, read_roles
+from entense.records.staging.sidecars import json_files, sidecars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

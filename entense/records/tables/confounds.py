@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 from polars import selectors as cs
 
 from entense.errors import RecordError
 from entense.files import opening
-from entense.records.table_files import KINDS, check_no_folder, ending, read_table, typed
+from entense.index.fetch import name_of
+from entense.records.tables.files import KINDS, check_no_folder, ending, read_table, typed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MOTION = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
 HEAD = 50.0  # mm: Power's radius of the head
@@ -103,8 +107,8 @@ def _today(name: str) -> str:
 
 
 def _read_columns(path: str | Path) -> pl.DataFrame:
-    with opening(path):
-        rows = [line.split() for line in Path(path).read_text("utf-8").splitlines() if line.strip()]
+    with opening(path) as place:
+        rows = [line.split() for line in place.read_text("utf-8").splitlines() if line.strip()]
         width = len(rows[0]) if rows else 0
         for number, row in enumerate(rows, 1):
             if len(row) != width:
@@ -115,7 +119,7 @@ def _read_columns(path: str | Path) -> pl.DataFrame:
         names = [f"column_{i}" for i in range(1, width + 1)]
         table = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
         numbers = table.cast(pl.Float64)
-    return _of_hcp(path, numbers) if "Movement_Regressors" in Path(path).name else numbers
+    return _of_hcp(path, numbers) if "Movement_Regressors" in name_of(path) else numbers
 
 
 def _of_hcp(path: str | Path, table: pl.DataFrame) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entense.records.roles import Role, role
+from entense.records.staging.roles import Role, role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

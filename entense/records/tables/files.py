@@ -12,6 +12,7 @@ import polars as pl
 
 from entense.errors import RecordError
 from entense.files import opening
+from entense.index.fetch import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ def ending(path: str | Path) -> str:
     >>> ending("/a.b/participants.tsv.gz")
     '.tsv.gz'
     """
-    name = Path(path).name.lower()
+    name = name_of(path).lower()
     return next((kind for kind in KINDS if name.endswith(kind)), Path(name).suffix)
 
 
@@ -65,8 +66,8 @@ def read_table(path: str | Path) -> pl.DataFrame:
     check_no_folder(path)
     if kind not in KINDS:
         raise RecordError(f"{path} is not a table that can be read: give a .tsv, .csv or .parquet")
-    with opening(path):
-        data = Path(path).read_bytes()
+    with opening(path) as place:
+        data = place.read_bytes()
         if kind == ".parquet":
             return pl.read_parquet(data)
         if kind.endswith(".gz"):

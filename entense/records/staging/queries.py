@@ -150,8 +150,14 @@ def nothing_matches(role: str, query: Query, files: pl.DataFrame) -> TableError:
     asked = ", ".join(f"{name}={_show(values)}" for name, values in query.items())
     message = f"no file matches the role {role!r} ({asked}); there is {found or 'nothing else'}"
     if "bold" in query.get("suffix", []) and "bold" not in files["suffix"]:
-        message += "; fMRIPrep run with --level minimal writes no BOLD: run it with --level full"
+        message += f"; {_why_no_bold(files)}"
     return TableError(message)
+
+
+def _why_no_bold(files: pl.DataFrame) -> str:
+    if files["path"].str.contains("/MNINonLinear/", literal=True).any():
+        return "these subjects have no MNINonLinear/Results: get the functional packages too"
+    return "fMRIPrep run with --level minimal writes no BOLD: run it with --level full"
 
 
 def _show(values: list[str | None]) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 
 from entense.errors import TableError, hint
 from entense.index.entities import FILE_SCHEMA, IDENTIFYING, NUMBERED
-from entense.records.queries import (
+from entense.records.staging.queries import (
     Query,
     candidates,
     number,
@@ -180,7 +180,11 @@ def read_roles(
     described = {name: _described(name, value) for name, value in roles.items()}
     _check_anchor(*next(iter(described.items())))
     wider = with_others(files, (column for one in described.values() for column in one.query))
-    wanted = [_wanted(name, one, wider) for name, one in described.items()]
+    # what speaks for many subjects (/task-rest_events.tsv) is no record beside what is of one
+    anchored = wider.filter(pl.col("subject").is_not_null())
+    first, *others = [_wanted(name, one, wider) for name, one in described.items()]
+    own = _wanted(first.name, first.role, anchored) if len(anchored) else first
+    wanted = [first if own.files.is_empty() else own, *others]
     _check_names(wanted)
     _say_twins(wanted)
     return wanted

@@ -10,7 +10,7 @@ import polars as pl
 
 from entense.errors import RecordError, TableError
 from entense.index.entities import ENTITIES, IDENTIFYING
-from entense.records.table_files import ending, read_table
+from entense.records.tables.files import ending, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from entense.index.entities import ENTITIES
-from entense.records.queries import number
+from entense.records.staging.queries import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def json_files(files: pl.DataFrame) -> pl.DataFrame:
     >>> json_files(pl.DataFrame(schema=FILE_SCHEMA)).columns[:4]
     ['_json', 'dataset', 'root', 'path']
     """
-    jsons = files.filter(pl.col("path").str.ends_with(".json"))
+    jsons = files.filter(_inside("path").str.ends_with(".json"))
     empty = [name for name in ENTITIES if jsons[name].null_count() == len(jsons)]
     return jsons.drop(empty).sort("path").with_row_index("_json")
 
@@ -82,9 +82,11 @@ def sidecars(pairs: pl.DataFrame, data: pl.DataFrame, jsons: pl.DataFrame) -> pl
 
 
 def _twins(data: pl.DataFrame, jsons: pl.DataFrame) -> pl.DataFrame:
-    name = pl.col("path").str.strip_suffix(pl.col("extension"))
-    twins = data.select("_file", "dataset", path=pl.concat_str(name, pl.lit(".json")))
-    found = twins.join(jsons.select("_json", "dataset", "path"), on=["dataset", "path"])
+    name = _inside("path").str.strip_suffix(pl.col("extension"))
+    on = ["dataset", "root", "path"]
+    twins = data.select("_file", *on[:2], path=pl.concat_str(name, pl.lit(".json")))
+    there = jsons.select("_json", *on[:2], path=_inside("path"))
+    found = twins.join(there, on=on, nulls_equal=True)
     return found.select("_file", "_json", near=pl.lit(_TWIN, pl.UInt32))
 
 
@@ -102,7 +104,7 @@ def _inherited(data: pl.DataFrame, jsons: pl.DataFrame) -> pl.DataFrame:
 
 
 def _comparable(files: pl.DataFrame, used: Sequence[str]) -> pl.DataFrame:
-    below = pl.col("path").str.strip_prefix(pl.col("root").fill_null(""))
+    below = _inside("path").str.strip_prefix(_inside("root").fill_null(""))
     entry = pl.element().struct
     words = pl.concat_str(entry.field("key"), pl.lit("-"), entry.field("value"))
     return files.select(
@@ -112,6 +114,11 @@ def _comparable(files: pl.DataFrame, used: Sequence[str]) -> pl.DataFrame:
         folder=below.str.replace(r"[^/]*$", ""),
         others=pl.col("others").list.eval(words).fill_null(pl.lit([], pl.List(pl.String))),
     )
+
+
+def _inside(column: str) -> pl.Expr:
+    """Return the first link of a chained URL (``zip://sub-01/a.nii::…``), any other path whole."""
+    return pl.col(column).str.replace("::.*$", "")
 
 
 def _applying(data: pl.DataFrame, jsons: pl.DataFrame, used: Sequence[str]) -> pl.DataFrame:

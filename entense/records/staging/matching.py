@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from entense.index.entities import IDENTIFYING
-from entense.records.queries import number
+from entense.records.staging.queries import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from entense.records.roles import Wanted
+    from entense.records.staging.roles import Wanted
 
 ROW = "_row"
 _Part = tuple["pl.DataFrame", "list[str]"]  # rows, and the entities that all of them have
@@ -36,7 +36,7 @@ def match(wanted: Sequence[Wanted]) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     Examples
     --------
     >>> from entense.index.entities import FILE_SCHEMA
-    >>> from entense.records.roles import read_roles
+    >>> from entense.records.staging.roles import read_roles
     >>> match(read_roles(pl.DataFrame(schema=FILE_SCHEMA), {"bold": {}}))[1][0].columns
     ['_row', '_file', 'tied']
     """

@@ -8,9 +8,9 @@ import polars as pl
 
 from entense.index.entities import IDENTIFYING
 from entense.records.identity import record_name
-from entense.records.matching import ROW, match
-from entense.records.queries import nothing_matches
-from entense.records.roles import HEMISPHERES, Role, Wanted, file_table, read_roles
+from entense.records.staging.matching import ROW, match
+from entense.records.staging.queries import nothing_matches
+from entense.records.staging.roles import HEMISPHERES, Role, Wanted, file_table, read_roles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

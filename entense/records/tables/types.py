@@ -10,9 +10,9 @@ import polars as pl
 
 from entense.errors import TableError
 from entense.index.entities import IDENTIFYING
-from entense.records.labels import listed
-from entense.records.table_files import ending, typed
-from entense.records.table_sets import BIDS_IDS, FILE, ROW, TableSet
+from entense.records.tables.files import ending, typed
+from entense.records.tables.labels import listed
+from entense.records.tables.sets import BIDS_IDS, FILE, ROW, TableSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -11,9 +11,9 @@ from polars import selectors as cs
 from entense.errors import TableError
 from entense.index.entities import ENTITIES, IDENTIFYING
 from entense.records.frames import Frame, attach
-from entense.records.labels import label, listed
-from entense.records.table_sets import BIDS_IDS, FILE, NAMED, ROW, TableSet, named, table_sets
-from entense.records.table_types import check_second_header, with_types
+from entense.records.tables.labels import label, listed
+from entense.records.tables.sets import BIDS_IDS, FILE, NAMED, ROW, TableSet, named, table_sets
+from entense.records.tables.types import check_second_header, with_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

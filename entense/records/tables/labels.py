@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from entense.index.entities import ENTITIES
-from entense.records.queries import number
+from entense.records.staging.queries import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

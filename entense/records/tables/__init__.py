@@ -1,0 +1,1 @@
+"""Tables about records: as files, their types, and how they are joined."""

@@ -1,0 +1,1 @@
+from serving import kept, site  # noqa: F401  fixtures
