@@ -15,7 +15,16 @@ def test_importing_entense_imports_nothing_heavy():
     out = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     loaded = {name.partition(".")[0] for name in out.stdout.split()}
     assert {"entense", "polars"} <= loaded
-    assert not loaded & {"jax", "tensorflow", "torch", "webdataset", "scipy", "nibabel", "tqdm", "fsspec"}
+    assert not loaded & {
+        "jax",
+        "tensorflow",
+        "torch",
+        "webdataset",
+        "scipy",
+        "nibabel",
+        "tqdm",
+        "fsspec",
+    }
 
 
 def test_methods_and_public_functions_have_the_same_names():

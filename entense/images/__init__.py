@@ -37,5 +37,9 @@ class Series(Protocol):
     def tr(self) -> float | None:
         """Repetition time in seconds, where the file knows it."""
 
+    @property
+    def held(self) -> int:
+        """How many bytes of it are in memory while it is read."""
+
     def read(self) -> Iterator[NDArray[Any]]:
         """Yield each frame, flat, as stored; it is valid until the next one is asked for."""

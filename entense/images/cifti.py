@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from entense.geometry.labels import labelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -64,6 +64,11 @@ class Dense:
     def columns(self) -> int:
         """How many values a frame has."""
         return len(self.parcels) if self.axis is None else self.axis.size
+
+    @property
+    def held(self) -> int:
+        """All of the file: a frame's values lie all over it."""
+        return self.frames * self.columns * np.dtype(self.dtype).itemsize
 
     def read(self) -> Iterator[NDArray[Any]]:
         """Yield each frame, flat; it is valid until the next one is asked for."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
@@ -19,6 +18,7 @@ from entense.images.nifti import INFLATES, open_packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -54,6 +54,11 @@ class Surface:
     def path(self) -> str:
         """The first file."""
         return self.files[0]
+
+    @property
+    def held(self) -> int:
+        """All of the files: nibabel reads them whole."""
+        return self.frames * self.axis.size * np.dtype(self.dtype).itemsize
 
     def read(self) -> Iterator[NDArray[Any]]:
         """Yield each frame, flat; it is valid until the next one is asked for."""

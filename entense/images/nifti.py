@@ -60,6 +60,11 @@ class Header:
     inter: float
     tr: float | None
 
+    @property
+    def held(self) -> int:
+        """A few frames."""
+        return CHUNK
+
     def read(self) -> Iterator[NDArray[Any]]:
         """Yield each stored frame, flat; it is valid until the next one is asked for.
 

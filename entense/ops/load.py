@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from entense.errors import RecordError, hint
-from entense.files import opening, version_of
+from entense.errors import RecipeError, RecordError, hint
+from entense.files import version_of
 from entense.geometry import Atlas, Grayordinates, Mask, read_atlas, read_mask, storage_index
 from entense.images import cifti as dense
 from entense.images import gifti
-from entense.images.nifti import open_packed, read_header
+from entense.images.nifti import read_header
+from entense.ops.arrays import numbers, read_array
 from entense.ops.core import Kind, Spec, op
 from entense.records.tables.confounds import read_confounds
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from entense.geometry import Columns
@@ -167,11 +166,13 @@ def array(path: str) -> Given:
     Parameters
     ----------
     path
-        The file. In text, columns are separated by blanks, tabs or commas; ``n/a`` is NaN.
+        The file. In text, columns are parted by tabs in a ``.tsv``, by commas in a ``.csv``, else
+        by blanks or commas; ``n/a`` is NaN, and a line that begins with ``#`` is left out.
 
     Returns
     -------
-    float32 or the integer or bool type of the file; (time, column) where it has two axes.
+    float32, or the integer or bool type of the file, of 32 bits at most; (time, column) where it
+    has two axes.
 
     Raises
     ------
@@ -181,7 +182,12 @@ def array(path: str) -> Given:
     return _read_array(path, version_of(path))
 
 
-@op(kind=Kind.SOURCE)
+def _some_columns(*, columns: list[str] | None) -> None:
+    if columns is not None and (not columns or len({*columns}) < len(columns)):
+        raise RecipeError(f"columns={columns} must be names, each once; leave it out to have all")
+
+
+@op(kind=Kind.SOURCE, check=_some_columns)
 def table(path: str, *, columns: list[str] | None = None) -> Given:
     """Read columns of a table: (time, column) float32, ``n/a`` as NaN; see `read_confounds`.
 
@@ -271,22 +277,9 @@ def _selected(path: str, axis: Grayordinates, wanted: tuple[str, ...]) -> Grayor
 
 @lru_cache(maxsize=64)
 def _read_array(path: str, _version: object) -> Given:
-    with opening(path) as place:
-        if path.endswith(".npy"):
-            data = np.load(place, allow_pickle=False)
-        else:
-            data = _numbers(path, _plain(place))
-    if data.dtype.kind not in "biuf" or not data.size:
-        raise RecordError(f"{path}: it holds {data.dtype} {data.shape}, numbers are due")
-    data = data.astype(np.float32) if data.dtype.kind == "f" else data
-    data = data.astype(data.dtype.newbyteorder("="), order="C")
-    dims = (
-        ("time", "column")
-        if data.ndim == 2
-        else ("time",)
-        if data.ndim == 1
-        else tuple(f"axis_{i}" for i in range(data.ndim))
-    )
+    data = read_array(path)
+    some = {1: ("time",), 2: ("time", "column")}
+    dims = some.get(data.ndim, tuple(f"axis_{i}" for i in range(data.ndim)))
     return Given(data, Spec(dims, data.shape, str(data.dtype)))
 
 
@@ -296,33 +289,6 @@ def _read_table(path: str, _version: object, columns: tuple[str, ...] | None) ->
     for name in columns or ():
         if name not in frame.columns:
             raise RecordError(f"{path}: there is no column {name!r}; {hint(name, frame.columns)}")
-    data = _numbers(path, frame.select(columns or pl.all()))
+    data = numbers(path, frame.select(columns or pl.all()))
     names = {"column": columns or tuple(frame.columns)}
     return Given(data, Spec(("time", "column"), data.shape, "float32", names))
-
-
-def _numbers(path: str, frame: pl.DataFrame) -> NDArray[np.float32]:
-    text = [
-        name
-        for name, dtype in frame.schema.items()
-        if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null))
-    ]
-    if text or frame.is_empty():
-        what = f"the column {text[0]!r} holds text" if text else "the table is empty"
-        raise RecordError(f"{path}: {what}, numbers are due; name other columns, or mend the table")
-    filled = frame.with_columns(pl.all().cast(pl.Float64).fill_null(float("nan")))
-    return np.ascontiguousarray(filled.to_numpy(), np.float32)
-
-
-def _plain(place: Path) -> pl.DataFrame:
-    """Read text without names, whatever separates its columns."""
-    with open_packed(place) as file:
-        lines = file.read().decode().replace(",", " ").split("\n")
-    rows = "\n".join("\t".join(line.split()) for line in lines if line.strip())
-    return pl.read_csv(
-        rows.encode(),
-        separator="\t",
-        has_header=False,
-        null_values=["n/a", "NaN", "nan"],
-        infer_schema_length=None,
-    )

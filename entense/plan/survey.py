@@ -166,10 +166,12 @@ def _look(bound: Bound) -> _Found:
 
 
 def _size(bound: Bound, known: dict[Node, Any], specs: list[Spec]) -> int:
-    """Return the bytes of the voxels that are decoded and of the tensors that are made."""
-    sinks = [sink for stage in compile_program(bound.roots).decodes for sink in stage.sinks]
-    decoded = [known[source(sink)].spec for sink in sinks if sink.op != "parcels"]
-    return sum(4 * math.prod(spec.shape) for spec in [*decoded, *specs])
+    """Return the bytes of what is decoded, of the tensors that are made, and of files held."""
+    stages = compile_program(bound.roots).decodes
+    sinks = [sink for stage in stages for sink in stage.sinks if sink.op != "parcels"]
+    arrays = [*(known[source(sink)].spec for sink in sinks), *specs]
+    held = sum(known[source(stage.sinks[0])].series.held for stage in stages)
+    return held + sum(4 * math.prod(spec.shape) for spec in arrays)
 
 
 def sentence(error: Exception, bound: Bound) -> str:

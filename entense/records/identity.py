@@ -13,7 +13,7 @@ _UNSAFE = r"[^A-Za-z0-9_+-]"
 def with_record_id(df: pl.DataFrame) -> pl.DataFrame:
     """Add the column ``record``: the dataset and the identifying entities that are there.
 
-    A column ``trial`` adds its number, ``_trial-0003``; what is a list, after a pivot, is left
+    A column ``trial`` adds its number, ``_trial-0003``; what is a list or a tensor is left
     out. Any character outside ``[A-Za-z0-9_+-]`` becomes ``-``. A table that has a column
     ``record`` keeps its own, checked.
 
@@ -53,7 +53,7 @@ def record_name(schema: pl.Schema) -> pl.Expr:
     >>> df.select(record_name(df.schema)).item()
     'sub-01_trial-0003'
     """
-    single = [name for name, dtype in schema.items() if not isinstance(dtype, pl.List)]
+    single = [n for n, kind in schema.items() if not isinstance(kind, pl.List | pl.BaseExtension)]
     entities = [name for name in IDENTIFYING if name in single]
     parts = [pl.concat_str(pl.lit(f"{ENTITIES[name]}-"), name) for name in entities]
     if "dataset" in single:

@@ -1,6 +1,7 @@
 import polars as pl
 import pytest
 
+import entense as et
 from entense.errors import TableError
 from entense.index import IDENTIFYING
 from entense.records import stage, with_record_id
@@ -82,3 +83,9 @@ def test_what_is_a_list_after_a_pivot_is_no_part():
     assert with_record_id(df)["record"].to_list() == ["sub-01", "sub-02"]
     with pytest.raises(TableError, match="the records have no names"):
         with_record_id(df.select("run"))
+
+
+def test_a_tensor_may_have_the_name_of_an_entity():
+    table = pl.DataFrame({"subject": ["01"], "bold": ["a.nii.gz"], "mask": ["m.nii.gz"]})
+    table = et.transform(table, part=et.volume("bold", mask="mask"))
+    assert with_record_id(table)["record"].to_list() == ["sub-01"]
