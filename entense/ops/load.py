@@ -169,12 +169,13 @@ def array(path: str) -> Given:
 
     Returns
     -------
-    float32 or the integer or bool type of the file; (time, column) where it has two axes.
+    float32, bool, or integers of at most 32 bits; (time, column) where it has two axes.
 
     Raises
     ------
     RecordError
-        Where the file is missing, damaged, empty, or holds what are no numbers.
+        Where the file is missing, damaged, empty, or holds what are no numbers, or integers beyond
+        32 bits.
     """
     return _read_array(path, version_of(path))
 
@@ -276,7 +277,7 @@ def _read_array(path: str, _version: object) -> Given:
             data = _numbers(path, _frame(path, header=False))
     if data.dtype.kind not in "biuf" or not data.size:
         raise RecordError(f"{path}: it holds {data.dtype} {data.shape}, numbers are due")
-    data = data.astype(np.float32) if data.dtype.kind == "f" else data
+    data = data.astype(np.float32) if data.dtype.kind == "f" else _narrow(path, data)
     data = data.astype(data.dtype.newbyteorder("="), order="C")
     dims = (
         ("time", "column")
@@ -286,6 +287,16 @@ def _read_array(path: str, _version: object) -> Given:
         else tuple(f"axis_{i}" for i in range(data.ndim))
     )
     return Given(data, Spec(dims, data.shape, str(data.dtype)))
+
+
+def _narrow(path: str, data: NDArray[Any]) -> NDArray[Any]:
+    """Return integers of 64 bits, which JAX does not compute with, in 32."""
+    if data.dtype.itemsize < 8:
+        return data
+    narrow = data.astype(np.dtype(f"{data.dtype.kind}4"))
+    if not np.array_equal(narrow, data):
+        raise RecordError(f"{path}: it holds integers beyond 32 bits; store them as floats")
+    return narrow
 
 
 @lru_cache(maxsize=64)

@@ -10,13 +10,19 @@ import polars as pl
 
 from entense.errors import TableError, hint
 from entense.geometry.grayordinates import Sides
-from entense.tensors.graph import Node
+from entense.ops.core import Kind, ops
+from entense.tensors.graph import Node, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 SIDED = ("surface", "labels")  # the ops that read the files of two hemispheres
 _HEMISPHERES = pl.Struct({"L": pl.String, "R": pl.String})
+_KINDS = {bool: pl.Boolean(), str: pl.String(), int: pl.Int64(), float: pl.Float64()}
+INPUTS = (pl.String(), pl.Float64(), _HEMISPHERES)
+"""What cells hold of files and numbers."""
+PARAMETERS = tuple(_KINDS.values())
+"""What cells hold of parameters."""
 
 
 @final
@@ -37,7 +43,9 @@ class TrOf:
 
     def expr(self, schema: pl.Schema) -> pl.Expr:
         """Return the column, or null where there is none."""
-        image = self.image.meta.root_names()[0] if isinstance(self.image, pl.Expr) else self.image
+        image = self.image
+        if isinstance(image, pl.Expr):
+            image = next(iter(image.meta.root_names()), None)
         if f"{image}_tr" in schema:
             return pl.col(f"{image}_tr")
         lost = [name for name in schema if name.endswith("_tr") and name[:-3] not in schema]
@@ -47,6 +55,22 @@ class TrOf:
                 f'role; rename both, or say which it is: et.volume(…, tr="{lost[0]}")'
             )
         return pl.lit(None, pl.Float64)
+
+
+def is_list(root: Node) -> bool:
+    """Whether a recipe gives a list of tensors: it takes lists and does not gather them."""
+    lists: dict[Node, bool] = {}
+    for node in walk(root):
+        if node.op == "slot":
+            lists[node] = bool(node.params.get("each"))
+        else:
+            lists[node] = not gathers(node) and any(lists[item] for item in node.inputs)
+    return lists[root]
+
+
+def gathers(node: Node) -> bool:
+    """Whether a step makes one tensor of a list."""
+    return node.op in ops and ops[node.op].kind is Kind.GATHER
 
 
 def number(slot: str, value: Any, schema: pl.Schema) -> Bound:
@@ -67,13 +91,31 @@ def number(slot: str, value: Any, schema: pl.Schema) -> Bound:
     return _bound(slot, value, dtype, pl.Float64())
 
 
-def parameter(slot: str, value: pl.Expr, schema: pl.Schema) -> Bound:
-    """Bind a parameter that an expression gives."""
+def parameter(slot: str, value: pl.Expr, schema: pl.Schema, admitted: Sequence[Any]) -> Bound:
+    """Bind a parameter that an expression gives, to cells of the type that the op takes."""
     dtype = _dtype(value, schema)
-    inner = _inner(dtype)
-    if not (inner.is_numeric() or inner in (pl.String, pl.Boolean)):
-        raise TableError(f"{slot} is {dtype}, and a parameter is a number, text or a boolean")
-    return _bound(slot, value, dtype, inner, param=True)
+    kind = _kind(_inner(dtype), admitted)
+    if kind is None:
+        wanted = " or ".join(one.__name__ for one in _KINDS if one in admitted)
+        raise TableError(
+            f"{slot} takes {wanted or 'numbers, text or booleans'}, and {_said(value)} holds "
+            f"{dtype}; cast it first"
+        )
+    return _bound(slot, value, dtype, kind, param=True)
+
+
+def _kind(inner: pl.DataType, admitted: Sequence[Any]) -> pl.DataType | None:
+    """Return the type of a parameter's cells; None where the column does not fit."""
+    fits = {
+        bool: inner == pl.Boolean,
+        str: inner == pl.String or isinstance(inner, pl.Categorical | pl.Enum),
+        int: inner.is_integer(),
+        float: inner.is_numeric(),
+    }
+    if inner == pl.Null:
+        fits = dict.fromkeys(fits, type(None) in admitted)
+    anything = not any(kind in admitted for kind in fits)  # the op does not say, or takes a list
+    return next((_KINDS[k] for k in fits if fits[k] and (anything or k in admitted)), None)
 
 
 def path(slot: str, value: Any, schema: pl.Schema, reader: str) -> Bound:
@@ -141,6 +183,11 @@ def _bound(
 
 def _inner(dtype: pl.DataType) -> pl.DataType:
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    if isinstance(inner, pl.List):
+        raise TableError(
+            f"lists of lists ({dtype}) make no tensors: pivot once, to the highest level, and "
+            "before it take one file of a role with many, as .list.first() does"
+        )
     return inner if isinstance(inner, pl.DataType) else inner()
 
 
