@@ -85,7 +85,7 @@ def number(slot: str, value: Any, schema: pl.Schema) -> Bound:
         value = pl.col(value)
     value = value if isinstance(value, pl.Expr) else pl.lit(value, pl.Float64)
     dtype = _dtype(value, schema)
-    inner = _inner(dtype)
+    inner = _inner(dtype, value)
     if not (inner.is_numeric() or inner == pl.Null):
         raise TableError(f"{slot} takes numbers, and {_said(value)} holds {dtype}; cast it first")
     return _bound(slot, value, dtype, pl.Float64())
@@ -94,7 +94,7 @@ def number(slot: str, value: Any, schema: pl.Schema) -> Bound:
 def parameter(slot: str, value: pl.Expr, schema: pl.Schema, admitted: Sequence[Any]) -> Bound:
     """Bind a parameter that an expression gives, to cells of the type that the op takes."""
     dtype = _dtype(value, schema)
-    kind = _kind(_inner(dtype), admitted)
+    kind = _kind(_inner(dtype, value), admitted)
     if kind is None:
         wanted = " or ".join(one.__name__ for one in _KINDS if one in admitted)
         raise TableError(
@@ -122,7 +122,7 @@ def path(slot: str, value: Any, schema: pl.Schema, reader: str) -> Bound:
     """Bind a file: a role, an expression, a path for all records, or two for two hemispheres."""
     value = _file(value, schema)
     dtype = _dtype(value, schema)
-    inner = _inner(dtype)
+    inner = _inner(dtype, value)
     if inner == _HEMISPHERES and reader in SIDED:
         return _bound(slot, value, dtype, _HEMISPHERES)
     if isinstance(inner, pl.Struct) and reader not in SIDED:
@@ -181,12 +181,12 @@ def _bound(
     return Bound(Node("slot", name=slot, **flags), {slot: value}, {slot: kind})
 
 
-def _inner(dtype: pl.DataType) -> pl.DataType:
+def _inner(dtype: pl.DataType, value: pl.Expr) -> pl.DataType:
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype
     if isinstance(inner, pl.List):
         raise TableError(
-            f"lists of lists ({dtype}) make no tensors: pivot once, to the highest level, and "
-            "before it take one file of a role with many, as .list.first() does"
+            f"{_said(value)} holds lists of lists, which make no tensors: pivot once, to the "
+            "highest level, and before it take one file of many, as .list.first() does"
         )
     return inner if isinstance(inner, pl.DataType) else inner()
 
