@@ -187,6 +187,18 @@ def test_an_op_that_gathers_no_more(study):
         made.entense.collect()
 
 
+def test_a_parameter_of_the_record_is_held_to_the_new_definition(study):
+    study.run("01")
+    cell = "@et.op\ndef shifted(x, *, by: {}):\n    return x + by\n"
+    notebook(cell.format("float"))
+    table = study.records.with_columns(by=0.5)
+    made = table.entense.transform(x=et.volume("bold", mask="mask").shifted(by=pl.col("by")))
+    made.entense.collect()
+    notebook(cell.format("int"))
+    with pytest.raises(et.RecordError, match=r"shifted: the parameter 'by' must be int, not 0\.5"):
+        made.entense.collect()
+
+
 @pytest.mark.parametrize("annotation", ["float", "float | None"])
 @pytest.mark.parametrize("kind", [et.Kind.COLUMNWISE, et.Kind.WHOLE], ids=lambda kind: kind.name)
 def test_a_number_of_the_record(study, kind, annotation):
