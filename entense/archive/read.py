@@ -160,8 +160,9 @@ class Archive:
         file = self.manifest.masks.get(str(digest))
         if file is None:
             raise ArchiveError(
-                f"{tensor!r} has no mask to go back into: it has no axis of voxels or vertices, or "
-                "its records have masks of their own; then say whose: unmask(…, record=id)"
+                f"{tensor!r} has no mask to go back into: it has no voxel axis (nor one of "
+                "vertices), or its records have masks of their own; then say whose: "
+                "unmask(…, record=id)"
             )
         if np.ndim(values) not in (1, 2) or np.shape(values)[-1] != file.voxels:
             raise ArchiveError(

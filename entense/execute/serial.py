@@ -157,6 +157,7 @@ def _load(survey: Survey, row: int, rules: tuple[Rule, ...], buffers: Buffers) -
     env = {node: item.data for node, item in decoded.items()}
     env |= {node: known[node].data for node in nodes(program.roots) if node.op in GIVEN}
     env |= {n: np.float32(x) for n, x in known.items() if n.op == "value" and type(x) is float}
+    env |= {n: None for n in known if n.op == "absent"}  # a number that may be missing
     read_tables(program, known)
     return _Loaded(program, known, env, decoded)
 

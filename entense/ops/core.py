@@ -92,6 +92,10 @@ class Op:
         """Whether an input may be missing."""
         return type(None) in _admitted(self.types.get(name))
 
+    def admits(self, param: str) -> tuple[Any, ...]:
+        """Return the types that a parameter may have."""
+        return _admitted(self.params[param].annotation)
+
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return every parameter of a call, checked and typed; an error names the remedy."""
         given = dict(zip(self.params, args, strict=False))
@@ -202,6 +206,10 @@ def function_of(node: Node) -> Callable[..., Any]:
 def _add(new: Op) -> None:
     if new.name in RESERVED or new.name.startswith("_"):
         raise RecipeError(f"the name {new.name!r} is one of entense's own; give the op another")
+    if "cells" in new.params:
+        raise RecipeError(f"the op {new.name!r} has a parameter 'cells', a name of entense's own")
+    if new.kind is Kind.GATHER and len(new.inputs) != 1:
+        raise RecipeError(f"the op {new.name!r} gathers: it takes one list, and parameters")
     if new.reads and new.kind not in (Kind.OPERATOR, Kind.POOL):
         raise RecipeError(f"the op {new.name!r} takes arrays: only linear filters and pools read")
     # a notebook's cell that is run again defines its op again
@@ -243,7 +251,8 @@ def _signature(
 
 def _admitted(annotation: Any) -> tuple[Any, ...]:
     """Return what an annotation admits."""
-    return get_args(annotation) or (annotation,)
+    whole = getattr(annotation, "__origin__", None) is list
+    return (annotation,) if whole else get_args(annotation) or (annotation,)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

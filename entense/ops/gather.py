@@ -4,54 +4,76 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import reduce
+from math import isclose
 from operator import add
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import RecordError
-from entense.ops.core import Kind, Spec, op
+from entense.ops.core import Kind, Spec, is_tr, op
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def _alike(xs: Sequence[Spec], what: str, *, in_time: bool = False) -> Spec:
-    """Return the first spec, when the others have its columns (and, unless `in_time`, length)."""
+def check_alike(what: str, xs: Sequence[Spec]) -> None:
+    """Raise a RecordError unless tensors have the same columns, and runs the same TR.
+
+    Every gather treats a column by itself: the same place must be the same column in all.
+    """
     first = xs[0]
     for x in xs[1:]:
-        shape = (x.shape[1:], first.shape[1:]) if in_time else (x.shape, first.shape)
-        if x.dims != first.dims or shape[0] != shape[1]:
+        if x.dims != first.dims or x.shape[-1:] != first.shape[-1:] or x.dtype != first.dtype:
             raise RecordError(
-                f"{what} takes tensors of one shape, these have {first.dims} {first.shape} and "
-                f"{x.dims} {x.shape}; give one mask or atlas for all"
-                + ("" if in_time else ", and runs of one length")
+                f"{what} takes tensors of one kind, these are {_said(first)} and {_said(x)}; "
+                "give one mask or atlas for all"
             )
         if x.mask != first.mask or x.coords != first.coords:
             raise RecordError(
                 f"{what} takes tensors of the same columns, these lie in different masks or "
                 "parcels; give one mask or atlas for all (see et.group_mask)"
             )
-        if "time" in x.dims and x.tr != first.tr:
+        if "time" in x.dims and not _one_tr(x.tr, first.tr):
             raise RecordError(
                 f"{what} takes runs of one repetition time, these have {first.tr} s and {x.tr} s; "
                 "leave one kind out"
             )
-    return first
+
+
+def _said(x: Spec) -> str:
+    return f"{x.dtype} ({', '.join(f'{d} {n}' for d, n in zip(x.dims, x.shape, strict=True))})"
+
+
+def _one_tr(a: float | None, b: float | None) -> bool:
+    """Whether two TRs are one, though a header holds it in float32; two unknown ones are."""
+    known = [tr for tr in (a, b) if tr is not None and is_tr(tr)]
+    return not known or (len(known) == 2 and isclose(*known, rel_tol=1e-5))
 
 
 def _longer(xs: Sequence[Spec]) -> Spec:
-    first = _alike(xs, "concat", in_time=True)
+    first = xs[0]
     if first.dims[:1] != ("time",):
         raise RecordError(f"concat joins along time, and the tensors have {first.dims}; use stack")
+    _check_shapes("concat", [replace(x, shape=(0, *x.shape[1:])) for x in xs])
     return replace(first, shape=(sum(x.shape[0] for x in xs), *first.shape[1:]))
 
 
 def _deeper(xs: Sequence[Spec]) -> Spec:
-    first = _alike(xs, "stack")
-    return replace(first, dims=("item", *first.dims), shape=(len(xs), *first.shape))
+    _check_shapes("stack", xs)
+    return replace(xs[0], dims=("item", *xs[0].dims), shape=(len(xs), *xs[0].shape))
 
 
 def _same(xs: Sequence[Spec]) -> Spec:
-    return _alike(xs, "mean")
+    _check_shapes("mean", xs)
+    return replace(xs[0], dtype="float32")
+
+
+def _check_shapes(what: str, xs: Sequence[Spec]) -> None:
+    for x in xs[1:]:
+        if x.shape != xs[0].shape:
+            raise RecordError(
+                f"{what} takes tensors of one shape, these are {_said(xs[0])} and {_said(x)}; "
+                "leave one kind out, or join runs with concat"
+            )
 
 
 @op(kind=Kind.GATHER, infer=_longer)
@@ -125,7 +147,7 @@ def mean(xs: Any) -> Any:
 
     Returns
     -------
-    Of that shape.
+    Of that shape, float32.
 
     Raises
     ------
@@ -138,4 +160,6 @@ def mean(xs: Any) -> Any:
     >>> et.col("fc").mean()
     col(fc) → mean
     """
-    return reduce(add, xs) / len(xs)
+    import jax.numpy as jnp
+
+    return reduce(add, [jnp.asarray(x, jnp.float32) for x in xs]) / len(xs)

@@ -177,7 +177,8 @@ def array(path: str) -> Given:
     Raises
     ------
     RecordError
-        Where the file is missing, damaged, empty, or holds what are no numbers.
+        Where the file is missing, damaged, empty, or holds what are no numbers, or integers beyond
+        32 bits.
     """
     return _read_array(path, version_of(path))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,17 @@ def _cut(x: Spec, start: float, *, seconds: float) -> Spec:
 
 def _frames(x: Spec, start: float, seconds: float) -> tuple[int, int]:
     tr = tr_of(x)
-    return round(start / tr), max(1, round(seconds / tr))
+    if not math.isfinite(start):
+        raise RecordError(f"the window starts at {start} s; filter such trials out")
+    return _nearest(start / tr), max(1, _nearest(seconds / tr))
+
+
+def _nearest(frames: float) -> int:
+    """Round half up: with a TR of 2 s, onsets of 1, 3 and 5 s stay a frame apart.
+
+    A billionth of a frame goes for what division leaves of a half.
+    """
+    return math.floor(frames + 0.5 + 1e-9)
 
 
 @op(kind=Kind.OPERATOR, infer=_cut, check=_positive)
@@ -47,7 +58,7 @@ def window(x: Spec, start: float, *, seconds: float) -> NDArray[np.float64]:
         (time, …); its TR must be known.
     start
         Seconds from the first frame: a column, a Polars expression such as ``pl.col("onset")``, or
-        a number for all. The nearest frame is taken.
+        a number for all. The nearest frame is taken, of two the later.
     seconds
         How long the window is; rounded to whole frames, at least one.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from entense.errors import RecordError
+from entense.errors import RecipeError, RecordError
 from entense.geometry.grayordinates import Sides
 from entense.ops.core import Kind, ops
 from entense.tensors.graph import Node, slots, walk
@@ -46,7 +46,29 @@ class Bound:
 class _Literal:
     """A parameter that comes from the cells: it is written into the graph."""
 
+    kind: type  # 1, 1.0 and True are equal, and three parameters
     value: Any
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """An input of a tensor: of a list each item, an array's or a parameter."""
+
+    tensor: str
+    name: str
+    each: bool
+    param: bool
+    nothing: bool  # the recipe says that there is none
+
+    @classmethod
+    def of(cls, tensor: str, node: Node) -> _Slot:
+        flags = {name: bool(node.params.get(name)) for name in ("each", "param", "nothing")}
+        return cls(tensor, node.params["name"], **flags)
+
+    @property
+    def use(self) -> str:
+        """What its numbers are for: an onset of 2.0 and a TR of 2.0 are not one number."""
+        return self.name.split(":")[0]
 
 
 _Leaf: TypeAlias = "int | _Literal | tuple[int | _Literal, ...]"
@@ -64,40 +86,38 @@ class Binder:
     def __init__(self, recipes: Mapping[str, Node]) -> None:
         self._names, self._roots = tuple(recipes), tuple(recipes.values())
         self._slots = [
-            (name, slot, node)
-            for name, root in recipes.items()
-            for slot, node in slots(root).items()
+            _Slot.of(name, node) for name, root in recipes.items() for node in slots(root).values()
         ]
-        self._keys = tuple((name, slot) for name, slot, _ in self._slots)
+        self._keys = tuple((slot.tensor, slot.name) for slot in self._slots)
 
     def bind(self, row: Mapping[str, Cell]) -> Bound:
         """Bind a row, in which what holds the same value is the same leaf."""
-        places: dict[tuple[type, Value], int] = {}
+        places: dict[tuple[str, Value], int] = {}
         files: dict[str, str] = {}
 
-        def leaf(value: Any, node: Node, name: str) -> int | _Literal:
-            if node.params.get("param"):
-                return _Literal(value)
+        def leaf(value: Any, slot: _Slot, name: str) -> int | _Literal:
+            if slot.param:
+                return _Literal(type(value), value)
             if value is None or value == {"L": None, "R": None}:
-                return -1 if node.params.get("nothing") else -2
+                return -1 if slot.nothing else -2
             value = Sides(value["L"], value["R"]) if isinstance(value, dict) else value
             for label, path in _files(name, value):
                 files.setdefault(path, label)
-            return places.setdefault((type(value), value), len(places))
+            use = slot.use if isinstance(value, float) else "file"
+            return places.setdefault((use, value), len(places))
 
         leaves: list[_Leaf] = []
-        for name, slot, node in self._slots:
-            value = (row[name] or {}).get(slot)
-            label = f"{name}:{slot}"
-            if node.params.get("each"):
-                leaves.append(
-                    tuple(leaf(v, node, f"{label}[{i}]") for i, v in enumerate(value or ()))
-                )
+        for slot in self._slots:
+            value = (row[slot.tensor] or {}).get(slot.name)
+            label = f"{slot.tensor}:{slot.name}"
+            if slot.each:
+                items = enumerate(value or ())
+                leaves.append(tuple(leaf(item, slot, f"{label}[{i}]") for i, item in items))
             else:
-                leaves.append(leaf(value, node, label))
+                leaves.append(leaf(value, slot, label))
         by_label = {label: path for path, label in files.items()}
         try:
-            roots = _graph(self._roots, self._names, self._keys, tuple(leaves))
+            roots = _graph(self._roots, self._names, self._keys, tuple(leaves), ops.generation)
         except RecordError as error:
             return Bound(files=by_label, error=str(error))
         return Bound(roots, tuple(value for _, value in places), by_label)
@@ -116,6 +136,7 @@ def _graph(
     names: tuple[str, ...],
     keys: tuple[tuple[str, str], ...],
     leaves: tuple[_Leaf, ...],
+    _generation: int,
 ) -> tuple[Node, ...]:
     of = dict(zip(keys, leaves, strict=True))
     return tuple(
@@ -145,13 +166,13 @@ def _leaf(leaf: int | _Literal) -> Node | _Literal:
 
 def _each(node: Node, inputs: Sequence[Any]) -> Any:
     if ops[node.op].kind is Kind.GATHER:
-        items = inputs[0]
+        items, *values = inputs
         if not items:
             raise RecordError(
                 f"the record has no files to {node.op}: leave such records out with "
                 ".entense.drop_incomplete()"
             )
-        return _made(node, items)
+        return _made(node, [*items, *values])
     lengths = {len(item) for item in inputs if isinstance(item, tuple)}
     if not lengths:
         return _made(node, inputs)
@@ -172,5 +193,15 @@ def _made(node: Node, inputs: Sequence[Any]) -> Node:
     if not names:
         return Node(node.op, *inputs, **params)
     arrays, values = inputs[: -len(names)], inputs[-len(names) :]
-    given = {name: one.value for name, one in zip(names, values, strict=True)}
-    return Node(node.op, *arrays, **ops[node.op].bind((), params | given))
+    given = {name: _value(one) for name, one in zip(names, values, strict=True)}
+    try:
+        return Node(node.op, *arrays, **ops[node.op].bind((), params | given))
+    except RecipeError as error:  # of this record alone: the others go on
+        raise RecordError(str(error)) from error
+
+
+def _value(literal: _Literal | tuple[_Literal, ...]) -> Any:
+    """Return a parameter; a list of them where a gather takes the whole list."""
+    if isinstance(literal, tuple):
+        return [item.value for item in literal]
+    return literal.value

@@ -88,7 +88,7 @@ def _program(known: Survey, row: int, *, optimized: bool) -> Iterator[str]:
 
 
 def _rules(known: Survey, program: Program) -> Iterator[str]:
-    apart = sum(len(walk(from_json(recipe))) for recipe in known.recipes.values())
+    apart = sum(len(walk(root)) for root in program.recipe)
     together = len(walk(*program.recipe))
     if together < apart:
         yield f"  share: equal steps over equal inputs are one ({apart} nodes become {together})"

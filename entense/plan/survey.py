@@ -8,21 +8,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from entense.errors import EntenseError, RecipeError, RecordError
 from entense.index.fetch import forget
 from entense.ops.core import Kind, Op, Spec, function_of, ops
-from entense.ops.load import Given, Opened
+from entense.ops.gather import check_alike
+from entense.ops.load import GIVEN, Given, Opened
 from entense.plan.bind import Binder, Bound
 from entense.plan.fuse import compile_program
 from entense.plan.optimize import source
 from entense.progress import progress
 from entense.tensors import lazy
 from entense.tensors.graph import Node, to_json, walk
+from entense.tensors.inputs import INPUTS, PARAMETERS, is_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import polars as pl
 
 __all__ = ["Spec", "Survey", "survey"]
 
@@ -116,8 +118,14 @@ def _root(column: pl.DataType, dtype: str | None) -> Node:
     assert isinstance(column, lazy.Lazy)  # noqa: S101  _names took them from tensor_columns
     root = column.root
     for node in walk(root):
-        if node.op != "slot":
+        if node.op == "slot":
+            _check_slot(node, column)
+        else:
             _check(node)
+    if root.op == "slot" or is_list(root):
+        raise RecipeError(
+            "the recipe gives no tensor, but a file or a list; make it again with transform"
+        )
     if dtype is not None:
         root = Node("astype", root, **ops["astype"].bind((dtype,), {}))
     return root
@@ -130,13 +138,41 @@ def _check(node: Node) -> None:
             f"the recipe has the op {node.op!r}, which is not registered in this process; "
             "import the module that registers it (on the command line: --import MODULE)"
         )
-    operation = ops[node.op]
-    cells = node.params.get("cells", [])
-    known = node.params if cells else operation.bind((), node.params)
-    if len(node.inputs) != len(operation.inputs) + len(cells) or known != node.params:
+    if not _is_right(node, ops[node.op]):
         raise RecipeError(
             f"the recipe's step {node.op!r} is not as the op takes it here: "
             f"{len(node.inputs)} inputs and {node.params}; make the tensor again with transform"
+        )
+
+
+def _is_right(node: Node, operation: Op) -> bool:
+    params = node.params
+    cells = params.pop("cells", [])
+    if not isinstance(cells, list) or len(set(map(str, cells))) < len(cells):
+        return False
+    if not set(map(str, cells)) <= {*operation.params} - {*params}:
+        return False
+    # what comes from the cells is not known yet, as an expression's value is not
+    known = operation.bind((), params | dict.fromkeys(cells, pl.lit(None)))
+    if params != {name: value for name, value in known.items() if name not in cells}:
+        return False
+    from_cells = [item.op == "slot" and bool(item.params.get("param")) for item in node.inputs]
+    if from_cells != [False] * len(operation.inputs) + [True] * len(cells):
+        return False
+    return operation.kind is not Kind.GATHER or is_list(node.inputs[0])
+
+
+def _check_slot(node: Node, column: lazy.Lazy) -> None:
+    """Hold an input to what the cells have of it."""
+    params = node.params
+    dtype: Any = column.slots.get(params["name"])
+    if params.get("each"):
+        dtype = dtype.inner if isinstance(dtype, pl.List) else None
+    kinds = PARAMETERS if params.get("param") else INPUTS
+    if node.inputs or dtype not in kinds:
+        raise RecipeError(
+            f"the recipe's input {params['name']!r} is not in the cells as it is due; make the "
+            "tensor again with transform"
         )
 
 
@@ -170,7 +206,7 @@ def _size(bound: Bound, known: dict[Node, Any], specs: list[Spec]) -> int:
     stages = compile_program(bound.roots).decodes
     sinks = [sink for stage in stages for sink in stage.sinks if sink.op != "parcels"]
     arrays = [*(known[source(sink)].spec for sink in sinks), *specs]
-    held = sum(known[source(stage.sinks[0])].series.held for stage in stages)
+    held = int(sum(known[source(stage.sinks[0])].series.held for stage in stages))
     return held + sum(4 * math.prod(spec.shape) for spec in arrays)
 
 
@@ -200,15 +236,17 @@ def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:
     if node.op in ("value", "absent"):
         return bound.values[node.params["place"]] if node.op == "value" else None
     operation = ops[node.op]
-    if operation.inputs == ("path",) and inputs[0] is None:
+    if operation.inputs == ("path",) and inputs[0] is None and node.op not in GIVEN:
         return None  # the op that takes it knows its name
     _check_present(operation, node, inputs)
     if operation.kind in (Kind.SOURCE, Kind.TABLE):
         table = operation.kind is Kind.TABLE
         return inputs[0] if table else operation.function(*inputs, **node.params)
+    gathers = operation.kind is Kind.GATHER
+    if gathers:
+        check_alike(node.op, inputs)
     if operation.infer is not None:
-        taken = [inputs] if operation.kind is Kind.GATHER else inputs
-        return operation.infer(*taken, **node.params)
+        return operation.infer(*([inputs] if gathers else inputs), **node.params)
     return _traced(node, inputs)
 
 
@@ -225,14 +263,15 @@ def _check_present(operation: Op, node: Node, inputs: Sequence[Any]) -> None:
         if value is None and not optional:
             raise RecordError(
                 f"the record has no {'number' if operation.is_number(name) else 'file'} for its "
-                f"{name}; leave such records out with .entense.drop_incomplete()"
+                f"{operation.name if name == 'path' else name}; leave such records out with "
+                ".entense.drop_incomplete()"
             )
 
 
 def _traced(node: Node, inputs: Sequence[Any]) -> Spec:
     """Infer the shape of an op that does not say: by tracing it."""
     first: Spec = inputs[0]
-    known = tuple((s.shape, s.dtype) if isinstance(s, Spec) else ((), "float32") for s in inputs)
+    known = tuple(None if s is None else _traceable(s) for s in inputs)
     shape, dtype = _shape(node, known, ops.generation)
     if shape == first.shape:
         return Spec(first.dims, shape, dtype, first.coords, first.mask, first.tr)
@@ -242,13 +281,19 @@ def _traced(node: Node, inputs: Sequence[Any]) -> Spec:
     return Spec(tuple(f"{node.op}_{i}" for i in range(len(shape))), shape, dtype)
 
 
+def _traceable(known: Any) -> tuple[tuple[int, ...], str]:
+    return (known.shape, known.dtype) if isinstance(known, Spec) else ((), "float32")
+
+
 @lru_cache(maxsize=4096)
 def _shape(node: Node, inputs: tuple[Any, ...], _generation: int) -> tuple[tuple[int, ...], str]:
     import jax
 
-    arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in inputs]
+    arrays = [None if known is None else jax.ShapeDtypeStruct(*known) for known in inputs]
     try:
         out = jax.eval_shape(function_of(node), *arrays)
     except Exception as error:
-        raise RecipeError(f"the op {node.op!r} cannot be applied: {error}") from error
+        # several arrays may not fit together in one record and do so in the others
+        kind = RecordError if len(arrays) > 1 else RecipeError
+        raise kind(f"the op {node.op!r} cannot be applied: {error}") from error
     return tuple(out.shape), str(out.dtype)

@@ -33,6 +33,11 @@ def with_record_id(df: pl.DataFrame) -> pl.DataFrame:
     >>> with_record_id(df)["record"].to_list()
     ['ds-1_sub-01_task-rest']
     """
+    if isinstance(df.schema.get("record"), pl.List):
+        raise TableError(
+            "the column 'record' holds lists, as pivot makes them: rename it, or drop it and the "
+            "records are named after what is left"
+        )
     made = df if "record" in df.columns else df.with_columns(record=record_name(df.schema))
     made = made.with_columns(pl.col("record").cast(pl.String))
     _check(made["record"])

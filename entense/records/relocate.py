@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 def relocate(frame: Frame, prefixes: Mapping[str, str]) -> Frame:
     """Replace the start of every path: in columns, lists, structs, and the cells of lazy tensors.
 
+    What begins with an old folder is taken for a path, a parameter in a cell too.
+
     Parameters
     ----------
     frame

@@ -11,7 +11,7 @@ from entense.errors import RecipeError, TableError, hint
 from entense.ops.core import Kind, Op, ops
 from entense.tensors import lazy
 from entense.tensors.graph import Node, rename_slots, slots, walk
-from entense.tensors.inputs import Bound, number, parameter, path
+from entense.tensors.inputs import Bound, gathers, is_list, number, parameter, path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,7 +108,7 @@ def transform(frame: Frame, **tensors: Tensor) -> Frame:
     """
     for name, tensor in tensors.items():
         schema = frame.collect_schema()
-        if name in schema and name not in lazy.tensor_columns(schema):
+        if name in schema and not lazy.is_lazy(schema[name]):
             raise TableError(f"the table has a column {name!r} already; name the tensor otherwise")
         if not isinstance(tensor, Tensor):
             raise RecipeError(
@@ -142,33 +142,41 @@ def call(operation: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor
             _input(operation, name, value, schema)
             for name, value in zip(operation.inputs, arrays, strict=True)
         ]
-        parts += [parameter(f"{operation.name}.{name}", cells[name], schema) for name in cells]
-        if operation.kind is Kind.GATHER and not is_list(parts[0].root):
-            raise RecipeError(
-                f"{operation.name} joins the tensors of a list, and here each row has one: call "
-                '.entense.pivot("subject") or another level first'
-            )
+        _check_lists(operation, [part.root for part in parts])
+        parts += [
+            parameter(f"{operation.name}.{name}", cells[name], schema, operation.admits(name))
+            for name in cells
+        ]
         return _join(operation.name, parts, {**fixed, "cells": [*cells]} if cells else fixed)
 
     return Tensor(_say(operation, arrays, params), bind)
 
 
-def is_list(root: Node) -> bool:
-    """Whether a recipe gives a list of tensors: it takes lists and does not gather them."""
-    lists: dict[Node, bool] = {}
-    for node in walk(root):
-        if node.op == "slot":
-            lists[node] = bool(node.params.get("each"))
-        else:
-            gathers = node.op in ops and ops[node.op].kind is Kind.GATHER
-            lists[node] = not gathers and any(lists[item] for item in node.inputs)
-    return lists[root]
+def _check_lists(operation: Op, roots: list[Node]) -> None:
+    """Raise where a gather has no list, or what was gathered goes with a list."""
+    first, *others = map(is_list, roots)
+    gathered = any(map(gathers, walk(roots[0])))
+    if operation.kind is Kind.GATHER and not first:
+        raise RecipeError(
+            f"{operation.name} joins the tensors of a list, and here each row has one: "
+            + ("they were joined before" if gathered else 'call .entense.pivot("subject") first')
+        )
+    if gathered and any(others):
+        name = operation.inputs[1 + others.index(True)]
+        raise RecipeError(
+            f"{operation.name} would take one tensor and a list of {name}: call it before "
+            ".concat(), .stack() or .mean(), so that each run has its own"
+        )
 
 
 def _say(operation: Op, arrays: list[Any], params: dict[str, Any]) -> str:
     first, rest = (arrays[0], arrays[1:]) if isinstance(arrays[0], Tensor) else (None, arrays)
     shown = [str(item) for item in rest if isinstance(item, str | Path | int | float | pl.Expr)]
-    shown += [f"{name}={value!r}" for name, value in params.items() if value is not None]
+    shown += [
+        f"{name}={value if isinstance(value, pl.Expr) else repr(value)}"
+        for name, value in params.items()
+        if value is not None
+    ]
     step = f"{operation.name}({', '.join(shown)})" if shown else operation.name
     return f"{first} → {step}" if first is not None else step
 

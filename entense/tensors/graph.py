@@ -225,5 +225,8 @@ def describe(root: Node) -> str:
 
 def said(node: Node) -> str:
     """Say one step with its parameters: ``denoise(model=36P)``."""
-    shown = [f"{k}={v}" for k, v in node.params.items() if v is not None]
+    params = node.params
+    cells = params.pop("cells", [])
+    shown = [f"{k}={v}" for k, v in params.items() if v is not None]
+    shown += [f"{name}=…" for name in cells]
     return f"{node.op}({', '.join(shown)})" if shown else node.op

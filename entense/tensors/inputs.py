@@ -12,13 +12,19 @@ from entense.errors import TableError, hint
 from entense.files import is_remote
 from entense.geometry.grayordinates import Sides
 from entense.index.fetch import is_url
-from entense.tensors.graph import Node
+from entense.ops.core import Kind, ops
+from entense.tensors.graph import Node, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 SIDED = ("surface", "labels")  # the ops that read the files of two hemispheres
 _HEMISPHERES = pl.Struct({"L": pl.String, "R": pl.String})
+_KINDS = {bool: pl.Boolean(), str: pl.String(), int: pl.Int64(), float: pl.Float64()}
+INPUTS = (pl.String(), pl.Float64(), _HEMISPHERES)
+"""What cells hold of files and numbers."""
+PARAMETERS = tuple(_KINDS.values())
+"""What cells hold of parameters."""
 
 
 @final
@@ -39,7 +45,9 @@ class TrOf:
 
     def expr(self, schema: pl.Schema) -> pl.Expr:
         """Return the column, or null where there is none."""
-        image = self.image.meta.root_names()[0] if isinstance(self.image, pl.Expr) else self.image
+        image = self.image
+        if isinstance(image, pl.Expr):
+            image = next(iter(image.meta.root_names()), None)
         if f"{image}_tr" in schema:
             return pl.col(f"{image}_tr")
         lost = [name for name in schema if name.endswith("_tr") and name[:-3] not in schema]
@@ -49,6 +57,22 @@ class TrOf:
                 f'role; rename both, or say which it is: et.volume(…, tr="{lost[0]}")'
             )
         return pl.lit(None, pl.Float64)
+
+
+def is_list(root: Node) -> bool:
+    """Whether a recipe gives a list of tensors: it takes lists and does not gather them."""
+    lists: dict[Node, bool] = {}
+    for node in walk(root):
+        if node.op == "slot":
+            lists[node] = bool(node.params.get("each"))
+        else:
+            lists[node] = not gathers(node) and any(lists[item] for item in node.inputs)
+    return lists[root]
+
+
+def gathers(node: Node) -> bool:
+    """Whether a step makes one tensor of a list."""
+    return node.op in ops and ops[node.op].kind is Kind.GATHER
 
 
 def number(slot: str, value: Any, schema: pl.Schema) -> Bound:
@@ -63,19 +87,37 @@ def number(slot: str, value: Any, schema: pl.Schema) -> Bound:
         value = pl.col(value)
     value = value if isinstance(value, pl.Expr) else pl.lit(value, pl.Float64)
     dtype = _dtype(value, schema)
-    inner = _inner(dtype)
+    inner = _inner(dtype, value)
     if not (inner.is_numeric() or inner == pl.Null):
         raise TableError(f"{slot} takes numbers, and {_said(value)} holds {dtype}; cast it first")
     return _bound(slot, value, dtype, pl.Float64())
 
 
-def parameter(slot: str, value: pl.Expr, schema: pl.Schema) -> Bound:
-    """Bind a parameter that an expression gives."""
+def parameter(slot: str, value: pl.Expr, schema: pl.Schema, admitted: Sequence[Any]) -> Bound:
+    """Bind a parameter that an expression gives, to cells of the type that the op takes."""
     dtype = _dtype(value, schema)
-    inner = _inner(dtype)
-    if not (inner.is_numeric() or inner in (pl.String, pl.Boolean)):
-        raise TableError(f"{slot} is {dtype}, and a parameter is a number, text or a boolean")
-    return _bound(slot, value, dtype, inner, param=True)
+    kind = _kind(_inner(dtype, value), admitted)
+    if kind is None:
+        wanted = " or ".join(one.__name__ for one in _KINDS if one in admitted)
+        raise TableError(
+            f"{slot} takes {wanted or 'numbers, text or booleans'}, and {_said(value)} holds "
+            f"{dtype}; cast it first"
+        )
+    return _bound(slot, value, dtype, kind, param=True)
+
+
+def _kind(inner: pl.DataType, admitted: Sequence[Any]) -> pl.DataType | None:
+    """Return the type of a parameter's cells; None where the column does not fit."""
+    fits = {
+        bool: inner == pl.Boolean,
+        str: inner == pl.String or isinstance(inner, pl.Categorical | pl.Enum),
+        int: inner.is_integer(),
+        float: inner.is_numeric(),
+    }
+    if inner == pl.Null:
+        fits = dict.fromkeys(fits, type(None) in admitted)
+    anything = not any(kind in admitted for kind in fits)  # the op does not say, or takes a list
+    return next((_KINDS[k] for k in fits if fits[k] and (anything or k in admitted)), None)
 
 
 def path(slot: str, value: Any, schema: pl.Schema, reader: str) -> Bound:
@@ -83,7 +125,7 @@ def path(slot: str, value: Any, schema: pl.Schema, reader: str) -> Bound:
     nothing = value is None
     value = _file(value, schema)
     dtype = _dtype(value, schema)
-    inner = _inner(dtype)
+    inner = _inner(dtype, value)
     if inner == _HEMISPHERES and reader in SIDED:
         return _bound(slot, value, dtype, _HEMISPHERES)
     if isinstance(inner, pl.Struct) and reader not in SIDED:
@@ -142,8 +184,13 @@ def _bound(
     return Bound(Node("slot", name=slot, **flags), {slot: value}, {slot: kind})
 
 
-def _inner(dtype: pl.DataType) -> pl.DataType:
+def _inner(dtype: pl.DataType, value: pl.Expr) -> pl.DataType:
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    if isinstance(inner, pl.List):
+        raise TableError(
+            f"{_said(value)} holds lists of lists, which make no tensors: pivot once, to the "
+            "highest level, and before it take one file of many, as .list.first() does"
+        )
     return inner if isinstance(inner, pl.DataType) else inner()
 
 

@@ -128,14 +128,19 @@ def tensor_columns(schema: pl.Schema) -> list[str]:
     return [name for name, dtype in schema.items() if isinstance(dtype, Lazy)]
 
 
+def is_lazy(dtype: Any) -> bool:
+    """Whether a column holds lazy tensors, or lists of them."""
+    return isinstance(dtype.inner if isinstance(dtype, pl.List) else dtype, Lazy)
+
+
 def check_no_lists(schema: pl.Schema) -> None:
     """Raise a RecipeError where a column holds lists of lazy tensors, which nothing computes."""
     for name, dtype in schema.items():
-        if isinstance(dtype, pl.List) and isinstance(dtype.inner, Lazy):
+        if isinstance(dtype, pl.List) and is_lazy(dtype):
             raise RecipeError(
                 f"the column {name!r} holds a list of tensors in each row: make one of them with "
-                f'transform(…=et.col("{name}").concat()), or .stack() or .mean(), and leave the '
-                f'lists out with .drop("{name}")'
+                f'transform({name}=et.col("{name}").concat()), or .stack() or .mean(), or leave '
+                f'them out with .drop("{name}")'
             )
 
 

@@ -125,6 +125,24 @@ def test_a_missing_polars_column_is_an_error_at_the_next_transform():
         frame.entense.transform(x=CLEAN)
 
 
+def test_a_literal_path_is_one_for_all():
+    made = TABLE.entense.transform(x=et.volume(pl.lit("/none/1.nii.gz"), mask="mask", tr=2.0))
+    cells = made.select(storage("x").struct.field("volume.image", "volume.tr")).unique()
+    assert cells.rows() == [("/none/1.nii.gz", 2.0)]
+    unknown = TABLE.entense.transform(x=et.volume(pl.lit("/none/1.nii.gz"), mask="mask"))
+    assert unknown.select(storage("x").struct.field("volume.tr"))["volume.tr"].null_count() == 4
+
+
+def test_a_table_that_a_record_lacks_is_its_error():
+    lacks = TABLE.with_columns(
+        pl.when(pl.col("subject") == "1").then("confounds").alias("confounds")
+    )
+    known = survey(lacks.entense.transform(x=et.table("confounds")))
+    assert [str(error).split(";")[0] for error in known.errors[1:]] == [
+        "the record has no file for its table"
+    ] * 3
+
+
 # Twenty chained methods
 
 
