@@ -69,6 +69,7 @@ def read_confounds(path: str | Path) -> pl.DataFrame:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "sub-01_bold_confounds.tsv")
     ...     _ = path.write_text("WhiteMatter\tstdDVARS\n1.5\tn/a\n2.5\t1.1\n")
