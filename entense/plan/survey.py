@@ -205,9 +205,9 @@ def _size(bound: Bound, known: dict[Node, Any], specs: list[Spec]) -> int:
     """Return the bytes of what is decoded, of the tensors that are made, and of files held."""
     stages = compile_program(bound.roots).decodes
     sinks = [sink for stage in stages for sink in stage.sinks if sink.op != "parcels"]
-    arrays = [*(known[source(sink)].spec for sink in sinks), *specs]
-    held = int(sum(known[source(stage.sinks[0])].series.held for stage in stages))
-    return held + int(sum(4 * math.prod(spec.shape) for spec in arrays))
+    arrays: list[Spec] = [*(known[source(sink)].spec for sink in sinks), *specs]
+    held = sum(int(known[source(stage.sinks[0])].series.held) for stage in stages)
+    return held + sum(4 * math.prod(spec.shape) for spec in arrays)
 
 
 def sentence(error: Exception, bound: Bound) -> str:
