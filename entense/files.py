@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from entense.errors import RecordError
 from entense.index.fetch import Version, annex, fetch_of, is_url
@@ -13,6 +13,7 @@ from entense.index.fetch import Version, annex, fetch_of, is_url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+INFLATES = 1032  # deflate packs no tighter than 1 byte for so many
 _REMEDY = "copy it again, or name another file if this is not of the kind that is due"
 
 
@@ -63,6 +64,19 @@ def local(path: str | Path) -> Iterator[Path]:
     if annex.absent(path):
         annex.get(path)
     yield Path(path)
+
+
+@contextmanager
+def open_packed(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file, inflating it where it is a ``.gz``."""
+    from isal import igzip
+
+    if path.suffix == ".gz":
+        with igzip.open(path, "rb") as packed:
+            yield packed
+    else:
+        with path.open("rb", buffering=0) as plain:
+            yield plain
 
 
 def is_remote(path: str | Path) -> bool:

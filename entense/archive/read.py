@@ -153,7 +153,8 @@ class Archive:
             When there is no such tensor, it has no such axis, the values have another number of
             voxels, or records have masks of their own and none is named.
         """
-        from entense.geometry import read_columns, unmask
+        from entense.geometry import unmask
+        from entense.images.masks import read_columns
 
         shared = self._tensor(tensor).mask
         digest = shared if record is None else self._places[tensor]["mask"][self.row(record)]

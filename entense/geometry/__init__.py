@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entense.geometry.grayordinates import Grayordinates
-from entense.geometry.grid import Grid, Mask, grid_of, read_mask, storage_index
-from entense.geometry.labels import Atlas, Columns, Labels, Maps, SurfaceLabels, read_atlas
+from entense.geometry.grayordinates import Grayordinates, Sides
+from entense.geometry.grid import Grid, Mask, grid_of, storage_index
+from entense.geometry.labels import Atlas, Columns, Labels, Maps, SurfaceLabels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,33 +21,12 @@ __all__ = [
     "Labels",
     "Maps",
     "Mask",
+    "Sides",
     "SurfaceLabels",
     "grid_of",
-    "read_atlas",
-    "read_columns",
-    "read_mask",
     "storage_index",
     "unmask",
-    "write_mask",
 ]
-
-
-def read_columns(path: str | Path) -> Columns:
-    """Read a mask of any geometry: NIfTI for voxels, CIFTI (``.dscalar.nii``) for the others."""
-    from entense.images.cifti import read_mask as read_grayordinates
-
-    cifti = str(path).endswith(Grayordinates.extension)
-    return read_grayordinates(str(path)) if cifti else read_mask(path)
-
-
-def write_mask(mask: Columns, path: str | Path) -> None:
-    """Write a mask: NIfTI (uint8) or CIFTI; the same mask always gives the same bytes."""
-    content = mask.to_bytes()
-    if mask.extension.endswith(".gz") and not str(path).endswith(".gz"):
-        import gzip
-
-        content = gzip.decompress(content)
-    Path(path).write_bytes(content)
 
 
 def unmask(values: NDArray[Any], mask: Columns, tr: float | None = None) -> Any:

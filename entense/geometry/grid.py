@@ -15,12 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from entense.errors import RecordError
-from entense.files import opening, version_of
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 
@@ -163,58 +158,3 @@ def storage_index(grid: Grid, mask: Mask | None) -> NDArray[np.intp]:
     canonical = nib.orientations.apply_orientation(offsets, np.array(grid.orientation))
     index: NDArray[np.intp] = canonical.ravel() if mask is None else canonical[mask.inside]
     return index
-
-
-def read_mask(path: str | Path) -> Mask:
-    """Read a binary mask.
-
-    Parameters
-    ----------
-    path
-        A NIfTI image of two values, of which the lower is 0: (X, Y, Z) or (X, Y, Z, 1).
-
-    Raises
-    ------
-    RecordError
-        Where the file is missing, damaged, no mask (more than two values) or empty.
-    """
-    return _read_mask(str(path), version_of(path))
-
-
-@lru_cache(maxsize=16)
-def _read_mask(path: str, _version: tuple[int, int] | None) -> Mask:
-    grid, data = read_volume(path)
-    values = np.unique(data)
-    if values.size > 2 or np.isnan(values).any() or (values.size == 2 and values[0] != 0):
-        raise RecordError(
-            f"{path}: this is not a binary mask, it has {values.size} different values "
-            f"from {values[0]:g} to {values[-1]:g}; threshold it first"
-        )
-    inside = data > 0
-    if not inside.any():
-        raise RecordError(f"{path}: the mask is empty (no voxel is above 0); make it again")
-    return Mask.of(inside, grid.affine)
-
-
-def read_volume(path: str, *, most: int = 3) -> tuple[Grid, NDArray[Any]]:
-    """Read an image of 3, or up to `most`, dimensions whole, in canonical orientation."""
-    import nibabel as nib
-    from nibabel.spatialimages import SpatialImage
-
-    with opening(path) as place:
-        image = nib.load(place)
-        if not isinstance(image, SpatialImage):
-            raise RecordError(
-                f"{path}: this is a {type(image).__name__}, no mask or atlas of a volume; give a "
-                "NIfTI image there (.nii, .nii.gz), on surfaces a .label.gii or .dlabel.nii"
-            )
-        image = nib.as_closest_canonical(image)
-        data = np.asanyarray(image.dataobj)
-        grid = grid_of(image)
-    if data.ndim > 3 and data.size == np.prod(data.shape[:3]):
-        data = data.reshape(data.shape[:3])
-    if not 3 <= data.ndim <= most:
-        raise RecordError(
-            f"{path}: a 3-D image is due here, this one has shape {data.shape}; take one volume"
-        )
-    return grid, data

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import numpy as np
 
 from entense.errors import RecordError
-from entense.files import version_of
-from entense.geometry.grayordinates import Grayordinates, Sides, Structure, find
-from entense.geometry.grid import Grid, Mask, read_volume
+from entense.geometry.grayordinates import Grayordinates, Structure, find
+from entense.geometry.grid import Grid, Mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
@@ -161,78 +158,6 @@ class SurfaceLabels:
 Atlas: TypeAlias = Labels | Maps | SurfaceLabels
 
 
-def read_atlas(path: str | Path | Sides) -> Atlas:
-    """Read a parcellation of any geometry.
-
-    Parameters
-    ----------
-    path
-        A label image or a probabilistic atlas (4-D) as NIfTI, a ``.dlabel.nii``, a ``.label.gii``
-        of one hemisphere, or `Sides` of two.
-
-    Raises
-    ------
-    RecordError
-        Where a file is missing, damaged, empty, or has values that are no labels.
-    """
-    if isinstance(path, Sides):
-        return _read_surface(path, tuple(version_of(side) for side in path if side))
-    path = str(path)
-    if path.endswith((".gii", ".dlabel.nii")):
-        return _read_surface(path, version_of(path))
-    return _read_volume(path, version_of(path))
-
-
-@lru_cache(maxsize=4)
-def _read_volume(path: str, _version: object) -> Labels | Maps:
-    grid, data = read_volume(path, most=4)
-    return _maps(path, grid, data) if data.ndim == 4 else _labels(path, grid, data)
-
-
-def _labels(path: str, grid: Grid, data: NDArray[Any]) -> Labels:
-    whole = np.rint(data).astype(np.int64)
-    if not np.array_equal(whole, data) or whole.min() < 0:
-        raise RecordError(
-            f"{path}: this is not a label image, it has values that are no whole numbers or "
-            "negative; give a dseg image, or a probabilistic atlas with a fourth dimension"
-        )
-    values = np.unique(whole)
-    values = values[values > 0]
-    if not values.size:
-        raise RecordError(f"{path}: the label image is empty (no label above 0); make it again")
-    codes = np.where(whole > 0, np.searchsorted(values, whole) + 1, 0).astype(np.int32)
-    return Labels(path, grid, codes, tuple(map(int, values)))
-
-
-def _maps(path: str, grid: Grid, data: NDArray[Any]) -> Maps:
-    from scipy.sparse import csr_array
-
-    flat = data.reshape(-1, data.shape[3]).T
-    if not np.isfinite(flat).all() or flat.min() < 0:
-        raise RecordError(
-            f"{path}: a probabilistic atlas has weights of 0 and more, this one has others; "
-            "threshold it first"
-        )
-    return Maps(path, grid, csr_array(flat, dtype=np.float32), tuple(range(1, len(flat) + 1)))
-
-
-@lru_cache(maxsize=4)
-def _read_surface(path: str | Sides, _version: object) -> SurfaceLabels:
-    from entense.images import cifti, gifti
-
-    first = path if isinstance(path, str) else next(side for side in path if side)
-    if first.endswith(".gii"):
-        axis, keys, names = gifti.read_labels(path)
-    else:
-        axis, keys, names = cifti.read_labels(first)
-    used = np.unique(keys[keys > 0])
-    if not used.size:
-        raise RecordError(f"{first}: the atlas is empty (no label above 0); make it again")
-    codes = np.where(keys > 0, np.searchsorted(used, keys) + 1, 0).astype(np.int32)
-    values = tuple(names.get(int(key)) or int(key) for key in used)
-    return SurfaceLabels(first, axis, codes, _distinct(values, used))
-
-
 def labelled(
     keys: NDArray[Any], names: Mapping[int, str]
 ) -> tuple[NDArray[np.int64], dict[int, str]]:
@@ -247,11 +172,6 @@ def labelled(
     unknown = [key for key, name in names.items() if str(name).lower() in _UNLABELLED]
     known = {int(k): str(n) for k, n in names.items() if k > 0 and k not in unknown}
     return np.where(np.isin(keys, unknown) | (keys < 0), 0, keys).astype(np.int64), known
-
-
-def _distinct(names: tuple[int | str, ...], keys: NDArray[np.int64]) -> tuple[int | str, ...]:
-    """Return the names, or the keys where a name stands twice."""
-    return names if len(set(names)) == len(names) else tuple(map(int, keys))
 
 
 def _check_grid(path: str, grid: Grid, mask: Columns | None) -> None:

@@ -11,10 +11,10 @@ from xml.parsers.expat import ExpatError
 import numpy as np
 
 from entense.errors import RecordError
-from entense.files import opening, version_of
+from entense.files import INFLATES, open_packed, opening, version_of
 from entense.geometry.grayordinates import CORTEX, PREFIX, Grayordinates, Sides
 from entense.geometry.labels import labelled
-from entense.images.nifti import INFLATES, open_packed
+from entense.index.fetch import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -162,7 +162,7 @@ def _sides(path: str | Sides) -> dict[str, str]:
 def _side(path: str) -> str | None:
     """Return the hemisphere that a file says it is of, or else its name."""
     said = _SAID.get(_head(path, version_of(path)).meta.get("AnatomicalStructurePrimary", ""))
-    name = path.rsplit("/", 1)[-1]
+    name = name_of(path)
     return said or next((s for s, marks in _NAMED.items() if any(m in name for m in marks)), None)
 
 

@@ -13,19 +13,17 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from entense.errors import RecordError
-from entense.files import head, opening, version_of
+from entense.files import INFLATES, head, open_packed, opening, version_of
 from entense.geometry import Grid, grid_of
 from entense.index.fetch import is_url, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
 CHUNK = 4 << 20  # bytes that are inflated at once
 _HEAD = 65_536  # bytes of a file that hold its header and what usually follows
-INFLATES = 1032  # deflate packs no tighter than 1 byte for so many
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 
 
@@ -171,19 +169,6 @@ def _check_size(path: str, shape: tuple[int, ...], itemsize: int, offset: int) -
             f"{path}: the file is cut short, it holds {max(frames, 0)} of {shape[3]} frames at "
             "most; copy it again"
         )
-
-
-@contextmanager
-def open_packed(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file, inflating it where it is a ``.gz``."""
-    from isal import igzip
-
-    if path.suffix == ".gz":
-        with igzip.open(path, "rb") as packed:
-            yield packed
-    else:
-        with path.open("rb", buffering=0) as plain:
-            yield plain
 
 
 def _skip(stream: IO[bytes], count: int) -> None:

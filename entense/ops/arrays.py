@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 
 from entense.errors import RecordError
-from entense.files import opening
-from entense.images.nifti import open_packed
+from entense.files import open_packed, opening
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,13 @@ import polars as pl
 
 from entense.errors import RecipeError, RecordError, hint
 from entense.files import version_of
-from entense.geometry import Atlas, Grayordinates, Mask, read_atlas, read_mask, storage_index
+from entense.geometry import Atlas, Grayordinates, Mask, storage_index
 from entense.images import cifti as dense
 from entense.images import gifti
+from entense.images.atlases import read_atlas
+from entense.images.masks import read_mask
 from entense.images.nifti import read_header
+from entense.index.fetch import name_of
 from entense.ops.arrays import numbers, read_array
 from entense.ops.core import Kind, Spec, op
 from entense.records.tables.confounds import read_confounds
@@ -244,7 +247,7 @@ def _opened(series: Series, mask: Columns | None, dim: str, tr: float | None) ->
 
 
 def _vertices(mask: str | Sides) -> Grayordinates:
-    if isinstance(mask, str) and mask.endswith(".nii"):
+    if isinstance(mask, str) and name_of(mask).endswith(".nii"):
         return dense.read_mask(mask)
     return _vertices_of(
         mask, tuple(version_of(one) for one in ([mask] if isinstance(mask, str) else mask) if one)

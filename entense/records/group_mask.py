@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from entense.errors import RecordError, TableError
+from entense.index.fetch import name_of
 from entense.progress import progress
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def group_mask(
 
     Examples
     --------
-    >>> from entense.geometry import Mask, read_mask, write_mask
+    >>> from entense.geometry import Mask
+    >>> from entense.images.masks import read_mask, write_mask
     >>> write_mask(Mask.of(np.ones((2, 3, 4), bool), np.eye(4)), "sub-01_mask.nii.gz")
     >>> records = pl.DataFrame({"mask": ["sub-01_mask.nii.gz"]})
     >>> brain = group_mask(records, "mask", threshold=0.9, to="brain.nii.gz")
@@ -114,16 +116,17 @@ def _count(files: Sequence[str | Sides]) -> tuple[NDArray[np.int32], Columns]:
 
 def _inside(file: str | Sides) -> tuple[Columns, NDArray[np.bool_]]:
     """Return where a mask lies, and what of that is inside."""
-    from entense.geometry import read_mask
     from entense.images import cifti, gifti
+    from entense.images.masks import read_mask
 
     name = _name(file)
-    if name.endswith((".dtseries.nii", ".func.gii")):
-        series: Any = cifti.read_dense(name) if name.endswith(".nii") else gifti.read_surface(file)
+    kind = name_of(name)
+    if kind.endswith((".dtseries.nii", ".func.gii")):
+        series: Any = cifti.read_dense(name) if kind.endswith(".nii") else gifti.read_surface(file)
         return series.axis, _with_data(series)
-    if name.endswith(".gii"):
+    if kind.endswith(".gii"):
         return gifti.read_whole_mask(file)
-    if name.endswith((".dscalar.nii", ".dlabel.nii")):
+    if kind.endswith((".dscalar.nii", ".dlabel.nii")):
         return cifti.read_whole_mask(name)
     mask = read_mask(name)
     return mask, mask.inside
@@ -168,7 +171,7 @@ def _name(file: str | Sides) -> str:
 
 
 def _write_if_new(mask: Columns, target: Path) -> None:
-    from entense.geometry import read_columns, write_mask
+    from entense.images.masks import read_columns, write_mask
 
     endings = (".nii", ".nii.gz") if mask.extension == ".nii.gz" else (mask.extension,)
     wrong = mask.extension == ".nii.gz" and target.name.endswith(".dscalar.nii")
