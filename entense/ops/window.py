@@ -64,7 +64,7 @@ def window(x: Spec, start: float, *, seconds: float) -> NDArray[np.float64]:
 
     Returns
     -------
-    (time, …) float32.
+    (time, …) float32; NaN in a column that holds a NaN anywhere in the run.
 
     Raises
     ------
