@@ -31,7 +31,8 @@ def group_mask(
     frame
         A record table.
     role
-        Its column of masks, all on one grid or the same surfaces; each distinct file counts once.
+        Its column of masks (paths, pairs of hemispheres, or lists of these), all on one grid or
+        the same surfaces; each distinct file counts once.
         On surfaces and grayordinates a series will do (``.func.gii``, ``.dtseries.nii``): what
         never changes in it, or is not finite, is outside.
     threshold
@@ -86,7 +87,11 @@ def _files(frame: pl.DataFrame | pl.LazyFrame, role: str) -> list[str | Sides]:
     if role not in schema:
         raise TableError(f"there is no role {role!r} in the table; it has {', '.join(schema)}")
     column = frame.lazy().select(role).collect()[role]
+    if isinstance(column.dtype, pl.List):
+        column = column.explode()
     sided = isinstance(column.dtype, pl.Struct)
+    if not sided and column.dtype != pl.String:
+        raise TableError(f"the column {role!r} holds {column.dtype}, paths are due; name a role")
     sides = column.struct.unnest() if sided else column.to_frame()
     missing = sides.select(pl.any_horizontal(pl.all().is_null()).sum()).item()
     if missing or not len(column):

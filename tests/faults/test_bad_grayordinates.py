@@ -52,10 +52,6 @@ def cut_labels(files):
     return cut(files["atlas"], 40)
 
 
-def cut_mask(files):
-    return cut(files["mask"], 4)
-
-
 def empty(files):
     files["bold"].write_bytes(b"")
     return files["bold"]
@@ -249,7 +245,6 @@ FAULTS = {
     cut_in_its_xml: ("cut short", "XML", "copy it again"),
     cut_in_its_header: ("copy it again",),
     cut_labels: ("copy it again",),
-    cut_mask: ("copy it again",),
     empty: ("empty (0 bytes)", "copy it again"),
     cifti_1: ("CIFTI of version 1,", "-cifti-version-convert"),
     cifti_1_labels: ("CIFTI of version 1.0", "-cifti-version-convert"),

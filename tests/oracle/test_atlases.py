@@ -115,18 +115,18 @@ def one_side(folder):
     return Case({"bold": path}, et.surface("bold"), atlas, raw, weights, extent, ("one", "two"))
 
 
-def dense(folder, name="bold.dtseries.nii"):
+def dense(folder, still=(3,)):
     axis = brains.small_axis()
-    raw = spoilt(3, len(axis))
-    return axis, raw, {"bold": brains.save_dense(folder / name, raw, axis)}
+    raw = spoilt(3, len(axis), still=still)
+    return axis, raw, {"bold": brains.save_dense(folder / "bold.dtseries.nii", raw, axis)}
 
 
 def dlabel(folder):
-    """An atlas of the image's own columns; one parcel is all NaN, one all constant."""
-    axis, raw, roles = dense(folder)
+    """An atlas of the image's own columns; one parcel is all NaN, two all constant."""
+    axis, raw, roles = dense(folder, still=(3, 10))
     keys = np.arange(len(axis)) % 5
-    keys[[1, 6, 3]] = 8, 8, 9
-    names = {1: "a", 2: "b", 3: "c", 4: "d", 8: "e", 9: "f"}
+    keys[[1, 6, 3, 10]] = 8, 8, 9, 7
+    names = {1: "a", 2: "b", 3: "c", 4: "d", 7: "e", 8: "f", 9: "g"}
     atlas = brains.save_labels(folder / "atlas.dlabel.nii", keys, axis, names)
     weights = one_hot(keys, names)
     extent = weights.sum(axis=1)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import entense as et
+from entense.geometry import Grayordinates
 from entense.plan.survey import survey
 
 CIFTI = et.cifti("bold")
@@ -156,3 +157,11 @@ def test_milliseconds_as_an_exponent_and_units_that_are_no_seconds(tmp_path):
         assert nib.load(path).header.get_axis(0).unit == unit
         spec = survey(et.transform(brains.table(bold=[path]), x=CIFTI)).specs[0]["x"]
         assert spec.tr == tr
+
+
+def test_the_cortex_is_the_same_with_and_without_voxels_beside_it():
+    whole, alone = (Grayordinates.of_axis(brains.small_axis(voxels=voxels)) for voxels in (6, 0))
+    assert whole != alone
+    assert whole.select(["cortex"]) == alone
+    assert whole.where(np.arange(24) < 12) == alone
+    assert hash(whole.select(["cortex"])) == hash(alone)

@@ -200,3 +200,17 @@ def test_parcels_are_no_mask(tmp_path):
     with pytest.raises(et.RecordError, match="no mask or atlas") as raised:
         et.group_mask(brains.table(mask=[path]), "mask", to=tmp_path / "g.dscalar.nii")
     assert str(path) in str(raised.value)
+
+
+def test_lists_of_masks_count_file_by_file(tmp_path):
+    files, arrays = dense(tmp_path, "dscalar")
+    names = [str(file) for file in files]
+    records = pl.DataFrame({"subject": ["01", "02"], "mask": [names[:2], names[1:]]})
+    path = et.group_mask(records, "mask", threshold=0.6, to=tmp_path / "g.dscalar.nii")
+    assert nib.load(path).shape == (1, (np.sum(arrays, axis=0) >= 3).sum())
+
+
+def test_a_column_of_something_else(tmp_path):
+    table = pl.DataFrame({"mask": [1, 2]})
+    with pytest.raises(et.TableError, match="'mask' holds Int64, paths are due"):
+        et.group_mask(table, "mask", to=tmp_path / "g.dscalar.nii")
