@@ -42,7 +42,7 @@ def test_values_go_back_into_the_brain(archive):
     np.testing.assert_array_equal(image.get_fdata()[inside].T, values)
     np.testing.assert_array_equal(image.affine, np.diag([2.0, 2, 2, 1]))
     assert archive.unmask(values[0], "clean", record=3).shape == (3, 5, 7)
-    with pytest.raises(ArchiveError, match="no axis of voxels"):
+    with pytest.raises(ArchiveError, match="no voxel axis"):
         archive.unmask(archive[3]["fc"], "fc")
 
 

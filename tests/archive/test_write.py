@@ -11,6 +11,7 @@ from entense.archive import finish, open_archive, register_format
 from entense.archive.formats import Format, formats
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError, RecordError
+from entense.geometry import Mask
 from entense.ops.core import ops
 
 COLUMNS = ["age", "visit", "sex", "left"]
@@ -149,7 +150,7 @@ def test_masks_are_made_once_and_mended(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:-1])
     write(table, tmp_path / "out")
     assert files(archive.folder) == good
-    monkeypatch.setattr("entense.geometry.write_mask", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(Mask, "to_bytes", lambda _: pytest.fail("made again"))
     write(table, tmp_path / "out")
 
 
