@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entense.errors import RecordError
-from entense.files import version_of
-from entense.geometry import Atlas, Grid, Labels, Maps, Sides, SurfaceLabels
+from entense.files import opening, version_of
+from entense.geometry import Atlas, Grid, Labels, Maps, Sides, SurfaceLabels, storage_index
 from entense.images import cifti, gifti
 from entense.images.masks import read_volume
+from entense.images.nifti import read_header
 from entense.index.fetch import name_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
 
 def read_atlas(path: str | Path | Sides) -> Atlas:
@@ -44,8 +46,11 @@ def read_atlas(path: str | Path | Sides) -> Atlas:
 
 @lru_cache(maxsize=4)
 def _read_volume(path: str, _version: object) -> Labels | Maps:
-    grid, data = read_volume(path, most=4)
-    return _maps(path, grid, data) if data.ndim == 4 else _labels(path, grid, data)
+    import nibabel as nib
+
+    with opening(path) as place:
+        shape: tuple[int, ...] = getattr(nib.load(place), "shape", ())
+    return _maps(path) if len(shape) == 4 and shape[3] > 1 else _labels(path, *read_volume(path))
 
 
 def _labels(path: str, grid: Grid, data: NDArray[Any]) -> Labels:
@@ -63,16 +68,28 @@ def _labels(path: str, grid: Grid, data: NDArray[Any]) -> Labels:
     return Labels(path, grid, codes, tuple(map(int, values)))
 
 
-def _maps(path: str, grid: Grid, data: NDArray[Any]) -> Maps:
+def _maps(path: str) -> Maps:
+    """Read map by map: together they may take gigabytes, and most weights are 0."""
+    from scipy.sparse import vstack
+
+    header = read_header(path)
+    order = storage_index(header.grid, None)
+    rows = [
+        _row(path, frame[order] * np.float64(header.slope) + header.inter)
+        for frame in header.read()
+    ]
+    return Maps(path, header.grid, vstack(rows, format="csr"), tuple(range(1, len(rows) + 1)))
+
+
+def _row(path: str, weights: NDArray[np.float64]) -> Any:
     from scipy.sparse import csr_array
 
-    flat = data.reshape(-1, data.shape[3]).T
-    if not np.isfinite(flat).all() or flat.min() < 0:
+    if not np.isfinite(weights).all() or weights.min() < 0:
         raise RecordError(
             f"{path}: a probabilistic atlas has weights of 0 and more, this one has others; "
             "threshold it first"
         )
-    return Maps(path, grid, csr_array(flat, dtype=np.float32), tuple(range(1, len(flat) + 1)))
+    return csr_array(weights[None], dtype=np.float32)
 
 
 @lru_cache(maxsize=4)

@@ -65,8 +65,8 @@ def _read_mask(path: str, _version: tuple[int, int] | None) -> Mask:
     return Mask.of(inside, grid.affine)
 
 
-def read_volume(path: str, *, most: int = 3) -> tuple[Grid, NDArray[Any]]:
-    """Read an image of 3, or up to `most`, dimensions whole, in canonical orientation."""
+def read_volume(path: str) -> tuple[Grid, NDArray[Any]]:
+    """Read a 3-D image whole, in canonical orientation."""
     import nibabel as nib
     from nibabel.spatialimages import SpatialImage
 
@@ -82,7 +82,7 @@ def read_volume(path: str, *, most: int = 3) -> tuple[Grid, NDArray[Any]]:
         grid = grid_of(image)
     if data.ndim > 3 and data.size == np.prod(data.shape[:3]):
         data = data.reshape(data.shape[:3])
-    if not 3 <= data.ndim <= most:
+    if data.ndim != 3:
         raise RecordError(
             f"{path}: a 3-D image is due here, this one has shape {data.shape}; take one volume"
         )
