@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from scipy.sparse import csr_array
 
 
 def read_atlas(path: str | Path | Sides) -> Atlas:
