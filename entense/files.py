@@ -32,17 +32,24 @@ def opening(path: str | Path) -> Iterator[Path]:
     """
     with local(path) as place:
         check_present(path, place)
-        try:
+        with in_words(path, place):
             yield place
-        except RecordError:
+
+
+@contextmanager
+def in_words(path: str | Path, place: Path | None = None) -> Iterator[None]:
+    """Make a `RecordError` that names `path` of whatever goes wrong while it is read."""
+    try:
+        yield
+    except RecordError:
+        raise
+    except EOFError as error:
+        raise RecordError(f"{path}: the file is cut short ({error}); copy it again") from error
+    except Exception as error:
+        if not _is_of_reading(error):
             raise
-        except EOFError as error:
-            raise RecordError(f"{path}: the file is cut short ({error}); copy it again") from error
-        except Exception as error:
-            if not _is_of_reading(error):
-                raise
-            reason = _short(error).replace(str(place), str(path))
-            raise RecordError(f"{path}: cannot be read ({reason}); {_REMEDY}") from error
+        reason = _short(error).replace(str(place), str(path))
+        raise RecordError(f"{path}: cannot be read ({reason}); {_REMEDY}") from error
 
 
 @contextmanager

@@ -217,9 +217,9 @@ class Archive:
         >>> next(iter(loader))["clean"].shape[:2]
         (8, 32)
         """
-        from entense.archive.loaders.batches import Loader
+        from entense.archive.loaders.batches import Loader, named
 
-        source = self._source(self.rows(split), self.schema if tensors is None else tensors)
+        source = self._source(self.rows(split), named(tensors) or self.schema)
         return Loader(source, batch_size, window, windows_per_record, seed, drop_last)
 
     def to_tf(self, split: str | None = None) -> tf.data.Dataset:

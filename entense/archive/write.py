@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+import polars as pl
 
 from entense.archive import folder as folders
 from entense.archive.assign import Planned, assign, inputs_of
@@ -27,8 +30,6 @@ from entense.sizes import bytes_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
-    import polars as pl
-
     from entense.archive.formats import Format
     from entense.archive.formats.base import Framed
     from entense.archive.job import Job
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from entense.ops.core import Spec
 
 ON_ERROR = ("raise", "skip")
+FEW = 2  # degrees of freedom
+_LOG = logging.getLogger("entense")
 COUNTS = ("constant", "nonfinite", "absent", "freedom", "coverage")
 
 
@@ -118,7 +121,21 @@ def write(
         folders.begin(target, begun, overwrite=overwrite)
         receipts = _receipts(_Writer(job, fmt, target, skip=skip), shards, budget)
         finish(job, identity, shards, receipts, target)
-    return open_archive(target)
+    archive = open_archive(target)
+    _say_noise(archive)
+    return archive
+
+
+def _say_noise(archive: Archive) -> None:
+    """Warn of records of which filters left next to nothing: rounding noise looks like data."""
+    for name in archive.schema:
+        few = archive.records.filter(pl.col(name).struct.field("freedom") <= FEW)["record"]
+        if len(few):
+            _LOG.warning(
+                "%s: filters leave at most %d degrees of freedom of %d of %d records (%s): what is "
+                "left is rounding noise; filter less, or leave short runs out",
+                *(name, FEW, len(few), len(archive), ", ".join(few.head(3))),
+            )
 
 
 def _receipts(writer: _Writer, shards: Sequence[Planned], memory: int | None) -> list[Receipt]:

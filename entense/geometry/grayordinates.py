@@ -231,6 +231,8 @@ def find(
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Return where the vertices or voxels of `part` are among those of `whole`, and which are."""
     have, want = (_flat(one, shape) for one in (whole, part))
+    if not have.size:
+        return np.zeros(want.size, np.intp), np.zeros(want.size, bool)
     order = np.argsort(have, kind="stable")
     at = np.minimum(np.searchsorted(have, want, sorter=order), len(have) - 1)
     places: NDArray[np.intp] = order[at]
@@ -240,6 +242,9 @@ def find(
 def _check_distinct(structures: Sequence[Structure], shape: tuple[int, ...] | None) -> None:
     names = [one.name for one in structures]
     for one in structures:
+        lowest, highest = one.index.min(initial=0), one.index.max(initial=0)
+        if one.vertices and not 0 <= lowest <= highest < one.vertices:
+            raise ValueError(f"{short(one.name)} has {one.vertices} vertices and names {highest}")
         if names.count(one.name) > 1 or np.unique(_flat(one, shape)).size < len(one.index):
             raise ValueError(f"{short(one.name)}, or a place in it, stands twice among its columns")
 

@@ -130,6 +130,12 @@ class SurfaceLabels:
                 "give a label image (.nii.gz)"
             )
         mine = {one.name: one for one in self.axis.structures}
+        lacking = [one for one in mask.structures if one.vertices and one.name not in mine]
+        if lacking and len(mine) == 1:
+            raise RecordError(
+                f"{self.path}: these are labels of one hemisphere, and the tensor has both; give "
+                "the two as (left, right)"
+            )
         shared = [(mine[one.name], one) for one in mask.structures if one.name in mine]
         if not all(b.vertices for _, b in shared) and not self.axis.same_volume(mask):
             raise RecordError(

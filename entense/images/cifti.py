@@ -238,8 +238,11 @@ def _series(path: str, text: bytes) -> tuple[int, float | None]:
 
 
 def _axis(text: bytes) -> tuple[Grayordinates | None, tuple[str, ...]]:
-    with _parsing:
-        return _parsed(text)
+    try:
+        with _parsing:
+            return _parsed(text)
+    except (TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise ValueError(f"its XML is damaged: {error}") from error
 
 
 @lru_cache(maxsize=32)  # runs of one study have the same columns: 100 ms each else

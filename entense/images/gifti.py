@@ -127,7 +127,7 @@ def read_labels(path: str | Sides) -> tuple[Grayordinates, NDArray[np.int64], di
     """
     files = _sides(path)
     keys, names = zip(*(_keys(file) for file in files.values()), strict=True)
-    shift = int(keys[0].max()) + 1
+    shift = max(int(keys[0].max()), *names[0], 0) + 1
     if len(keys) == 2 and set(names[0].values()) & set(names[1].values()):
         names = tuple(
             {k: f"{s}_{n}" for k, n in one.items()} for s, one in zip("LR", names, strict=True)
@@ -191,10 +191,11 @@ def _damaged(path: str, error: Exception) -> RecordError:
 def _check_size(path: str, head: _Head, place: Path) -> None:
     """Hold what is promised to what a file can hold, before memory is taken for it."""
     most = place.stat().st_size * (INFLATES**2 if place.suffix == ".gz" else INFLATES)
-    if not 1 <= head.dims[0] <= most:
+    size = head.dims[0] * _frames(head) if head.dims else 0
+    if min((*head.dims, head.arrays)) < 1 or not 1 <= size <= most:
         raise RecordError(
-            f"{path}: it says that it has {head.dims[0]:,} vertices, which it cannot hold; copy it "
-            "again"
+            f"{path}: it says that it has {head.arrays:,} arrays of {head.dims} numbers, which it "
+            "cannot hold; copy it again"
         )
 
 

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from entense.errors import RecordError
-from entense.files import INFLATES, head, open_packed, opening, version_of
+from entense.files import INFLATES, head, in_words, open_packed, opening, version_of
 from entense.geometry import Grid, grid_of
 from entense.index.fetch import is_url, name_of
 
@@ -118,9 +118,11 @@ def _image_of(path: str) -> Iterator[Any]:
     """Open an image to read its header; of a URL only as much is fetched."""
     import nibabel as nib
 
-    if is_url(path) and (image := _first_of(path)) is not None:
-        yield image
-        return
+    if is_url(path):
+        with in_words(path):
+            if (image := _first_of(path)) is not None:
+                yield image
+                return
     with opening(path) as place:
         yield nib.load(place)
 
@@ -159,6 +161,8 @@ def _header(path: str, image: Any) -> Header:
 
 def _check_size(path: str, shape: tuple[int, ...], itemsize: int, offset: int) -> None:
     """Hold what the header promises to what the file can hold, before memory is taken for it."""
+    if min(shape) < 1:
+        raise RecordError(f"{path}: its header says the shape {shape}; copy it again")
     size = (version_of(path) or (None,))[0]
     if size is None:
         return

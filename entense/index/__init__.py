@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from entense.index.layouts.hcp import HCP
 from entense.index.tree import Tree, open_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "BIDS",
@@ -84,6 +85,8 @@ def scan(
     >>> scan("/ds", files=["sub-01/func/sub-01_bold.nii"]).collect()["path"].item()
     '/ds/sub-01/func/sub-01_bold.nii'
     """
+    if not isinstance(root, str | Path | Sequence):
+        raise TableError(f"scan takes a folder, a URL, or a list of these, not {root!r}")
     roots = [root] if isinstance(root, str | Path) else list(root)
     if not roots:
         raise TableError("scan was given an empty list of folders; name at least one")

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 
+_OF_DATA = frozenset(
+    "nii gz gii json tsv csv txt bval bvec h5 mat npy svg html fif ds zarr".split()  # noqa: SIM905
+)
+"""How names of data end; `.ds` and `.zarr` are folders that stand for one file."""
+
+
 def walk(root: str, *, skip: Collection[str] = frozenset()) -> Iterator[str]:
     """Yield the path below `root` of every file, in no particular order.
 
@@ -69,7 +75,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _leads_to_folder(link: os.DirEntry[str]) -> bool:
-    if "_" in link.name and "." in link.name:
+    if "_" in link.name and link.name.rpartition(".")[2] in _OF_DATA:
         return False  # named as data are: annexed trees are links throughout, asking each is slow
     try:
         return link.is_dir()

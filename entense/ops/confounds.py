@@ -55,7 +55,7 @@ def regressors(table: Regressors, model: str | list[str], frames: int) -> NDArra
     """
     names = columns(model)
     frame = table.frame
-    missing = [name for name in names if name not in frame.columns]
+    missing = [name for name in names if _base(frame, name) is None]
     if missing:
         near = hint(missing[0], frame.columns)
         raise RecordError(f"{table.path}: there is no column {missing[0]!r}; {near}")
@@ -72,8 +72,24 @@ def regressors(table: Regressors, model: str | list[str], frames: int) -> NDArra
     return np.column_stack([_values(table, name) for name in names])
 
 
+def _base(frame: pl.DataFrame, name: str) -> str | None:
+    """Return the column itself, or the one that it is a derivative or a square of."""
+    known = (name.removesuffix(order) for order in EXPANSION if name.endswith(order))
+    return next((one for one in known if one in frame.columns), None)
+
+
+def _series(frame: pl.DataFrame, name: str) -> pl.Series:
+    """Return a column, made of its base where fMRIPrep up to 1.1, or HCP, did not write it."""
+    base = _base(frame, name) or name
+    series, order = frame[base], name.removeprefix(base)
+    if order and series.dtype.is_numeric():
+        series = series.diff() if "derivative1" in order else series
+        series = series**2 if "power2" in order else series
+    return series
+
+
 def _values(table: Regressors, name: str) -> NDArray[np.float64]:
-    series = table.frame[name]
+    series = _series(table.frame, name)
     if not series.dtype.is_numeric():
         raise RecordError(
             f"{table.path}: the column {name!r} holds text, numbers are due; mend the table or "

@@ -53,11 +53,16 @@ def make(node: Node, known: dict[Node, Any]) -> Any:
 
 
 def freedom(operator: Operator) -> int:
-    """Return about how many degrees of freedom a filter leaves: the squares of its matrix.
+    """Return about how many degrees of freedom a filter leaves: the trace of its matrix.
 
-    For a projection that is its rank; a band-pass filter keeps about 2 * frames * TR * width.
+    For a projection that is its rank; a band-pass filter keeps about 2 * frames * TR * width
+    (Hastie & Tibshirani 1990, Generalized Additive Models, 3.5). What cuts a window out has no
+    trace: there the squares count, which a filter's overshoot at the ends makes a little too many.
     """
-    return round(float(np.square(operator.matrix).sum()))
+    matrix = operator.matrix
+    square = matrix.shape[0] == matrix.shape[1]
+    kept = np.trace(matrix, dtype=np.float64) if square else np.square(matrix).sum()
+    return max(0, round(float(kept)))
 
 
 def _operator(node: Node, known: dict[Node, Any]) -> Operator:

@@ -61,6 +61,7 @@ def events(frame: Frame, role: str = "events") -> Frame:
     [('01', 0, 2.0, 'house'), ('01', 1, 4.0, 'face')]
     """
     schema = frame.collect_schema()
+    _check_level(schema)
     key = _key(schema, role)
     names = [name for name in ("dataset", *IDENTIFYING) if name in schema]
     records = frame.lazy().select(*names, key.alias(_KEY)).collect()
@@ -71,11 +72,20 @@ def events(frame: Frame, role: str = "events") -> Frame:
     return _joined(frame, key, trials)
 
 
+def _check_level(schema: pl.Schema) -> None:
+    """Raise where records hold several runs: the onsets of one would be taken for another's."""
+    sidecars = [schema[f"{role}_sidecar"] for role in roles_of(schema)]
+    if any(isinstance(one, pl.List) and isinstance(one.inner, pl.List) for one in sidecars):
+        raise TableError(
+            "the records hold several runs each, and events belong to one: call events before pivot"
+        )
+
+
 def _key(schema: pl.Schema, role: str) -> pl.Expr:
     if role not in schema:
         raise TableError(f"there is no role {role!r}; {hint(role, roles_of(schema))}")
     if schema[role] == pl.List(pl.String):
-        return pl.col(role).list.join("\n")
+        return pl.col(role).list.join("\n", ignore_nulls=False)
     if schema[role] != pl.String:
         raise TableError(f"the role {role!r} holds neither paths nor lists of paths of events")
     return pl.col(role)

@@ -86,6 +86,7 @@ def quality(
     paths = distinct(frame, [role])[role].drop_nulls()
     measured = _measure_all(paths, partial(_measure, fd=fd, std_dvars=std_dvars))
     kept = (pl.col("frames") * (1 - pl.col("censored"))).round()
+    frame = frame.with_columns(pl.col(role).cast(pl.String))  # null where no record has one
     return attach(frame, measured.rename({"path": role}), [role]).with_columns(
         seconds=pl.col("frames") * seconds, kept_seconds=kept * seconds
     )

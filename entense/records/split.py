@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from entense.errors import TableError
 from entense.records.frames import Frame, attach, distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 def split(
@@ -69,6 +70,8 @@ def split(
 
 
 def _check(schema: pl.Schema, fractions: Mapping[str, float], keys: Sequence[str]) -> None:
+    if not isinstance(fractions, Mapping):
+        raise TableError(f'fractions are due, {{"train": 0.8, "test": 0.2}}, not {fractions!r}')
     shares = list(fractions.values())
     if not shares or not all(share > 0 for share in shares) or abs(sum(shares) - 1) > 1e-9:
         raise TableError(

@@ -47,7 +47,7 @@ class TrOf:
         """Return the column, or null where there is none."""
         image = self.image
         if isinstance(image, pl.Expr):
-            image = next(iter(image.meta.root_names()), None)
+            return self._beside(image, schema)
         if f"{image}_tr" in schema:
             return pl.col(f"{image}_tr")
         lost = [name for name in schema if name.endswith("_tr") and name[:-3] not in schema]
@@ -57,6 +57,22 @@ class TrOf:
                 f'role; rename both, or say which it is: et.volume(…, tr="{lost[0]}")'
             )
         return pl.lit(None, pl.Float64)
+
+    @staticmethod
+    def _beside(image: pl.Expr, schema: pl.Schema) -> pl.Expr:
+        """Return the column beside the one role of an expression; of several none is right."""
+        names = list(dict.fromkeys(image.meta.root_names()))
+        roles = [name for name in names if f"{name}_tr" in schema]
+        if not roles:
+            return pl.lit(None, pl.Float64)
+        tr = f"{roles[0]}_tr"
+        lists = [isinstance(one, pl.List) for one in (schema[tr], _dtype(image, schema))]
+        if len(names) > 1 or len(set(lists)) > 1:
+            raise TableError(
+                f"the repetition time of {image} is not plain, it is made of {', '.join(roles)}: "
+                "say which it is, et.volume(…, tr=…), a column, an expression or a number"
+            )
+        return pl.col(tr)
 
 
 def is_list(root: Node) -> bool:
@@ -148,6 +164,8 @@ def _file(value: Any, schema: pl.Schema) -> pl.Expr:
         return pl.col(value)
     if isinstance(value, tuple | list | dict):
         return _two_files(value)
+    if not isinstance(value, str | Path):
+        raise TableError(f"{value!r} is neither a column nor a file; give a role or a path")
     return pl.lit(_place(value, schema), pl.String)
 
 

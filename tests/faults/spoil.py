@@ -290,7 +290,7 @@ SPOILERS = {
     infinite_confounds: ("'csf'", "row 8", "mend the table"),
     empty_confounds: ("empty (0 bytes)", "copy it again"),
     confounds_without_rows: ("no rows", "copy it again"),
-    binary_confounds: ("cannot be read", "copy it again"),
+    binary_confounds: ("is not text in UTF-8", "save it so"),
     tr_in_milliseconds: ("2000 s", "give it in seconds"),
     header_in_milliseconds: ("2000 s", "give it in seconds"),
     no_tr: ("repetition time is unknown", "give it before transform"),

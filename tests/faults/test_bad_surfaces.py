@@ -125,6 +125,16 @@ def empty_mask(files):
     return write(files["mask"]["L"], brains.gifti([np.zeros(30, "i4")], intent="LABEL"))
 
 
+def more_arrays_than_it_can_hold(files):
+    text = Path(files["bold"]["L"]).read_text()
+    return write(files["bold"]["L"], text.replace('Arrays="8"', 'Arrays="1000000000000"'))
+
+
+def arrays_without_dimensions(files):
+    text = Path(files["bold"]["L"]).read_text()
+    return write(files["bold"]["L"], text.replace('Dimensionality="1"', 'Dimensionality="0"'))
+
+
 def mesh(files):
     return write(files["bold"]["L"], (brains.GIFTI / "ascii.gii").read_text())
 
@@ -197,12 +207,14 @@ SURFACES = {
     atlas_without_labels: ("the atlas is empty", "make it again"),
     atlas_of_fractions: ("no labels but float32", "name a .label.gii"),
     empty_mask: ("the mask is empty", "make it again"),
+    more_arrays_than_it_can_hold: ("1,000,000,000,000 arrays", "copy it again"),
+    arrays_without_dimensions: ("8 arrays of ()", "copy it again"),
     mesh: ("mesh of a surface", ".func.gii"),
     numbers_in_another_file: ("in another file", "wb_command -gifti-convert"),
     later_numbers_in_another_file: ("ExternalFileBinary", "copy it again"),
     billion_laughs: ("amplification", "copy it again"),
     billion_laughs_in_a_label: ("amplification", "copy it again"),
-    more_vertices_than_it_can_hold: ("20,000,000,000 vertices", "copy it again"),
+    more_vertices_than_it_can_hold: ("(20000000000,) numbers", "copy it again"),
     a_volume: ("no GIFTI file", ".func.gii"),
 }
 

@@ -172,7 +172,7 @@ def test_a_protocol_whose_package_is_missing(kept, monkeypatch):
     monkeypatch.delitem(registry._registry, "gs", raising=False)
     with pytest.raises(RecordError) as raised:
         fetched("gs://bucket/a.nii")
-    said(raised, "gs://bucket/a.nii", "no_such_package", "pip install entense[remote]")
+    said(raised, "gs://bucket/a.nii", "no_such_package", "pip install 'entense[http,s3,gcs]'")
 
 
 def test_options_that_are_wrong(site, kept, url):

@@ -87,3 +87,10 @@ def test_a_link_to_itself_is_named(grow):
     (root / "loop").symlink_to("loop")
     with pytest.raises(TableError, match="loop cannot be read"):
         list(walk(str(root)))
+
+
+def test_a_link_to_a_folder_with_a_version_in_its_name_is_followed(grow):
+    target = grow("sub-01/func/sub-01_task-rest_bold.nii.gz", root="elsewhere")
+    root = grow("README")
+    (root / "ds_v1.0").symlink_to(target)
+    assert "ds_v1.0/sub-01/func/sub-01_task-rest_bold.nii.gz" in set(walk(str(root)))

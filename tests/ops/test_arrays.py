@@ -226,7 +226,7 @@ BAD_TABLES = {
     "cut short": ("a\tb\n1\t2\n3\n", "1 cells in row 2"),
     "a row too long": ("a\tb\n1\t2\t3\n", "3 cells in row 1"),
     "a name twice": ("a\ta\n1\t2\n", "the column 'a' twice"),
-    "not utf-8": (b"a\tb\n\xff\t2\n", "cannot be read"),
+    "not utf-8": (b"a\tb\n\xff\t2\n", "is not text in UTF-8"),
 }
 
 

@@ -3,6 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from nilearn import signal as nilearn_signal
 from scipy import signal as scipy_signal
@@ -220,3 +221,19 @@ def test_a_table_that_does_not_fit_is_named(study, change, model, says):
     with pytest.raises(et.RecordError, match=says) as error:
         study.compute(BOLD.denoise("confounds", model))
     assert path in str(error.value)
+
+
+def test_derivatives_and_squares_are_made_where_a_table_lacks_them(made, tmp_path):
+    from entense.ops.confounds import regressors as ours
+    from entense.ops.load import regressors as table
+
+    study, _ = made
+    whole = pl.read_csv(study.rows[0]["confounds"], separator="\t", null_values="n/a")
+    bare = whole.select(c for c in whole.columns if "_derivative1" not in c and "_power2" not in c)
+    bare.write_csv(tmp_path / "bare.tsv", separator="\t", null_value="n/a")
+    due = ours(table(study.rows[0]["confounds"]), "36P", FRAMES)
+    np.testing.assert_allclose(
+        ours(table(str(tmp_path / "bare.tsv")), "36P", FRAMES), due, rtol=1e-9, atol=1e-9
+    )
+    with pytest.raises(et.RecordError, match="no column 'nothing_power2'"):
+        ours(table(str(tmp_path / "bare.tsv")), ["nothing_power2"], FRAMES)

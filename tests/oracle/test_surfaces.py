@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import entense as et
+from entense.geometry import Sides
+from entense.images.atlases import read_atlas
 
 SURFACE = et.surface("bold")
 FSAVERAGE5 = Path(nilearn.__file__).parent / "datasets" / "data" / "fsaverage5"
@@ -182,3 +184,11 @@ def test_the_tr_is_the_tables(tmp_path):
     assert [one["x"].tr for one in specs] == [0.8, None]
     with pytest.raises(et.RecordError, match="repetition time is unknown"):
         brains.compute(records, SURFACE.bandpass(low_pass=0.1))
+
+
+def test_an_unused_name_of_one_hemisphere_is_none_of_the_other(tmp_path):
+    left = brains.save_keys(tmp_path / "lh.label.gii", [1, 3, 3], {1: "a", 3: "c", 6: "X"})
+    right = brains.save_keys(tmp_path / "rh.label.gii", [2, 2, 0], {1: "b"})
+    atlas = read_atlas(Sides(str(left), str(right)))
+    assert "X" not in atlas.values
+    assert len(atlas.values) == 3

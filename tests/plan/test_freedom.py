@@ -29,6 +29,27 @@ def test_a_band_leaves_about_its_width(study):
     assert left(study, band) == pytest.approx(2 * 200 * 2.0 * 0.07, abs=4)
 
 
+@pytest.mark.parametrize("frames", [60, 120, 240])
+@pytest.mark.parametrize("high_pass", [0.005, 0.01])
+def test_a_high_pass_leaves_no_more_than_was_there(study, frames, high_pass):
+    study.run("01", frames=frames, tr=2.0)
+    bold = et.volume("bold", mask="mask").denoise("confounds", "6P", high_pass=high_pass)
+    assert frames / 2 < left(study, bold) <= frames - 8
+
+
+def test_an_archive_of_noise_is_said(study, tmp_path, caplog):
+    study.run("01", frames=60)
+    clean = et.volume("bold", mask="mask").denoise(
+        "confounds", "36P", high_pass=0.01, low_pass=0.03
+    )
+    table = study.records.entense.transform(
+        fine=et.volume("bold", mask="mask"), noise=clean.zscore()
+    )
+    table.entense.write(tmp_path / "out")
+    assert [one for one in caplog.messages if "rounding noise" in one] == caplog.messages
+    assert "noise: filters leave at most 2 degrees of freedom of 1 of 1 records" in caplog.text
+
+
 def test_explain_says_it(study):
     study.run("01", frames=60)
     text = et.explain(study.records.entense.transform(a=et.volume("bold", mask="mask").detrend()))

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from entense.errors import TableError
-from entense.records import drop_incomplete, events, with_record_id
+from entense.records import drop_incomplete, events, pivot, with_record_id
 
 
 @pytest.fixture
@@ -272,3 +272,19 @@ def test_what_is_no_role(records):
         events(df, "event")
     with pytest.raises(TableError, match="the role 'n' holds neither paths nor lists of paths"):
         events(df.with_columns(n=1), "n")
+
+
+def test_a_missing_file_in_a_list_is_an_error(records):
+    df = records(FACES, FACES)
+    lists = df.with_columns(events=pl.Series([[df["events"][0], None], [df["events"][1]]]))
+    with pytest.raises(TableError, match=r"1 of 2 records have no file .*ds_sub-00"):
+        events(lists)
+
+
+def test_events_of_several_runs_do_not_mix(records):
+    df = records(FACES, FACES).with_columns(
+        subject=pl.lit("01"), run=pl.Series(["1", "2"]), bold=pl.lit("/b"),
+        bold_sidecar=pl.Series([["/b.json"]] * 2),
+    )  # fmt: skip
+    with pytest.raises(TableError, match=r"hold several runs each.*call events before pivot"):
+        events(pivot(df, "subject"))

@@ -3,7 +3,7 @@ import pytest
 
 from entense.errors import TableError
 from entense.index import IDENTIFYING, scan
-from entense.records import stage
+from entense.records import role, stage
 
 BOLD = {"suffix": "bold"}
 MASK = {"suffix": "mask"}
@@ -288,3 +288,13 @@ def test_hcp_without_results_is_told_apart_from_a_minimal_fmriprep(files):
     hcp = files(run("T1w.nii.gz")).with_columns(path=pl.lit("/hcp/1/MNINonLinear/T1w.nii.gz"))
     with pytest.raises(TableError, match="no MNINonLinear/Results"):
         stage(hcp, bold=BOLD)
+
+
+def test_an_optional_role_is_found_when_both_hemispheres_are(files):
+    table = files(
+        run("bold.nii"), run("bold.nii", "02"),
+        *(run(f"hemi-{side}_bold.func.gii") for side in "LR"), run("hemi-L_bold.func.gii", "02"),
+    )  # fmt: skip
+    surface = role({"extension": ".func.gii"}, optional=True)
+    records = stage(table, bold={"extension": ".nii"}, surface=surface).collect()
+    assert records["surface_found"].to_list() == [True, False]

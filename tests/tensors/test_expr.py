@@ -175,3 +175,19 @@ def test_the_plan_holds_no_python_function():
     assert b"pickle" not in plan.serialize()
     again = pl.LazyFrame.deserialize(io.BytesIO(plan.serialize())).collect()
     assert again.schema == plan.collect().schema
+
+
+def test_the_tr_of_an_expression_is_that_of_its_one_role():
+    table = pl.DataFrame({"a": ["/a"], "b": ["/b"], "a_tr": [2.0], "b_tr": [0.8], "m": ["/m"]})
+    for image in (pl.coalesce("a", "b"), pl.when(pl.col("a") == "x").then("a").otherwise("b")):
+        with pytest.raises(
+            et.TableError, match=r"repetition time .* made of a, b: say which it is"
+        ):
+            table.entense.transform(x=et.volume(image, mask="m"))
+        made = table.entense.transform(x=et.volume(image, mask="m", tr=pl.coalesce("b_tr", "a_tr")))
+        assert made.select(storage("x").struct.field("volume.tr")).item() == 0.8
+    alone = table.entense.transform(x=et.volume(pl.col("b").str.to_lowercase(), mask="m"))
+    assert alone.select(storage("x").struct.field("volume.tr")).item() == 0.8
+    lists = table.with_columns(pl.col("a", "a_tr").implode())
+    with pytest.raises(et.TableError, match="say which it is"):
+        lists.entense.transform(x=et.volume(pl.col("a").list.first(), mask="m"))

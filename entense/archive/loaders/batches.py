@@ -76,8 +76,8 @@ class Loader:
         window = 1 if self.window is None else self.window
         sizes = {"batch_size": self.batch_size, "windows_per_record": self.windows_per_record}
         for name, size in {**sizes, "window": window}.items():
-            if size < 1:
-                raise ArchiveError(f"{name}={size} is no count; give 1 or more")
+            if not isinstance(size, int) or size < 1:
+                raise ArchiveError(f"{name}={size!r} is no count; give 1 or more")
         if self.window is None and self.windows_per_record > 1:
             raise ArchiveError("windows_per_record needs a window; give window=, in frames")
         records = range(len(self.source.ids))
@@ -168,6 +168,13 @@ class Loader:
                     "they make no batch; give a window= that fits all (time), use one mask or "
                     "atlas for all (space), or batch_size=1"
                 )
+
+
+def named(tensors: Sequence[str] | None) -> Sequence[str]:
+    """Return the names of tensors that were asked for; a single name is an error, not letters."""
+    if isinstance(tensors, str):
+        raise ArchiveError(f'tensors={tensors!r} is one name, a list is due: tensors=["{tensors}"]')
+    return tensors or ()
 
 
 def without_nulls(table: pl.DataFrame) -> pl.DataFrame:

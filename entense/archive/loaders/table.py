@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import polars as pl
 
 from entense.archive.job import prepare
-from entense.archive.loaders.batches import Loader, Source, without_nulls
+from entense.archive.loaders.batches import Loader, Source, named, without_nulls
 from entense.archive.schema import common
 from entense.errors import RecordError, TableError, hint
 from entense.sizes import bytes_of
@@ -75,7 +75,7 @@ def loader(
     """
     table = frame.lazy().collect()
     table = table if split is None else _in_split(table, split)
-    job = prepare(table if tensors is None else _only(table, tensors), columns, dtype)
+    job = prepare(_only(table, named(tensors)) if tensors else table, columns, dtype)
     budget = None if memory is None else bytes_of(memory, "memory")
     source = _source(job, budget)
     return Loader(source, batch_size, window, windows_per_record, seed, drop_last)

@@ -115,7 +115,7 @@ def _remedy(error: Exception) -> str:
     if isinstance(error, SpoiltError):
         return "the server's copy is damaged, or changed meanwhile: run again, or ask who keeps it"
     if isinstance(error, ImportError):
-        return "install what reads this protocol: pip install entense[remote], or its own package"
+        return "install what reads it: pip install 'entense[http,s3,gcs]', or its own package"
     if isinstance(error, ValueError | TypeError):
         return "check the URL and the options given with et.register_storage"
     return "run again when the network is well, or copy it to this machine"

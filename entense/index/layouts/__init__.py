@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
-from typing import TYPE_CHECKING
 
 from entense.errors import TableError
 from entense.index.layouts.templates import compile_template
 from entense.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,8 @@ class Layout:
     templates: InitVar[Mapping[str, Mapping[str, str]] | None] = None
 
     def __post_init__(self, templates: Mapping[str, Mapping[str, str]] | None) -> None:
+        if not isinstance(templates, Mapping | None):
+            raise TableError("templates= is a dict: a template, and what its files are")
         made = [compile_template(*item) for item in (templates or {}).items()]
         object.__setattr__(self, "paths", (*self.paths, *made))
         object.__setattr__(self, "expected", self.expected or next(iter(templates or ()), ""))

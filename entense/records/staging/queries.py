@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import and_, or_
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from entense.errors import TableError, hint
-from entense.index.entities import NUMBERED
+from entense.index.entities import ENTITIES, NUMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,12 +46,13 @@ def read_query(role: str, query: Mapping[str, object], columns: Iterable[str]) -
             raise TableError(
                 f"the role {role!r} asks for {name!r}, which no file has; {hint(name, known)}"
             )
-    return {name: _labels(value) for name, value in query.items()}
+    return {name: _labels(name, value) for name, value in query.items()}
 
 
-def _labels(value: object) -> list[str | None]:
+def _labels(name: str, value: object) -> list[str | None]:
     values = value if isinstance(value, list | tuple | set | frozenset) else [value]
-    return [None if one is None else str(one) for one in values]
+    prefix = f"{ENTITIES[name]}-" if name in ENTITIES else ""
+    return [None if one is None else str(one).removeprefix(prefix) for one in values]
 
 
 def number(name: str, column: pl.Expr) -> pl.Expr:
@@ -151,7 +153,18 @@ def nothing_matches(role: str, query: Query, files: pl.DataFrame) -> TableError:
     message = f"no file matches the role {role!r} ({asked}); there is {found or 'nothing else'}"
     if "bold" in query.get("suffix", []) and "bold" not in files["suffix"]:
         message += f"; {_why_no_bold(files)}"
+    elif "desc" in query and not files["desc"].count():
+        message += _derivatives(files)
     return TableError(message)
+
+
+def _derivatives(files: pl.DataFrame) -> str:
+    """Say where the derivatives of a raw dataset are, if they lie inside it."""
+    inside = (Path(root, "derivatives") for root in files["root"].drop_nulls().unique().sort())
+    folder = next((one for one in inside if one.is_dir()), None)
+    if folder is None:
+        return ""
+    return f'; derivatives are scanned beside the raw data: et.scan([…, "{folder}/…"])'
 
 
 def _why_no_bold(files: pl.DataFrame) -> str:

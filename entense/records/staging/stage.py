@@ -109,8 +109,10 @@ def _sidecars(role: Wanted, pairs: pl.DataFrame, jsons: pl.DataFrame) -> pl.Data
 
 def _made(role: Wanted) -> list[pl.Expr]:
     seconds = [repetition_time(role.sidecar).alias(role.tr)] if role.timed else []
-    filled = [pl.col(role.name).is_not_null().alias(role.found)] if role.role.optional else []
-    return seconds + filled
+    files = pl.col(role.name)
+    parts = [files.struct.field(side) for side in HEMISPHERES] if role.paired else [files]
+    there = pl.all_horizontal(part.is_not_null() for part in parts).alias(role.found)
+    return [*seconds, *([there] if role.role.optional else [])]
 
 
 def _check_ties(role: Wanted, pairs: pl.DataFrame, *, anchor: bool) -> None:
@@ -136,7 +138,10 @@ def _remedy(
 ) -> str:
     differing = _difference(first, second)
     if differing is None:
-        return "their names mean the same, so scan only one of them"
+        return (
+            "their names mean the same; leave one out before stage: "
+            f'.filter(pl.col("path") != "{second["path"]}")'
+        )
     name, ours, theirs = differing
     both = ', or both with "hemi": ["L", "R"]' if name == "hemi" else ""
     more = "" if anchor else ", or take all that match with et.role(…, many=True)"

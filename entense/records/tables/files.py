@@ -77,7 +77,10 @@ def read_table(path: str | Path) -> pl.DataFrame:
 
 def _read_text(path: str | Path, data: bytes, separator: str) -> pl.DataFrame:
     data = data.rstrip(b"\r\n")
-    text = data.decode("utf-8-sig")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{path} is not text in UTF-8 ({error.reason}): save it so") from error
     header = next(_rows(text, separator), [])
     if twice := [name for i, name in enumerate(header) if name in header[:i]]:
         raise RecordError(f"{path} has the column {twice[0]!r} twice: rename or delete one")

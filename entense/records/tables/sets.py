@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,10 +11,11 @@ import polars as pl
 
 from entense.errors import RecordError, TableError
 from entense.index.entities import ENTITIES, IDENTIFYING
+from entense.index.fetch import is_url, name_of
 from entense.records.tables.files import ending, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 NAMED = " of the name"
 BIDS_IDS = {"participant_id": "subject", "session_id": "session"}
@@ -44,7 +46,7 @@ class TableSet(NamedTuple):
 
     name: str
     rows: pl.DataFrame
-    files: tuple[Path, ...] = ()
+    files: tuple[str, ...] = ()
     text: bool = False
     scans: bool = False
 
@@ -68,41 +70,42 @@ def table_sets(
     if isinstance(table, pl.DataFrame | pl.LazyFrame):
         rows = _placed(table.lazy().collect(), "the table")
         return [_with_scans(TableSet("the table", rows))]
-    groups: dict[str, list[Path]] = {}
+    groups: dict[str, list[str]] = {}
     for file in _files(table):
-        groups.setdefault(_suffix(file) if _of_subject(file) else str(file), []).append(file)
+        groups.setdefault(_suffix(file) if _of_subject(file) else file, []).append(file)
     return [_of_files(files) for files in groups.values()]
 
 
-def _files(table: str | Path | Iterable[str | Path]) -> list[Path]:
+def _files(table: str | Path | Iterable[str | Path]) -> list[str]:
     given = [table] if isinstance(table, str | Path) else table
+    if not isinstance(given, Iterable):
+        raise TableError(f"join_table takes a file, files or a frame, not {table!r}")
     found = dict.fromkeys(file for one in given for file in _found(str(one)))
     if not found:
         raise TableError("join_table was given an empty list of files; name at least one")
     return list(found)
 
 
-def _found(place: str) -> list[Path]:
-    path = Path(place)
-    if not glob.has_magic(place) or path.exists():
-        return [path]
-    found = [Path(file) for file in sorted(glob.glob(place, recursive=True))]  # noqa: PTH207
+def _found(place: str) -> list[str]:
+    if is_url(place) or not glob.has_magic(place) or Path(place).exists():
+        return [place]
+    found = sorted(glob.glob(place, recursive=True))  # noqa: PTH207
     if not found:
         raise TableError(f"no file is named like {place}: check the pattern")
     return found
 
 
-def _of_subject(file: Path) -> bool:
-    return file.name.startswith("sub-")
+def _of_subject(file: str) -> bool:
+    return name_of(file).startswith("sub-")
 
 
-def _suffix(file: Path) -> str:
-    return file.name.rpartition("_")[2].removesuffix(ending(file))
+def _suffix(file: str) -> str:
+    return name_of(file).rpartition("_")[2].removesuffix(ending(file))
 
 
-def _of_files(files: list[Path]) -> TableSet:
+def _of_files(files: list[str]) -> TableSet:
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    parts = [_placed(_read(file), file.as_posix()) for file in files]
+    parts = [_placed(_read(file), file) for file in files]
     rows = pl.concat(parts, how="diagonal_relaxed")
     if _of_subject(files[0]):
         rows = rows.with_columns(_entities(FILE))
@@ -110,8 +113,8 @@ def _of_files(files: list[Path]) -> TableSet:
     return _with_scans(TableSet(f"{files[0]}{more}", rows, tuple(files), text))
 
 
-def _read(file: Path) -> pl.DataFrame:
-    if not file.exists() and not file.is_symlink():
+def _read(file: str) -> pl.DataFrame:
+    if not is_url(file) and not Path(file).exists() and not Path(file).is_symlink():
         raise TableError(f"there is no table {file}: check its path")
     try:
         return read_table(file)

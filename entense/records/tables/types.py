@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from entense.errors import TableError
+from entense.files import local, version_of
 from entense.index.entities import IDENTIFYING
+from entense.index.fetch import is_url
 from entense.records.tables.files import ending, typed
 from entense.records.tables.labels import listed
 from entense.records.tables.sets import BIDS_IDS, FILE, ROW, TableSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
 _LOG = logging.getLogger("entense")
 _MISSING = (
@@ -66,18 +68,22 @@ def _enum(column: pl.Series, levels: Sequence[str], sidecar: str) -> pl.Series:
     return text.cast(pl.Enum([*levels, *others]))
 
 
-def _levels(files: Iterable[Path]) -> dict[str, tuple[list[str], str]]:
+def _levels(files: Iterable[str]) -> dict[str, tuple[list[str], str]]:
     """Return column -> its levels, in order, and the sidecar that lists them first."""
     found: dict[str, tuple[list[str], str]] = {}
     for sidecar in dict.fromkeys(place for file in files for place in _sidecars(file)):
         for column, levels in _read_levels(sidecar).items():
-            before, first = found.get(column, ([], str(sidecar)))
+            before, first = found.get(column, ([], sidecar))
             found[column] = (list(dict.fromkeys([*before, *levels])), first)
     return found
 
 
-def _sidecars(file: Path) -> list[Path]:
+def _sidecars(table: str) -> list[str]:
     """Return the JSON files that may speak of a table; a dataset's ``sessions.json`` is for all."""
+    if is_url(table):
+        beside = table.replace(ending(table), ".json", 1)
+        return [beside] if version_of(beside) else []
+    file = Path(table)
     stem = file.name.removesuffix(ending(file))
     places = [file.with_name(f"{stem}.json")]
     if stem.startswith("sub-"):
@@ -85,12 +91,13 @@ def _sidecars(file: Path) -> list[Path]:
             one for one in file.absolute().parents if not one.name.startswith(("sub-", "ses-"))
         )
         places.append(next(above) / f"{stem.rpartition('_')[2]}.json")
-    return [place for place in places if place.is_file()]
+    return [str(place) for place in places if place.is_file()]
 
 
-def _read_levels(sidecar: Path) -> dict[str, list[str]]:
+def _read_levels(sidecar: str) -> dict[str, list[str]]:
     try:
-        content = json.loads(sidecar.read_bytes())
+        with local(sidecar) as place:
+            content = json.loads(place.read_bytes())
         described = {name: one for name, one in content.items() if isinstance(one, dict)}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise TableError(f"{sidecar} cannot be read ({error}): mend it, or move it away") from error
