@@ -204,7 +204,7 @@ def test_a_gzipped_table_that_is_cut(tmp_path):
 
 
 def test_text_that_is_not_utf8(write):
-    with pytest.raises(TableError, match=r"p\.tsv: is not text in UTF-8"):
+    with pytest.raises(TableError, match=r"p\.tsv is not text in UTF-8"):
         join_table(RECORDS, write("p.tsv", "participant_id\tage\nsub-01\t3\n", "utf-16"))
 
 
