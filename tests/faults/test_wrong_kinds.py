@@ -42,6 +42,7 @@ WRONG = {
     ("cifti", "func.gii", None, None): ("func.gii", "no CIFTI file", ".dtseries.nii"),
     ("cifti", "dtseries", "mask", None): ("mask", "no CIFTI file", ".dscalar.nii"),
     ("cifti", "dtseries", None, "mask"): ("mask", "lies in a volume", ".dlabel.nii"),
+    ("cifti", "dtseries", None, "label.gii"): ("label.gii", "one hemisphere", "(left, right)"),
     ("cifti", "dscalar", None, None): ("dscalar", "a dtseries or ptseries is due", "query"),
 }
 

@@ -4,6 +4,7 @@ import shutil
 import zipfile
 
 import fsspec
+import polars as pl
 import pytest
 from datalad_here import run
 from serving import held, kept, site  # noqa: F401  fixtures
@@ -187,3 +188,13 @@ def test_datalad(made, local, tmp_path, kept):  # noqa: F811
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/**/*.tar")}
     records.entense.write(tmp_path / "out", shard_size="200kB")
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/**/*.tar")}
+
+
+def test_a_table_on_a_server(served, made, kept):  # noqa: F811
+    here = et.scan(made, dataset="ds").entense.stage(bold={"suffix": "bold", "space": SPACE})
+    url = f"{served.url}/ds/participants.tsv"
+    there = here.entense.join_table(url).collect()
+    assert there.equals(here.entense.join_table(made / "participants.tsv").collect())
+    assert isinstance(there.schema["sex"], pl.Enum)  # from the JSON beside it
+    with pytest.raises(et.TableError, match=r"ds/none\.tsv"):
+        here.entense.join_table(f"{served.url}/ds/none.tsv")
