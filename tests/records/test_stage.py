@@ -298,3 +298,18 @@ def test_an_optional_role_is_found_when_both_hemispheres_are(files):
     surface = role({"extension": ".func.gii"}, optional=True)
     records = stage(table, bold={"extension": ".nii"}, surface=surface).collect()
     assert records["surface_found"].to_list() == [True, False]
+
+
+def test_a_mask_in_a_space_that_the_record_does_not_tell_is_said(files, caplog):
+    table = files(
+        run("task-a_bold.nii"),
+        run("task-a_space-M_mask.nii"),
+        run("space-M_T1w.nii", datatype="anat"),
+    )
+    stage(table, bold=BOLD, mask=MASK, t1w={"suffix": "T1w"})
+    assert "1 records tell no space, and their 'mask' is in M" in caplog.text
+    caplog.clear()
+    apart = files(run("task-a_space-M_bold.nii"), run("task-a_space-M_mask.nii"))
+    stage(apart, bold=BOLD, mask=MASK)
+    stage(table, bold=BOLD, mask={**MASK, "space": "M"})
+    assert not caplog.messages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -16,6 +17,8 @@ from entense.records.staging.sidecars import json_files, sidecars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_LOG = logging.getLogger("entense")
 
 
 def stage(
@@ -81,6 +84,7 @@ def stage(
     records, filled = match(wanted)
     for one, pairs in zip(wanted, filled, strict=True):
         _check_ties(one, pairs, anchor=one is wanted[0])
+        _say_spaces(one, pairs, records)
     jsons = json_files(files)
     for one, pairs in zip(wanted, filled, strict=True):
         for column in (_paths(one, pairs), _sidecars(one, pairs, jsons)):
@@ -131,6 +135,24 @@ def _check_ties(role: Wanted, pairs: pl.DataFrame, *, anchor: bool) -> None:
         f"the files {first['path']} and {second['path']} {what}: "
         + _remedy(role, first, second, anchor=anchor)
     )
+
+
+def _say_spaces(role: Wanted, pairs: pl.DataFrame, records: pl.DataFrame) -> None:
+    """Warn where a record's name tells no space and the file of a role tells one."""
+    if "space" not in role.binding or role.files["space"].null_count() == len(role.files):
+        return
+    files = (
+        role.files.select("space", "datatype").with_row_index("_file").cast({"_file": pl.UInt32})
+    )
+    unnamed = records.filter(pl.col("space").is_null()).select(ROW)
+    odd = pairs.join(unnamed, on=ROW, how="semi").join(files, on="_file")
+    odd = odd.filter(pl.col("space").is_not_null(), datatype="func")
+    if len(odd):
+        _LOG.warning(
+            "%d records tell no space, and their %r is in %s: query one space for both, or "
+            '"space": None for the run\'s own',
+            *(odd[ROW].n_unique(), role.name, ", ".join(odd["space"].unique().sort())),
+        )
 
 
 def _remedy(
