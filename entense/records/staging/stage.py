@@ -141,9 +141,7 @@ def _say_spaces(role: Wanted, pairs: pl.DataFrame, records: pl.DataFrame) -> Non
     """Warn where a record's name tells no space and the file of a role tells one."""
     if "space" not in role.binding or role.files["space"].null_count() == len(role.files):
         return
-    files = (
-        role.files.select("space", "datatype").with_row_index("_file").cast({"_file": pl.UInt32})
-    )
+    files = role.files.select("_file", "space", "datatype")
     unnamed = records.filter(pl.col("space").is_null()).select(ROW)
     odd = pairs.join(unnamed, on=ROW, how="semi").join(files, on="_file")
     odd = odd.filter(pl.col("space").is_not_null(), datatype="func")
