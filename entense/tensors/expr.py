@@ -11,7 +11,7 @@ from entense.errors import RecipeError, TableError, hint
 from entense.ops.core import Kind, Op, ops
 from entense.tensors import lazy
 from entense.tensors.graph import Node, rename_slots, slots, walk
-from entense.tensors.inputs import Bound, gathers, is_list, number, parameter, path
+from entense.tensors.inputs import Input, gathers, is_list, number, parameter, path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ class Tensor:
     volume(bold, mask) → zscore
     """
 
-    def __init__(self, said: str, bind: Callable[[pl.Schema], Bound]) -> None:
+    def __init__(self, said: str, bind: Callable[[pl.Schema], Input]) -> None:
         self._said = said
         self._bind = bind
 
@@ -137,7 +137,7 @@ def call(operation: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor
     cells = {name: value for name, value in params.items() if isinstance(value, pl.Expr)}
     fixed = {name: value for name, value in params.items() if name not in cells}
 
-    def bind(schema: pl.Schema) -> Bound:
+    def bind(schema: pl.Schema) -> Input:
         parts = [
             _input(operation, name, value, schema)
             for name, value in zip(operation.inputs, arrays, strict=True)
@@ -181,7 +181,7 @@ def _say(operation: Op, arrays: list[Any], params: dict[str, Any]) -> str:
     return f"{first} → {step}" if first is not None else step
 
 
-def _input(operation: Op, name: str, value: Any, schema: pl.Schema) -> Bound:
+def _input(operation: Op, name: str, value: Any, schema: pl.Schema) -> Input:
     if isinstance(value, Tensor):
         return value._bind(schema)
     slot = f"{operation.name}.{name}"
@@ -194,10 +194,10 @@ def _input(operation: Op, name: str, value: Any, schema: pl.Schema) -> Bound:
             f"not {value!r}"
         )
     bound = path(slot, value, schema, reader or operation.name)
-    return bound if reader is None else Bound(Node(reader, bound.root), bound.fields, bound.types)
+    return bound if reader is None else Input(Node(reader, bound.root), bound.fields, bound.types)
 
 
-def _join(name: str, parts: list[Bound], params: dict[str, Any]) -> Bound:
+def _join(name: str, parts: list[Input], params: dict[str, Any]) -> Input:
     """Put the recipes of the inputs together; slots of one name get numbers."""
     taken: set[str] = set()
     roots, fields, types = [], {}, {}
@@ -207,7 +207,7 @@ def _join(name: str, parts: list[Bound], params: dict[str, Any]) -> Bound:
         for old, new in names.items():
             fields[new], types[new] = part.fields[old], part.types[old]
         taken |= set(names.values())
-    return Bound(Node(name, *roots, **params), fields, types)
+    return Input(Node(name, *roots, **params), fields, types)
 
 
 def _fresh(root: Node, taken: set[str]) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,7 @@ PARAMETERS = tuple(_KINDS.values())
 
 @final
 @dataclass(frozen=True)
-class Bound:
+class Input:
     """A recipe and where its slots come from in one table."""
 
     root: Node
@@ -91,7 +91,7 @@ def gathers(node: Node) -> bool:
     return node.op in ops and ops[node.op].kind is Kind.GATHER
 
 
-def number(slot: str, value: Any, schema: pl.Schema) -> Bound:
+def number(slot: str, value: Any, schema: pl.Schema) -> Input:
     """Bind a number that may differ from row to row: a column, an expression, or one for all."""
     if isinstance(value, TrOf):
         value = value.expr(schema)
@@ -109,7 +109,7 @@ def number(slot: str, value: Any, schema: pl.Schema) -> Bound:
     return _bound(slot, value, dtype, pl.Float64())
 
 
-def parameter(slot: str, value: pl.Expr, schema: pl.Schema, admitted: Sequence[Any]) -> Bound:
+def parameter(slot: str, value: pl.Expr, schema: pl.Schema, admitted: Sequence[Any]) -> Input:
     """Bind a parameter that an expression gives, to cells of the type that the op takes."""
     dtype = _dtype(value, schema)
     kind = _kind(_inner(dtype, value), admitted)
@@ -136,7 +136,7 @@ def _kind(inner: pl.DataType, admitted: Sequence[Any]) -> pl.DataType | None:
     return next((_KINDS[k] for k in fits if fits[k] and (anything or k in admitted)), None)
 
 
-def path(slot: str, value: Any, schema: pl.Schema, reader: str) -> Bound:
+def path(slot: str, value: Any, schema: pl.Schema, reader: str) -> Input:
     """Bind a file: a role, an expression, a path for all records, or two for two hemispheres."""
     nothing = value is None
     value = _file(value, schema)
@@ -194,12 +194,12 @@ def _place(value: Any, schema: Mapping[str, Any] | None) -> str:
 
 def _bound(
     slot: str, value: pl.Expr, dtype: pl.DataType, kind: pl.DataType, **flags: bool
-) -> Bound:
+) -> Input:
     """Return the slot; of a column of lists one that stands for each of its items."""
     if isinstance(dtype, pl.List):
         node = Node("slot", name=slot, each=True, **flags)
-        return Bound(node, {slot: value}, {slot: pl.List(kind)})
-    return Bound(Node("slot", name=slot, **flags), {slot: value}, {slot: kind})
+        return Input(node, {slot: value}, {slot: pl.List(kind)})
+    return Input(Node("slot", name=slot, **flags), {slot: value}, {slot: kind})
 
 
 def _inner(dtype: pl.DataType, value: pl.Expr) -> pl.DataType:

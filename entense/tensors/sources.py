@@ -12,7 +12,7 @@ from entense.ops.core import ops
 from entense.tensors import lazy
 from entense.tensors.expr import Tensor, call
 from entense.tensors.graph import mark_each
-from entense.tensors.inputs import Bound, TrOf
+from entense.tensors.inputs import Input, TrOf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -165,7 +165,7 @@ def col(name: str) -> Tensor:
     col(clean) → parcellate(atlas.nii.gz)
     """
 
-    def bind(schema: pl.Schema) -> Bound:
+    def bind(schema: pl.Schema) -> Input:
         dtype = schema.get(name)
         listed = isinstance(dtype, pl.List)
         inner = dtype.inner if isinstance(dtype, pl.List) else dtype
@@ -174,13 +174,13 @@ def col(name: str) -> Tensor:
             raise TableError(f"there is no lazy tensor {name!r} in the table; {near}")
         fields = {slot: lazy.field(name, slot, listed=listed) for slot in inner.slots}
         if not listed:
-            return Bound(inner.root, fields, inner.slots)
+            return Input(inner.root, fields, inner.slots)
         if any(isinstance(kind, pl.List) for kind in inner.slots.values()):
             raise TableError(
                 f"{name!r} was gathered from lists and stands in lists again: pivot once, to the "
                 "highest level"
             )
         types: dict[str, pl.DataType] = {slot: pl.List(kind) for slot, kind in inner.slots.items()}
-        return Bound(mark_each(inner.root), fields, types)
+        return Input(mark_each(inner.root), fields, types)
 
     return Tensor(f"col({name})", bind)
