@@ -68,6 +68,7 @@ class Grayordinates:
     shape: tuple[int, ...] | None = None
     affine: NDArray[np.float64] | None = field(default=None, repr=False)
     extension: ClassVar[str] = ".dscalar.nii"
+    unit: ClassVar[str] = "vertex"
 
     @property
     def size(self) -> int:
@@ -87,6 +88,10 @@ class Grayordinates:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Grayordinates) and self.digest == other.digest
+
+    def matches(self, other: object) -> bool:
+        """Whether another axis is this one."""
+        return self == other
 
     def __hash__(self) -> int:
         return hash(self.digest)

@@ -87,6 +87,18 @@ class Mask:
         return np.unpackbits(bits, count=count).astype(bool).reshape(self.shape)
 
     extension: ClassVar[str] = ".nii.gz"
+    unit: ClassVar[str] = "voxel"
+
+    def __str__(self) -> str:
+        return str(self.grid)
+
+    def matches(self, other: object) -> bool:
+        """Whether the grid of another mask is this one's."""
+        return isinstance(other, Mask) and self.grid.matches(other.grid)
+
+    def where(self, inside: NDArray[np.bool_]) -> Mask:
+        """Return the mask of the voxels of this grid at which `inside`, (X, Y, Z), is true."""
+        return Mask.of(inside, self.affine)
 
     @property
     def size(self) -> int:

@@ -72,11 +72,11 @@ def group_mask(
     inside = count >= threshold * len(files) - 1e-9
     if not inside.any():
         raise TableError(
-            f"no {_unit(first)} lies in {threshold:.0%} of the {len(files)} masks of {role!r}; "
+            f"no {first.unit} lies in {threshold:.0%} of the {len(files)} masks of {role!r}; "
             "lower the threshold, or look for a mask that lies elsewhere"
         )
     target = Path(to).absolute()
-    _write_if_new(_part(first, inside), target)
+    _write_if_new(first.where(inside), target)
     return str(target)
 
 
@@ -110,10 +110,10 @@ def _count(files: Sequence[str | Sides]) -> tuple[NDArray[np.int32], Columns]:
         of, inside = _inside(file)
         if whole is None:
             whole, count = of, np.zeros(inside.shape, np.int32)
-        if not _matches(of, whole):
+        if not of.matches(whole):
             raise TableError(
-                f"{_name(file)}: this mask lies on another grid, {_where(of)}, than "
-                f"{_name(files[0])}, {_where(whole)}; stage one space and resolution"
+                f"{_name(file)}: this mask lies on another grid, {of}, than "
+                f"{_name(files[0])}, {whole}; stage one space and resolution"
             )
         count += inside
     return count, whole
@@ -147,28 +147,6 @@ def _with_data(series: Any) -> NDArray[np.bool_]:
         finite &= np.isfinite(frame)
     there: NDArray[np.bool_] = changed & finite
     return there
-
-
-def _part(whole: Columns, inside: NDArray[np.bool_]) -> Columns:
-    from entense.geometry import Mask
-
-    return Mask.of(inside, whole.affine) if isinstance(whole, Mask) else whole.where(inside)
-
-
-def _matches(one: Columns, other: Columns) -> bool:
-    from entense.geometry import Mask
-
-    if isinstance(one, Mask) and isinstance(other, Mask):
-        return one.grid.matches(other.grid)
-    return one == other
-
-
-def _unit(one: Columns) -> str:
-    return "voxel" if hasattr(one, "grid") else "vertex"
-
-
-def _where(one: Columns) -> object:
-    return getattr(one, "grid", one)
 
 
 def _name(file: str | Sides) -> str:
