@@ -29,7 +29,10 @@ class Kind(Enum):
 
     SOURCE = "is opened before anything runs: headers, masks, atlases"
     TABLE = "is read when its record runs"
+    SUMMARY = "is made of what is known before any voxel is: frames, tables"
     OPERATOR = "is linear in time: gives the (time, time) matrix that is to be applied"
+    SPACE = "is linear in space: gives the columns that each new one is a weighted sum of"
+    FRAMEWISE = "treats each frame of the first axis by itself"
     COLUMNWISE = "treats each column of the last axis by itself"
     POOL = "adds up columns of the voxel axis"
     WHOLE = "needs the whole array"
@@ -55,6 +58,8 @@ class Op:
         Their annotations: ``float`` is a number, ``… | None`` may be missing.
     params
         The parameters, with their annotations and defaults.
+    optional
+        The inputs that a call may leave out.
     reads
         For an input that comes from a file: the source that reads it (``{"confounds": "table"}``).
     infer
@@ -64,6 +69,8 @@ class Op:
         For a pool: what to do with the sums over all voxels.
     check
         Raises, given the parameters, where they cannot be right whatever the data.
+    host
+        For a framewise op: makes, on the CPU, what the function takes beside the frames.
     """
 
     name: str
@@ -72,15 +79,17 @@ class Op:
     inputs: tuple[str, ...]
     types: Mapping[str, Any]
     params: Mapping[str, inspect.Parameter]
+    optional: frozenset[str] = frozenset()
     reads: Mapping[str, str] = field(default_factory=dict)
     infer: Callable[..., Spec] | None = None
     finish: Callable[..., Any] | None = None
     check: Callable[..., object] | None = None
+    host: Callable[..., Any] | None = None
 
     @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits of the op's code: an archive made with other code is another."""
-        parts = (self.function, self.infer, self.finish)
+        parts = (self.function, self.infer, self.finish, self.host)
         text = self.kind.name + "".join(_code(part) for part in parts if part is not None)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -123,7 +132,12 @@ class Op:
 
 ops: Registry[Op] = Registry("op")
 # what recipes and the optimiser call their own nodes
-RESERVED = ("slot", "value", "apply", "operator", "codes", "centred", "parcels", "dense", "recipe")
+RESERVED = (
+    *("slot", "value", "absent", "apply", "operator", "codes", "centred", "parcels", "dense"),
+    *("made", "mix", "mixed", "recipe"),
+)
+# the kinds whose functions, or hosts, run on the CPU and may take what a file says
+READING = (Kind.OPERATOR, Kind.POOL, Kind.SPACE, Kind.FRAMEWISE, Kind.SUMMARY)
 
 
 @overload
@@ -136,6 +150,7 @@ def op(
     infer: Callable[..., Spec] | None = ...,
     finish: Callable[..., Any] | None = ...,
     check: Callable[..., object] | None = ...,
+    host: Callable[..., Any] | None = ...,
 ) -> Callable[[F], F]: ...
 def op(
     function: F | None = None,
@@ -146,6 +161,7 @@ def op(
     infer: Callable[..., Spec] | None = None,
     finish: Callable[..., Any] | None = None,
     check: Callable[..., object] | None = None,
+    host: Callable[..., Any] | None = None,
 ) -> F | Callable[[F], F]:
     """Register a function as an operation, under its own name.
 
@@ -166,6 +182,9 @@ def op(
         For ``Kind.POOL``: applied to the sums over all voxels.
     check
         Raises, given the parameters, where they cannot be right whatever the data.
+    host
+        For ``Kind.FRAMEWISE``: from the specs of the inputs and the parameters to what the function
+        takes as its second argument, a named tuple of arrays such as weights; made once a mask.
 
     Raises
     ------
@@ -185,9 +204,20 @@ def op(
 
     def register(function: F) -> F:
         name = function.__name__
-        types, params = _signature(function)
+        types, params, optional = _signature(function)
         new = Op(
-            name, function, kind, tuple(types), types, params, reads or {}, infer, finish, check
+            name=name,
+            function=function,
+            kind=kind,
+            inputs=tuple(types),
+            types=types,
+            params=params,
+            optional=optional,
+            reads=reads or {},
+            infer=infer,
+            finish=finish,
+            check=check,
+            host=host,
         )
         _add(new)
         return function
@@ -210,8 +240,8 @@ def _add(new: Op) -> None:
         raise RecipeError(f"the op {new.name!r} has a parameter 'cells', a name of entense's own")
     if new.kind is Kind.GATHER and len(new.inputs) != 1:
         raise RecipeError(f"the op {new.name!r} gathers: it takes one list, and parameters")
-    if new.reads and new.kind not in (Kind.OPERATOR, Kind.POOL):
-        raise RecipeError(f"the op {new.name!r} takes arrays: only linear filters and pools read")
+    if new.reads and new.kind not in READING:
+        raise RecipeError(f"the op {new.name!r} is {new.kind.name}, which reads no files")
     # a notebook's cell that is run again defines its op again
     if new.name in ops and _where(ops[new.name].function) == _where(new.function):
         ops.replace(new.name, new)
@@ -234,9 +264,10 @@ def _code(function: Callable[..., Any]) -> str:
 
 def _signature(
     function: Callable[..., Any],
-) -> tuple[dict[str, Any], dict[str, inspect.Parameter]]:
-    """Split a signature into the inputs and the parameters, with annotations resolved."""
+) -> tuple[dict[str, Any], dict[str, inspect.Parameter], frozenset[str]]:
+    """Split a signature into inputs, parameters and what is optional, annotations resolved."""
     inputs: dict[str, Any] = {}
+    optional: set[str] = set()
     params: dict[str, inspect.Parameter] = {}
     hints = _hints(function)
     for name, param in inspect.signature(function).parameters.items():
@@ -244,9 +275,10 @@ def _signature(
             params[name] = param.replace(annotation=hints.get(name, Any))
         elif param.kind in (param.POSITIONAL_ONLY, param.POSITIONAL_OR_KEYWORD):
             inputs[name] = hints.get(name, Any)
+            optional |= {name} if param.default is None else set()
         else:
             raise RecipeError(f"the op {function.__name__!r} must not take *args or **kwargs")
-    return inputs, params
+    return inputs, params, frozenset(optional)
 
 
 def _admitted(annotation: Any) -> tuple[Any, ...]:

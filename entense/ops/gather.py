@@ -8,6 +8,8 @@ from math import isclose
 from operator import add
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from entense.errors import RecordError
 from entense.ops.core import Kind, Spec, is_tr, op
 
@@ -54,12 +56,14 @@ def _longer(xs: Sequence[Spec]) -> Spec:
     if first.dims[:1] != ("time",):
         raise RecordError(f"concat joins along time, and the tensors have {first.dims}; use stack")
     _check_shapes("concat", [replace(x, shape=(0, *x.shape[1:])) for x in xs])
-    return replace(first, shape=(sum(x.shape[0] for x in xs), *first.shape[1:]))
+    frames = sum(x.shape[0] for x in xs)
+    return replace(first, shape=(frames, *first.shape[1:]), kept=np.empty(0, bool))
 
 
 def _deeper(xs: Sequence[Spec]) -> Spec:
     _check_shapes("stack", xs)
-    return replace(xs[0], dims=("item", *xs[0].dims), shape=(len(xs), *xs[0].shape))
+    shape = (len(xs), *xs[0].shape)
+    return replace(xs[0], dims=("item", *xs[0].dims), shape=shape, kept=None)
 
 
 def _same(xs: Sequence[Spec]) -> Spec:

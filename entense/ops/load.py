@@ -19,6 +19,7 @@ from entense.images.masks import read_mask
 from entense.images.nifti import read_header
 from entense.index.fetch import name_of
 from entense.ops.arrays import numbers, read_array
+from entense.ops.confounds import Regressors
 from entense.ops.core import Kind, Spec, op
 from entense.records.tables.confounds import read_confounds
 
@@ -218,18 +219,10 @@ class Given:
     spec: Spec
 
 
-@dataclass(frozen=True)
-class Regressors:
-    """A table of regressors: its path, for errors, and its columns."""
-
-    path: str
-    frame: pl.DataFrame
-
-
 @op(kind=Kind.TABLE)
-def regressors(path: str) -> Regressors:
-    """Read a table of confounds, under today's fMRIPrep names."""
-    return Regressors(path, read_confounds(path))
+def regressors(path: str, sidecar: str | None = None) -> Regressors:
+    """Name a table of confounds, and the JSON file that says what its columns are."""
+    return Regressors(path, sidecar)
 
 
 @op(kind=Kind.SOURCE)

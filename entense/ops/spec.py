@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, final
 
+import numpy as np
+
 from entense.errors import RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from entense.geometry import Columns
 
@@ -36,6 +40,9 @@ class Spec:
         Where the columns lie: voxels of a grid, vertices, grayordinates.
     tr
         Repetition time in seconds, where it is known.
+    kept
+        (frame of the run,) bool, once some were left out: which frames of its run these are. None
+        where they are all of it, an empty array where they are of no one run.
     """
 
     dims: tuple[str, ...]
@@ -44,6 +51,25 @@ class Spec:
     coords: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
     mask: Columns | None = None
     tr: float | None = None
+    kept: NDArray[np.bool_] | None = field(default=None, compare=False)
+
+    @property
+    def of_run(self) -> NDArray[np.bool_]:
+        """(frame of the run,) bool: which frames of its run the tensor has, in order."""
+        if self.kept is None:
+            return np.ones(self.size("time"), bool)
+        if self.kept.size == 0:
+            raise RecipeError(
+                "the frames are no longer those of one run, which a table has a row for: do what "
+                "takes a table before concat or resample_tr"
+            )
+        return self.kept
+
+    def keeping(self, frames: NDArray[np.bool_]) -> Spec:
+        """Return what is known once only some frames are kept: (time,) bool of this tensor's."""
+        of_run = self.of_run.copy()
+        of_run[of_run] = frames
+        return replace(self, shape=(int(frames.sum()), *self.shape[1:]), kept=of_run)
 
     def size(self, dim: str) -> int:
         """Return the length of the axis called `dim`; an error where there is none."""

@@ -6,7 +6,7 @@ series less its first frame: see `apply`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,60 +17,9 @@ from entense.ops.core import Kind, Spec, in_time, is_tr, op
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from entense.ops.load import Regressors
+    from entense.ops.confounds import Regressors
 
 ORDER = 5  # of the Butterworth filter, as nilearn has it
-
-
-class Operator(NamedTuple):
-    """A linear filter in time.
-
-    Parameters
-    ----------
-    matrix
-        (time, time) float32.
-    ones
-        (time,) float32: what the filter makes of a constant 1; exactly 0 where that is rounding.
-    """
-
-    matrix: Any
-    ones: Any
-
-    @classmethod
-    def of(cls, matrix: NDArray[np.float64]) -> Operator:
-        """Make it from the float64 matrix."""
-        ones = matrix.sum(axis=1)
-        ones[np.abs(ones) < 1e-9] = 0.0
-        return cls(matrix.astype(np.float32), ones.astype(np.float32))
-
-
-class Centred(NamedTuple):
-    """A series less its first frame, and that frame: float32 then loses nothing to the baseline.
-
-    Parameters
-    ----------
-    delta
-        (time, …) float32.
-    first
-        (…,) float32.
-    """
-
-    delta: Any
-    first: Any
-
-    @property
-    def dense(self) -> Any:
-        """The series itself."""
-        return self.delta + self.first
-
-
-def apply(x: Any, operator: Operator) -> Any:
-    """Apply a linear filter: (time, …) float32 or `Centred`, to (time, …) float32."""
-    import jax.numpy as jnp
-
-    delta, first = x if isinstance(x, Centred) else (x - x[:1], x[0])
-    filtered = jnp.matmul(operator.matrix, delta, precision="highest")
-    return filtered + operator.ones[:, None] * first
 
 
 def _ordered(*, high_pass: float | None, low_pass: float | None) -> None:
@@ -94,7 +43,7 @@ def _known(
     *, model: str | list[str], high_pass: float | None, low_pass: float | None, **_: object
 ) -> None:
     """Check: the model exists and the cut-offs are in order."""
-    models.columns(model)
+    models.check(model)
     _ordered(high_pass=high_pass, low_pass=low_pass)
 
 
@@ -216,7 +165,7 @@ def denoise(
     """
     from scipy import linalg
 
-    regressors = models.regressors(confounds, model, x.size("time"))
+    regressors = models.regressors(confounds, model, x.of_run)
     linear = _detrend(x) if detrend else np.eye(x.size("time"))
     linear = bandpass(x, high_pass=high_pass, low_pass=low_pass) @ linear
     regressors = _standard(linear @ regressors, np.abs(regressors).max(axis=0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +29,7 @@ def _cut(x: Spec, start: float, *, seconds: float) -> Spec:
             f"the window from {start:g} s, {seconds:g} s long, is not whole in the run of "
             f"{x.size('time') * tr_of(x):g} s; filter such trials out, or take a shorter window"
         )
-    return replace(in_time(x), shape=(count, *x.shape[1:]))
+    return in_time(x).keeping(np.isin(np.arange(x.size("time")), np.arange(begin, begin + count)))
 
 
 def _frames(x: Spec, start: float, seconds: float) -> tuple[int, int]:

@@ -178,8 +178,8 @@ def _each(node: Node, inputs: Sequence[Any]) -> Any:
         return _made(node, inputs)
     if len(lengths) > 1:
         raise RecordError(
-            f"the lists that {node.op} takes together differ in length ({sorted(lengths)}): the "
-            "record lacks some of its files; use drop_incomplete before pivot"
+            f"the lists of files that go together differ in length ({sorted(lengths)}): the record "
+            "lacks some of its files; use drop_incomplete before pivot"
         )
     return tuple(
         _made(node, [item[i] if isinstance(item, tuple) else item for item in inputs])

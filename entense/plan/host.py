@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entense.ops.core import Kind, ops
+from entense.ops.linear import Operator
 from entense.ops.spatial import codes_of
-from entense.ops.temporal import Operator
 from entense.plan.optimize import kind
 from entense.plan.survey import spec_of
 from entense.tensors.graph import Node, walk
@@ -27,9 +27,11 @@ _limiting = Lock()  # the limit is the process's, whichever thread asks
 
 
 def read_tables(program: Program, known: dict[Node, Any]) -> None:
-    """Put the tables that a program's filters need in the place of their paths."""
+    """Read the tables that a program's filters need."""
     tables = {node for made in program.hosted for node in walk(made) if kind(node) is Kind.TABLE}
-    known.update((node, ops[node.op].function(known[node])) for node in tables)
+    for node in tables:
+        if known[node] is not None:
+            known[node].frame  # noqa: B018  it is read when it is looked at, and kept
 
 
 def make(node: Node, known: dict[Node, Any]) -> Any:

@@ -236,12 +236,11 @@ def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:
     if node.op in ("value", "absent"):
         return bound.values[node.params["place"]] if node.op == "value" else None
     operation = ops[node.op]
-    if operation.inputs == ("path",) and inputs[0] is None and node.op not in GIVEN:
+    if operation.inputs[:1] == ("path",) and inputs[0] is None and node.op not in GIVEN:
         return None  # the op that takes it knows its name
     _check_present(operation, node, inputs)
     if operation.kind in (Kind.SOURCE, Kind.TABLE):
-        table = operation.kind is Kind.TABLE
-        return inputs[0] if table else operation.function(*inputs, **node.params)
+        return operation.function(*inputs, **node.params)
     gathers = operation.kind is Kind.GATHER
     if gathers:
         check_alike(node.op, inputs)
@@ -258,7 +257,7 @@ def _check_present(operation: Op, node: Node, inputs: Sequence[Any]) -> None:
     strict = operation.kind is not Kind.GATHER
     for name, item, value in zip(operation.inputs, node.inputs, inputs, strict=strict):
         optional = operation.may_lack(name) and (
-            operation.is_number(name) or not item.params.get("wanted")
+            operation.is_number(name) or value is not None or _may_be_missing(item)
         )
         if value is None and not optional:
             raise RecordError(
@@ -266,6 +265,12 @@ def _check_present(operation: Op, node: Node, inputs: Sequence[Any]) -> None:
                 f"{operation.name if name == 'path' else name}; leave such records out with "
                 ".entense.drop_incomplete()"
             )
+
+
+def _may_be_missing(item: Node) -> bool:
+    """Whether no record is said to have what one lacks, or what reads it."""
+    absent = item.inputs[0] if item.inputs else item
+    return not absent.params.get("wanted")
 
 
 def _traced(node: Node, inputs: Sequence[Any]) -> Spec:

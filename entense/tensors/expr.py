@@ -11,7 +11,7 @@ from entense.errors import RecipeError, TableError, hint
 from entense.ops.core import Kind, Op, ops
 from entense.tensors import lazy
 from entense.tensors.graph import Node, rename_slots, slots, walk
-from entense.tensors.inputs import Input, gathers, is_list, number, parameter, path
+from entense.tensors.inputs import Input, gathers, is_list, number, parameter, path, sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,9 +130,9 @@ def call(operation: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor
     kwargs = dict(kwargs)
     arrays = list(args[: len(operation.inputs)])
     for name in operation.inputs[len(arrays) :]:
-        if name not in kwargs:
+        if name not in kwargs and name not in operation.optional:
             raise RecipeError(f"{operation.name} needs {name!r}")
-        arrays.append(kwargs.pop(name))
+        arrays.append(kwargs.pop(name, None))
     params = operation.bind(args[len(operation.inputs) :], kwargs)
     cells = {name: value for name, value in params.items() if isinstance(value, pl.Expr)}
     fixed = {name: value for name, value in params.items() if name not in cells}
@@ -194,7 +194,10 @@ def _input(operation: Op, name: str, value: Any, schema: pl.Schema) -> Input:
             f"not {value!r}"
         )
     bound = path(slot, value, schema, reader or operation.name)
-    return bound if reader is None else Input(Node(reader, bound.root), bound.fields, bound.types)
+    if reader is None:
+        return bound
+    sidecars = ["sidecar"] if "sidecar" in ops[reader].inputs else []
+    return _join(reader, [bound, *(sidecar(f"{slot}_{s}", value, schema) for s in sidecars)], {})
 
 
 def _join(name: str, parts: list[Input], params: dict[str, Any]) -> Input:

@@ -154,6 +154,23 @@ def path(slot: str, value: Any, schema: pl.Schema, reader: str) -> Input:
     return _bound(slot, value, dtype, pl.String(), **({"nothing": True} if nothing else {}))
 
 
+def sidecar(slot: str, role: Any, schema: pl.Schema) -> Input:
+    """Bind the nearest JSON file that `stage` put beside a role, where it did."""
+    column = role if isinstance(role, str) and role in schema else ""
+    many = isinstance(schema.get(column), pl.List)  # a list of files, each with its sidecars
+    beside = schema.get(f"{column}_sidecar")
+    if isinstance(beside, pl.List) and (isinstance(beside.inner, pl.List) or not many):
+        one = pl.element() if many else pl.col(f"{column}_sidecar")
+        first = one.list.first()
+        first = pl.col(f"{column}_sidecar").list.eval(first) if many else first
+    else:
+        nothing = pl.when(False).then(pl.element())
+        first = pl.col(column).list.eval(nothing) if many else pl.lit(None, pl.String)
+    return _bound(
+        slot, first, pl.List(pl.String()) if many else pl.String(), pl.String(), nothing=True
+    )
+
+
 def _file(value: Any, schema: pl.Schema) -> pl.Expr:
     """Return a column of paths, or one path for all records."""
     if isinstance(value, pl.Expr):

@@ -126,7 +126,7 @@ def test_lists_of_different_length(runs, bold):
     table = runs.records.entense.pivot("subject")
     short = pl.when(subject="01").then(pl.col("confounds").list.head(1)).otherwise("confounds")
     text = failed(table.with_columns(confounds=short), bold.denoise("confounds", "6P").concat())
-    assert "the lists that denoise takes together differ in length ([1, 2])" in text
+    assert "the lists of files that go together differ in length ([1, 2])" in text
 
 
 def test_one_bad_run_does_not_stop_the_others(runs, bold):

@@ -28,6 +28,7 @@ CUTOFFS = {
     "none": {},
 }
 FRAMES, TR = 90, 1.7
+EVERY = np.ones(FRAMES, bool)
 CONSTANT, NAN = 7, 11  # two voxels, by their place on the voxel axis
 
 
@@ -134,13 +135,13 @@ def test_zscore_of_a_huge_baseline_and_of_one_frame():
 
 @pytest.mark.parametrize(("model", "count"), [("6P", 6), ("9P", 9), ("24P", 24), ("36P", 36)])
 def test_a_model_has_its_number_of_columns(made, model, count):
-    from entense.ops.confounds import columns
     from entense.ops.confounds import regressors as ours
+    from entense.ops.confounds.models import columns
     from entense.ops.load import regressors as table
 
     study, _ = made
     assert sorted(columns(model)) == sorted(MODELS[model])
-    values = ours(table(study.rows[0]["confounds"]), model, FRAMES)
+    values = ours(table(study.rows[0]["confounds"]), model, EVERY)
     assert values.shape == (FRAMES, count)
     named = dict(zip(columns(model), values.T, strict=True))
     theirs = regressors(study, MODELS[model])
@@ -152,7 +153,7 @@ def test_a_gap_in_the_first_row_takes_the_next_value(made):
     from entense.ops.load import regressors as table
 
     study, _ = made
-    (fd,) = ours(table(study.rows[0]["confounds"]), ["framewise_displacement"], FRAMES).T
+    (fd,) = ours(table(study.rows[0]["confounds"]), ["framewise_displacement"], EVERY).T
     assert fd[0] == fd[1] > 0
 
 
@@ -231,9 +232,9 @@ def test_derivatives_and_squares_are_made_where_a_table_lacks_them(made, tmp_pat
     whole = pl.read_csv(study.rows[0]["confounds"], separator="\t", null_values="n/a")
     bare = whole.select(c for c in whole.columns if "_derivative1" not in c and "_power2" not in c)
     bare.write_csv(tmp_path / "bare.tsv", separator="\t", null_value="n/a")
-    due = ours(table(study.rows[0]["confounds"]), "36P", FRAMES)
+    due = ours(table(study.rows[0]["confounds"]), "36P", EVERY)
     np.testing.assert_allclose(
-        ours(table(str(tmp_path / "bare.tsv")), "36P", FRAMES), due, rtol=1e-9, atol=1e-9
+        ours(table(str(tmp_path / "bare.tsv")), "36P", EVERY), due, rtol=1e-9, atol=1e-9
     )
     with pytest.raises(et.RecordError, match="no column 'nothing_power2'"):
-        ours(table(str(tmp_path / "bare.tsv")), ["nothing_power2"], FRAMES)
+        ours(table(str(tmp_path / "bare.tsv")), ["nothing_power2"], EVERY)

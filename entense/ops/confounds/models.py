@@ -12,7 +12,7 @@ from entense.errors import RecipeError, RecordError, hint
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from entense.ops.load import Regressors
+    from entense.ops.confounds.table import Regressors
 
 MOTION = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
 SIGNALS = ("csf", "white_matter", "global_signal")
@@ -24,6 +24,11 @@ MODELS: dict[str, tuple[str, ...]] = {
     "24P": tuple(name + order for order in EXPANSION for name in MOTION),
     "36P": tuple(name + order for order in EXPANSION for name in MOTION + SIGNALS),
 }
+
+
+def check(model: str | list[str]) -> None:
+    """Raise a RecipeError where no table whatever could have such a model."""
+    columns(model)
 
 
 def columns(model: str | list[str]) -> list[str]:
@@ -42,8 +47,10 @@ def columns(model: str | list[str]) -> list[str]:
     return list(MODELS[model])
 
 
-def regressors(table: Regressors, model: str | list[str], frames: int) -> NDArray[np.float64]:
-    """Return a model's columns, (time, regressor) float64.
+def regressors(
+    table: Regressors, model: str | list[str], of_run: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return a model's columns at some frames of the run, (time, regressor) float64.
 
     A gap in the first row, where a derivative has none, takes the next value, as nilearn's
     `load_confounds` has it.
@@ -54,22 +61,18 @@ def regressors(table: Regressors, model: str | list[str], frames: int) -> NDArra
         As `denoise` says.
     """
     names = columns(model)
+    table.check(of_run.size)
     frame = table.frame
     missing = [name for name in names if _base(frame, name) is None]
     if missing:
         near = hint(missing[0], frame.columns)
         raise RecordError(f"{table.path}: there is no column {missing[0]!r}; {near}")
-    if frame.height != frames:
+    if len(names) >= of_run.sum():
         raise RecordError(
-            f"{table.path}: the table has {frame.height} rows, the run has {frames} frames; "
-            "they must be of the same run and both whole"
-        )
-    if len(names) >= frames:
-        raise RecordError(
-            f"{table.path}: {len(names)} regressors leave nothing of {frames} frames; "
+            f"{table.path}: {len(names)} regressors leave nothing of {of_run.sum()} frames; "
             "take a smaller model, or leave short runs out"
         )
-    return np.column_stack([_values(table, name) for name in names])
+    return np.column_stack([_values(table, name) for name in names])[of_run]
 
 
 def _base(frame: pl.DataFrame, name: str) -> str | None:
