@@ -1,7 +1,7 @@
 """Linear maps: in time a matrix, in space what each new column is a weighted sum of.
 
-Both are made in float64 on the CPU and applied once, in float32; a filter in time to the series less
-its first frame: see `apply`.
+Both are made in float64 on the CPU and applied once, in float32; a filter in time to the series
+less its first frame: see `apply`.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Neighbours(NamedTuple):
     Parameters
     ----------
     index
-        (new column, k) int32: the columns that each new one is made of. What has fewer than `k` names
-        one of its own again, with a weight of 0.
+        (new column, k) int32: the columns that each new one is made of. What has fewer than `k`
+        names one of its own again, with a weight of 0.
     weights
         (new column, k) float32.
     """
