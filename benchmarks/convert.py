@@ -1,68 +1,81 @@
-"""One full-size run from the disk to cleaned voxels, or to parcels and their correlations."""
+"""Full-size runs from the disk to cleaned voxels, or to parcels and their correlations.
 
-import gzip
-import tempfile
+Beside them: inflating the same files on the same cores without doing anything with them, and
+nilearn's maskers on one of them. The page cache is warm for all; what is written is flushed.
+"""
+
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
-from benchmarks.data import SPACE, TR, Runs, make_runs
-from benchmarks.fresh import Row, measure, warm
+from benchmarks.data import TR, Runs, make_runs
+from benchmarks.fresh import Aim, Row, measure, warm
+from benchmarks.inflate import LIBRARIES
 
-HIGH_PASS, LOW_PASS = 0.01, 0.1
-CHUNK = 2**22
+MASKERS = {"voxels": ("NiftiMasker", 100), "parcels": ("NiftiLabelsMasker", 8)}
+FLOOR = {"voxels": 1.5, "parcels": 1.25}
 
 
 def bench(cache: Path, *, quick: bool) -> list[Row]:
-    """Measure ours, nilearn's maskers, and inflating the file without doing anything with it."""
-    runs = make_runs(cache, files=2, frames=60) if quick else make_runs(cache)
+    """Measure the floor, ours over all files, and ours and nilearn's on one."""
+    runs = make_runs(cache, [120] * 2 if quick else [200] * 8)
+    rounds = 1 if quick else 3
     warm(*runs.bolds)
-    rows = [
-        _row("inflate", f"inflate only: {library}", "inflate", runs, library)
-        for library in ("isal", "zlib-ng", "libdeflate", "gzip")
-    ]
-    fastest = min(rows, key=lambda row: row.seconds)
-    for what, masker in (("voxels", "NiftiMasker"), ("parcels", "NiftiLabelsMasker")):
-        rows.append(_row(what, "entense", "ours", runs, what))
-        if not (quick and what == "voxels"):  # minutes, however short the run
-            rows.append(_row(what, f"nilearn {masker}", "nilearn", runs, what))
-        rows.append(replace(fastest, bench=what))
+    floors = [_floor(runs, rounds, keep=keep) for keep in (True, False)]
+    rows = [row for floor in floors for row in floor]
+    best = [min(floor, key=lambda row: row.seconds) for floor in floors]
+    for what in MASKERS:
+        rows += _all_files(runs, what, rounds, best)
+        rows += _one_file(runs, what, rounds, quick=quick)
     return rows
 
 
-def _row(group: str, name: str, function: str, runs: Runs, what: str) -> Row:
-    found, peak = measure(f"convert:{function}", str(runs.folder), what)
+def _floor(runs: Runs, rounds: int, *, keep: bool) -> list[Row]:
+    group = "inflate, disk" if keep else "inflate, drop"
+    return [
+        _row(group, library, "inflate:inflate", runs, library, rounds, keep)
+        for library in LIBRARIES
+    ]
+
+
+def _row(group: str, name: str, function: str, runs: Runs, *options: object) -> Row:
+    found, peak = measure(function, str(runs.folder), *options)
     return Row(group, name, found["seconds"], "file", peak, found["note"])
 
 
-def ours(folder: str, what: str) -> dict:
-    """Write all runs in one go, in a process that has compiled its programs."""
-    import entense as et
+def _all_files(runs: Runs, what: str, rounds: int, best: list[Row]) -> list[Row]:
+    row = _row(what, "entense", "convert:ours", runs, what, len(runs.bolds), rounds)
+    disk, drop = (row.seconds / floor.seconds for floor in best)
+    aims = (
+        Aim(f"{what} over inflating to the disk", disk, FLOOR[what]),
+        Aim(f"{what} over inflating and dropping", drop, FLOOR[what]),
+    )
+    floors = [replace(floor, bench=what, name=f"inflate: {floor.name}") for floor in best]
+    return [replace(row, aims=aims), *floors]
+
+
+def _one_file(runs: Runs, what: str, rounds: int, *, quick: bool) -> list[Row]:
+    if quick and what == "voxels":  # nilearn takes minutes, however short the run
+        return []
+    masker, times = MASKERS[what]
+    group = f"{what}, 1 file"
+    row = _row(group, "entense", "convert:ours", runs, what, 1, rounds)
+    peer = _row(group, f"nilearn {masker}", "convert:nilearn", runs, what)
+    aim = Aim(f"{masker} over ours", peer.seconds / row.seconds, times, at_least=True)
+    return [replace(row, aims=(aim,)), peer]
+
+
+def ours(folder: str, what: str, files: int, rounds: int) -> dict:
+    """Write so many runs in one go, in a process that has compiled its programs."""
+    from benchmarks.chains import CHAINS, write
 
     runs = Runs(Path(folder))
-    query = {"space": SPACE.split("_")[0].removeprefix("space-")}
-    records = et.stage(
-        et.scan(runs.folder),
-        bold={"suffix": "bold", "desc": "preproc", **query},
-        confounds={"suffix": "timeseries", "desc": "confounds"},
-    ).collect()
-    volume = et.volume("bold", mask=str(runs.mask))
-    filters = {"high_pass": HIGH_PASS, "low_pass": LOW_PASS}
-    if what == "voxels":
-        records = et.transform(
-            records, clean=volume.denoise("confounds", "36P", **filters).zscore()
-        )
-    else:
-        means = volume.parcellate(str(runs.atlas))
-        series = means.denoise("confounds", "36P", **filters).zscore()
-        records = et.transform(records, series=series)
-        records = et.transform(records, fc=et.col("series").correlation())
-    with tempfile.TemporaryDirectory(dir=runs.folder.parent) as out:
-        et.write(records.head(1), Path(out) / "warm")
-        start = perf_counter()
-        et.write(records, Path(out) / "all")
-        seconds = (perf_counter() - start) / records.height
-    return {"seconds": seconds, "note": f"{records.height} files in one write"}
+    table = CHAINS[what](runs).head(files)
+    write(runs, table.head(1))
+    times = [write(runs, table) / files for _ in range(rounds)]
+    note = f"{files} files in one write, median of {rounds} ({min(times):.3f}-{max(times):.3f})"
+    return {"seconds": median(times), "note": note}
 
 
 def nilearn(folder: str, what: str) -> dict:
@@ -71,17 +84,15 @@ def nilearn(folder: str, what: str) -> dict:
     import polars as pl
     from nilearn.maskers import NiftiLabelsMasker, NiftiMasker
 
+    from benchmarks.chains import FILTERS
+    from entense.ops.confounds import columns
+
     runs = Runs(Path(folder))
     bold = runs.bolds[0]
     table = pl.read_csv(runs.confounds(bold), separator="\t", null_values="n/a")
-    confounds = table.cast(pl.Float64).fill_null(strategy="backward").to_numpy()
-    options = {
-        "detrend": True,
-        "standardize": "zscore_sample",
-        "high_pass": HIGH_PASS,
-        "low_pass": LOW_PASS,
-        "t_r": TR,
-    }
+    table = table.select(columns("36P")).cast(pl.Float64)
+    confounds = table.fill_null(strategy="backward").to_numpy()
+    options = {"detrend": True, "standardize": "zscore_sample", "t_r": TR, **FILTERS}
     start = perf_counter()
     if what == "voxels":
         masker = NiftiMasker(str(runs.mask), **options)
@@ -91,36 +102,3 @@ def nilearn(folder: str, what: str) -> dict:
     if what == "parcels":
         np.corrcoef(found.T)
     return {"seconds": perf_counter() - start, "note": "1 file, kept in memory"}
-
-
-def inflate(folder: str, library: str) -> dict:
-    """Inflate every run in one thread and drop it."""
-    paths = Runs(Path(folder)).bolds
-    run = _libdeflate if library == "libdeflate" else _stream(library)
-    run(paths[0])
-    start = perf_counter()
-    for path in paths:
-        run(path)
-    return {"seconds": (perf_counter() - start) / len(paths), "note": "1 thread"}
-
-
-def _stream(library: str):
-    def run(path: Path) -> None:
-        buffer = bytearray(CHUNK)
-        with opening(path) as file:
-            while file.readinto(buffer):
-                pass
-
-    if library == "isal":
-        from isal.igzip import open as opening
-    elif library == "zlib-ng":
-        from zlib_ng.gzip_ng import open as opening
-    else:
-        opening = gzip.open
-    return run
-
-
-def _libdeflate(path: Path) -> None:
-    import deflate
-
-    deflate.gzip_decompress(path.read_bytes())

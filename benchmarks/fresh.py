@@ -1,6 +1,7 @@
 """Run a function in a fresh process, so that its peak memory is its own."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,6 +9,22 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a figure is to be: at most `limit`, or at least."""
+
+    what: str
+    value: float
+    limit: float
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        met = self.value >= self.limit if self.at_least else self.value <= self.limit
+        word = "at least" if self.at_least else "at most"
+        verdict = "met" if met else "MISSED"
+        return f"{self.what}: {self.value:.2f}, {word} {self.limit:g} is due: {verdict}"
 
 
 @dataclass(frozen=True)
@@ -21,6 +38,7 @@ class Row:
     peak_mb: float
     note: str = ""
     against_ours: float = float("nan")
+    aims: tuple[Aim, ...] = ()
 
 
 def measure(function: str, *arguments: object) -> tuple[dict, float]:
@@ -43,6 +61,11 @@ def warm(*paths: Path) -> None:
         with path.open("rb") as file:
             while file.readinto(buffer):
                 pass
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def peak_mb() -> float:
