@@ -40,7 +40,17 @@ def parcels(runs: Runs) -> pl.DataFrame:
     return et.transform(table, fc=et.col("series").correlation())
 
 
-CHAINS: dict[str, Callable[[Runs], pl.DataFrame]] = {"voxels": voxels, "parcels": parcels}
+def three(runs: Runs) -> pl.DataFrame:
+    """Keep every voxel twice, cleaned and only detrended, and the parcels of the z-scores."""
+    table = et.transform(voxels(runs), line=et.volume("bold", mask=str(runs.mask)).detrend())
+    return et.transform(table, series=et.col("clean").parcellate(str(runs.atlas)))
+
+
+CHAINS: dict[str, Callable[[Runs], pl.DataFrame]] = {
+    "voxels": voxels,
+    "parcels": parcels,
+    "three": three,
+}
 
 
 @contextmanager

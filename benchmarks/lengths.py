@@ -27,10 +27,8 @@ def bench(cache: Path, *, quick: bool) -> list[Row]:
 def _pair(sets: dict[str, Runs], what: str) -> list[Row]:
     rows = [_row(name, runs, what) for name, runs in sets.items()]
     many, one = (row.seconds for row in rows)
-    return [
-        replace(rows[0], aims=(Aim(f"{what}, many lengths over one", many / one, LIMIT),)),
-        rows[1],
-    ]
+    aim = Aim(f"{what}, many lengths over one", many / one, LIMIT)
+    return [replace(rows[0], aims=(aim,)), rows[1]]
 
 
 def _row(name: str, runs: Runs, what: str) -> Row:
