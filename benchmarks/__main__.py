@@ -69,7 +69,7 @@ def machine() -> dict[str, object]:
 
 
 def show(rows: list[Row]) -> None:
-    line = "{:<15} {:<34} {:>10} {:<13} {:>9} {:>9}  {}".format
+    line = "{:<17} {:<34} {:>10} {:<13} {:>9} {:>9}  {}".format
     print(line("benchmark", "contender", "seconds", "per", "x ours", "peak MB", ""))
     for row in sorted(rows, key=lambda r: r.bench):
         ratio = f"{row.against_ours:.2f}" if row.against_ours == row.against_ours else ""

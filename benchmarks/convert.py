@@ -6,76 +6,86 @@ nilearn's maskers on one of them. The page cache is warm for all; what is writte
 
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
 from benchmarks.data import TR, Runs, make_runs
-from benchmarks.fresh import Aim, Row, measure, warm
+from benchmarks.fresh import Aim, Contender, Row, in_turns, warm
 from benchmarks.inflate import LIBRARIES
 
-MASKERS = {"voxels": ("NiftiMasker", 100), "parcels": ("NiftiLabelsMasker", 8)}
-FLOOR = {"voxels": 1.5, "parcels": 1.25}
+CHAINS = ("voxels", "parcels")
+FLOORS = {"inflate, disk": True, "inflate, drop": False}  # whether what is inflated is kept
+OVER = {"voxels": 1.5, "parcels": 1.25}  # times the fastest floor, at most
+MASKERS = {"voxels": "NiftiMasker", "parcels": "NiftiLabelsMasker"}
+UNDER = {"voxels": 100, "parcels": 8}  # times faster than the masker, at least
 
 
 def bench(cache: Path, *, quick: bool) -> list[Row]:
     """Measure the floor, ours over all files, and ours and nilearn's on one."""
     runs = make_runs(cache, [120] * 2 if quick else [200] * 8)
-    rounds = 1 if quick else 3
     warm(*runs.bolds)
-    floors = [_floor(runs, rounds, keep=keep) for keep in (True, False)]
-    rows = [row for floor in floors for row in floor]
-    best = [min(floor, key=lambda row: row.seconds) for floor in floors]
-    for what in MASKERS:
-        rows += _all_files(runs, what, rounds, best)
-        rows += _one_file(runs, what, rounds, quick=quick)
-    return rows
+    rows = in_turns([*_floors(runs), *_ours(runs), _masker(runs, "parcels")], 1 if quick else 3)
+    if not quick:  # minutes: measured once
+        rows += in_turns([_masker(runs, "voxels")], 1)
+    best = [_fastest(rows, floor) for floor in FLOORS]
+    copies = [
+        replace(row, bench=what, name=f"inflate: {row.name}") for what in CHAINS for row in best
+    ]
+    return [_with_aims(row, rows, best) for row in rows] + copies
 
 
-def _floor(runs: Runs, rounds: int, *, keep: bool) -> list[Row]:
-    group = "inflate, disk" if keep else "inflate, drop"
+def _floors(runs: Runs) -> list[Contender]:
     return [
-        _row(group, library, "inflate:inflate", runs, library, rounds, keep)
+        Contender(group, library, "file", "inflate:inflate", (str(runs.folder), library, keep))
+        for group, keep in FLOORS.items()
         for library in LIBRARIES
     ]
 
 
-def _row(group: str, name: str, function: str, runs: Runs, *options: object) -> Row:
-    found, peak = measure(function, str(runs.folder), *options)
-    return Row(group, name, found["seconds"], "file", peak, found["note"])
+def _ours(runs: Runs) -> list[Contender]:
+    return [
+        Contender(group, "entense", "file", "convert:ours", (str(runs.folder), what, files))
+        for what in CHAINS
+        for group, files in ((what, len(runs.bolds)), (f"{what}, 1 file", 1))
+    ]
 
 
-def _all_files(runs: Runs, what: str, rounds: int, best: list[Row]) -> list[Row]:
-    row = _row(what, "entense", "convert:ours", runs, what, len(runs.bolds), rounds)
-    disk, drop = (row.seconds / floor.seconds for floor in best)
-    aims = (
-        Aim(f"{what} over inflating to the disk", disk, FLOOR[what]),
-        Aim(f"{what} over inflating and dropping", drop, FLOOR[what]),
+def _masker(runs: Runs, what: str) -> Contender:
+    name = f"nilearn {MASKERS[what]}"
+    return Contender(f"{what}, 1 file", name, "file", "convert:nilearn", (str(runs.folder), what))
+
+
+def _fastest(rows: list[Row], group: str) -> Row:
+    return min((row for row in rows if row.bench == group), key=lambda row: row.seconds)
+
+
+def _with_aims(row: Row, rows: list[Row], best: list[Row]) -> Row:
+    """Say of ours how it stands to the floors, over all files, or to the masker, on one."""
+    what = row.bench.removesuffix(", 1 file")
+    if row.name != "entense":
+        return row
+    if row.bench in CHAINS:
+        ratios = [(floor.bench, row.seconds / floor.seconds) for floor in best]
+        return replace(
+            row, aims=tuple(Aim(f"{what} over {by}", ratio, OVER[what]) for by, ratio in ratios)
+        )
+    return replace(
+        row,
+        aims=tuple(
+            Aim(f"{peer.name} over ours", peer.seconds / row.seconds, UNDER[what], at_least=True)
+            for peer in rows
+            if peer.bench == row.bench and peer.name != row.name
+        ),
     )
-    floors = [replace(floor, bench=what, name=f"inflate: {floor.name}") for floor in best]
-    return [replace(row, aims=aims), *floors]
 
 
-def _one_file(runs: Runs, what: str, rounds: int, *, quick: bool) -> list[Row]:
-    if quick and what == "voxels":  # nilearn takes minutes, however short the run
-        return []
-    masker, times = MASKERS[what]
-    group = f"{what}, 1 file"
-    row = _row(group, "entense", "convert:ours", runs, what, 1, rounds)
-    peer = _row(group, f"nilearn {masker}", "convert:nilearn", runs, what)
-    aim = Aim(f"{masker} over ours", peer.seconds / row.seconds, times, at_least=True)
-    return [replace(row, aims=(aim,)), peer]
-
-
-def ours(folder: str, what: str, files: int, rounds: int) -> dict:
+def ours(folder: str, what: str, files: int) -> dict:
     """Write so many runs in one go, in a process that has compiled its programs."""
     from benchmarks.chains import CHAINS, write
 
     runs = Runs(Path(folder))
     table = CHAINS[what](runs).head(files)
     write(runs, table.head(1))
-    times = [write(runs, table) / files for _ in range(rounds)]
-    note = f"{files} files in one write, median of {rounds} ({min(times):.3f}-{max(times):.3f})"
-    return {"seconds": median(times), "note": note}
+    return {"seconds": write(runs, table) / files, "note": f"{files} in one write"}
 
 
 def nilearn(folder: str, what: str) -> dict:
@@ -101,4 +111,4 @@ def nilearn(folder: str, what: str) -> dict:
     found = masker.fit_transform(str(bold), confounds=confounds)
     if what == "parcels":
         np.corrcoef(found.T)
-    return {"seconds": perf_counter() - start, "note": "1 file, kept in memory"}
+    return {"seconds": perf_counter() - start, "note": "kept in memory"}

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,6 +41,35 @@ class Row:
     note: str = ""
     against_ours: float = float("nan")
     aims: tuple[Aim, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What is measured for a row: a function of this package, and its JSON arguments."""
+
+    bench: str
+    name: str
+    unit: str
+    function: str
+    arguments: tuple[object, ...]
+
+
+def in_turns(contenders: Sequence[Contender], rounds: int) -> list[Row]:
+    """Measure each in a process of its own, all of them once a round; return medians.
+
+    By turns, so that what else the machine does meets all alike.
+    """
+    answers = [[measure(c.function, *c.arguments) for c in contenders] for _ in range(rounds)]
+    return [_middle(*each) for each in zip(contenders, zip(*answers, strict=True), strict=True)]
+
+
+def _middle(who: Contender, answers: Sequence[tuple[dict, float]]) -> Row:
+    seconds = [found["seconds"] for found, _ in answers]
+    peak = max(peak for _, peak in answers)
+    note = str(answers[0][0]["note"])
+    if len(answers) > 1:
+        note += f"; median of {len(answers)}, {min(seconds):.2f} to {max(seconds):.2f}"
+    return Row(who.bench, who.name, median(seconds), who.unit, peak, note)
 
 
 def measure(function: str, *arguments: object) -> tuple[dict, float]:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -16,22 +15,19 @@ CHUNK = 2**22
 Pieces = Iterator[bytes | memoryview]
 
 
-def inflate(folder: str, library: str, rounds: int, keep: bool) -> dict:
-    """Inflate all files, to the disk or to nothing; the median of some rounds, a file."""
+def inflate(folder: str, library: str, keep: bool) -> dict:
+    """Inflate all files, to the disk or to nothing."""
     runs = Runs(Path(folder))
     paths = runs.bolds
     # rapidgzip is parallel within a file, the others over files
-    pool = ThreadPoolExecutor(1 if library == "rapidgzip" else cores())
-    times = []
-    with pool:
-        for _ in range(rounds):
-            with scratch(runs) as out:
-                targets = [out / path.parts[-3] if keep else None for path in paths]
-                start = perf_counter()
-                list(pool.map(_run, [LIBRARIES[library]] * len(paths), paths, targets))
-                times.append((perf_counter() - start) / len(paths))
+    threads = 1 if library == "rapidgzip" else cores()
+    with ThreadPoolExecutor(threads) as pool, scratch(runs) as out:
+        targets = [out / path.parts[-3] if keep else None for path in paths]
+        start = perf_counter()
+        list(pool.map(_run, [LIBRARIES[library]] * len(paths), paths, targets))
+        seconds = (perf_counter() - start) / len(paths)
     way = "flushed to the disk" if keep else "dropped"
-    return {"seconds": median(times), "note": f"{cores()} cores, {way}, median of {rounds}"}
+    return {"seconds": seconds, "note": f"{len(paths)} files, {cores()} cores, {way}"}
 
 
 def _run(pieces: Callable[[Path], Pieces], path: Path, target: Path | None) -> None:

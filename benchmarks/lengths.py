@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.anatomy import SMALL
 from benchmarks.data import Runs, make_runs
-from benchmarks.fresh import Aim, Row, measure, warm
+from benchmarks.fresh import Aim, Contender, Row, in_turns, warm
 
 LIMIT = 1.1
 
@@ -25,16 +25,17 @@ def bench(cache: Path, *, quick: bool) -> list[Row]:
 
 
 def _pair(sets: dict[str, Runs], what: str) -> list[Row]:
-    rows = [_row(name, runs, what) for name, runs in sets.items()]
-    many, one = (row.seconds for row in rows)
-    aim = Aim(f"{what}, many lengths over one", many / one, LIMIT)
-    return [replace(rows[0], aims=(aim,)), rows[1]]
-
-
-def _row(name: str, runs: Runs, what: str) -> Row:
-    warm(*runs.bolds)
-    found, peak = measure("lengths:ours", str(runs.folder), what)
-    return Row(f"lengths, {what}", name, found["seconds"], "file", peak, found["note"])
+    for runs in sets.values():
+        warm(*runs.bolds)
+    many, one = in_turns(
+        [
+            Contender(f"lengths, {what}", name, "file", "lengths:ours", (str(runs.folder), what))
+            for name, runs in sets.items()
+        ],
+        rounds=1,
+    )
+    aim = Aim(f"{what}, many lengths over one", many.seconds / one.seconds, LIMIT)
+    return [replace(many, aims=(aim,)), one]
 
 
 def ours(folder: str, what: str) -> dict:
