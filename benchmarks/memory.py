@@ -61,7 +61,7 @@ def ours(folder: str, chain: str, files: int, memory: str | None) -> dict:
     from entense.plan.survey import survey
 
     table = CHAINS[chain](Runs(Path(folder))).head(files)
-    estimate = max(survey(table).sizes) / 1e6
+    estimate = max(demand.bytes() for demand in survey(table).demands) / 1e6
     try:
         seconds = write(Runs(Path(folder)), table, memory=memory) / files
     except EntenseError as refused:

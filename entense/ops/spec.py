@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, final
 
@@ -52,6 +53,12 @@ class Spec:
     mask: Columns | None = None
     tr: float | None = None
     kept: NDArray[np.bool_] | None = field(default=None, compare=False)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes its numbers take."""
+        width = np.dtype("uint16" if self.dtype == "bfloat16" else self.dtype).itemsize
+        return math.prod(self.shape) * width
 
     @property
     def of_run(self) -> NDArray[np.bool_]:
