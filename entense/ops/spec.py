@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, final
+
+import numpy as np
 
 from entense.errors import RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from entense.geometry import Columns
 
@@ -36,6 +39,8 @@ class Spec:
         Where the columns lie: voxels of a grid, vertices, grayordinates.
     tr
         Repetition time in seconds, where it is known.
+    scale
+        A stored number times this is the value; None where it is the value.
     """
 
     dims: tuple[str, ...]
@@ -44,6 +49,13 @@ class Spec:
     coords: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
     mask: Columns | None = None
     tr: float | None = None
+    scale: float | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes its numbers take."""
+        width = np.dtype("uint16" if self.dtype == "bfloat16" else self.dtype).itemsize
+        return math.prod(self.shape) * width
 
     def size(self, dim: str) -> int:
         """Return the length of the axis called `dim`; an error where there is none."""
@@ -62,6 +74,16 @@ def is_tr(seconds: float | None) -> bool:
     (True, False, False, False)
     """
     return seconds is not None and 0.01 <= seconds <= _LONGEST_TR
+
+
+def check_values(what: str, inputs: Iterable[object]) -> None:
+    """Raise where an op would take numbers that are stored in steps for values."""
+    for x in inputs:
+        if isinstance(x, Spec) and x.scale is not None:
+            raise RecipeError(
+                f"{what} takes values, and its input is {x.dtype} in steps of {x.scale:g}; convert "
+                f"last: .astype({x.dtype!r}, …) ends a tensor, and write needs no dtype= for it"
+            )
 
 
 def in_time(spec: Spec, *_: object, **__: object) -> Spec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +14,7 @@ from entense.index.fetch import forget
 from entense.ops.core import Kind, Op, Spec, function_of, ops
 from entense.ops.gather import check_alike
 from entense.ops.load import GIVEN, Given, Opened
+from entense.ops.spec import check_values
 from entense.plan.bind import Binder, Bound
 from entense.plan.fuse import compile_program
 from entense.plan.optimize import source
@@ -207,7 +207,7 @@ def _size(bound: Bound, known: dict[Node, Any], specs: list[Spec]) -> int:
     sinks = [sink for stage in stages for sink in stage.sinks if sink.op != "parcels"]
     arrays: list[Spec] = [*(known[source(sink)].spec for sink in sinks), *specs]
     held = sum(int(known[source(stage.sinks[0])].series.held) for stage in stages)
-    return held + sum(4 * math.prod(spec.shape) for spec in arrays)
+    return held + sum(spec.nbytes for spec in arrays)
 
 
 def sentence(error: Exception, bound: Bound) -> str:
@@ -239,6 +239,7 @@ def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:
     if operation.inputs == ("path",) and inputs[0] is None and node.op not in GIVEN:
         return None  # the op that takes it knows its name
     _check_present(operation, node, inputs)
+    check_values(node.op, inputs)
     if operation.kind in (Kind.SOURCE, Kind.TABLE):
         table = operation.kind is Kind.TABLE
         return inputs[0] if table else operation.function(*inputs, **node.params)

@@ -9,7 +9,8 @@ from jax.test_util import check_grads
 from entense.ops.connectome import correlation
 from entense.ops.dtype import astype
 from entense.ops.spatial import Codes, mean, parcellate
-from entense.ops.temporal import Centred, Operator, apply, zscore
+from entense.ops.standardize import zscore
+from entense.ops.temporal import Centred, Operator, apply
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(12, 6)).astype("f4")

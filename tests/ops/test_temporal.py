@@ -124,7 +124,7 @@ def test_zscore(made):
 
 
 def test_zscore_of_a_huge_baseline_and_of_one_frame():
-    from entense.ops.temporal import zscore
+    from entense.ops.standardize import zscore
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 8)).astype("f4") + np.float32(2**16)
