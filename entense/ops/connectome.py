@@ -11,6 +11,7 @@ from typing import Any
 from entense.errors import RecipeError, RecordError
 from entense.ops.core import Kind, Spec, in_time, op
 from entense.ops.edges import arctanh, diagonal_of
+from entense.ops.standardize import about_mean, sums
 
 ESTIMATORS = ("empirical", "ledoit_wolf")
 SINGULAR = 1e-5  # of a parcel's deviation: float32 tells less than that from rounding
@@ -77,7 +78,7 @@ def covariance(x: Any, *, estimator: str = "empirical") -> Any:
 
     x, there = _centred(x)
     kept, target = _shrinkage(x, there, estimator)
-    return _present((kept * _product(x) + jnp.diag(target)) / x.shape[1], there)
+    return _present((kept * _product(x) + jnp.diag(target)) / x.shape[0], there)
 
 
 @op(kind=Kind.WHOLE, infer=_square, check=_known)
@@ -162,61 +163,68 @@ def partial_correlation(x: Any, *, estimator: str = "ledoit_wolf") -> Any:
     x, there = _centred(x)
     kept, target = _shrinkage(x, there, estimator)
     # half' half is the covariance; an absent parcel has a row of the identity
-    half = jnp.concatenate([jnp.sqrt(kept) * x, jnp.diag(_root(jnp.where(there, target, 1)))], 1)
-    r = jnp.linalg.qr((half / _length(half)).T, mode="r")
+    half = jnp.concatenate([jnp.sqrt(kept) * x, jnp.diag(_root(jnp.where(there, target, 1)))])
+    r = jnp.linalg.qr(half / _length(half), mode="r")
     singular = jnp.abs(jnp.diagonal(r)).min() < SINGULAR
     identity = jnp.eye(len(there), dtype=r.dtype)
-    inverse = solve_triangular(jnp.where(singular, identity, r), identity)
+    inverse = solve_triangular(jnp.where(singular, identity, r), identity).T
     partial = jnp.clip(-_product(inverse / _length(inverse)), -1, 1)
     partial = _present(jnp.where(singular, jnp.nan, partial), there)
     return jnp.where(diagonal_of(partial), 1, partial)
 
 
 def _centred(x: Any) -> tuple[Any, Any]:
-    """Return (parcel, time) less its means, 0 where a parcel is absent, and which are there.
+    """Return (time, parcel) less its means, 0 where a parcel is absent, and which are there.
 
-    What is absent is taken out at once, so that it spoils no sum and no gradient. In this layout
-    sums run along the last axis: the same bits on any number of cores.
+    What is absent is taken out at once, so that it spoils no sum and no gradient.
     """
     import jax.numpy as jnp
 
-    x = x.astype("float32")  # unsigned numbers have no differences
-    x = (x - x[:1]).T
-    x = x - x.mean(axis=1, keepdims=True)
-    there = (x * x).sum(axis=1) > 0
-    return jnp.where(there[:, None], x, 0), there
+    deviation, _ = about_mean(x)
+    there = sums(deviation * deviation)[0] > 0
+    return jnp.where(there, deviation, 0), there
 
 
 def _shrinkage(x: Any, there: Any, estimator: str) -> tuple[Any, Any]:
-    """Return a and (parcel,) b: the estimate is a x x' + diag(b); b is 0 for absent parcels."""
+    """Return a and (parcel,) b: the estimate is a x'x + diag(b); b is 0 for absent parcels."""
     import jax.numpy as jnp
 
     if estimator == "empirical":
         return 1.0, jnp.zeros(len(there), x.dtype)
-    frames, count = x.shape[1], jnp.maximum(there.sum(), 1)
-    variance = (x * x).sum(axis=1).sum() / count
+    variance = sums(x * x).sum() / jnp.maximum(there.sum(), 1)
     variance = jnp.where(variance > 0, variance, 1)
     # in units of the mean variance, so that no unit of the data is too large or small to square
     x = x / jnp.sqrt(variance)
-    s = _product(x)
-    power = jnp.matmul(jnp.ones((1, len(there)), x.dtype), x * x, precision="highest")[0]
-    noise = (power * power).sum() - (s * s).sum(axis=1).sum() / frames
-    far = ((s - jnp.diag(there.astype(x.dtype))) ** 2).sum(axis=1).sum()
+    s, power = _product(x), sums(_turned(x * x))
+    noise = (power * power).sum() - sums(s * s).sum() / len(x)
+    far = sums((s - jnp.diag(there.astype(x.dtype))) ** 2).sum()
     share = jnp.where(far > 0, jnp.clip(noise / jnp.where(far > 0, far, 1), 0, 1), 0)
     return 1 - share, jnp.where(there, share * variance, 0)
 
 
 def _product(x: Any) -> Any:
+    """Return x'x, whose bits are the same on any number of cores."""
     import jax.numpy as jnp
 
+    x = _turned(x)
     return jnp.matmul(x, x.T, precision="highest")
 
 
+def _turned(x: Any) -> Any:
+    """Return the transpose, laid out anew.
+
+    XLA would sum along the first axis instead, in as many parts as there are cores.
+    """
+    from jax.lax import optimization_barrier
+
+    return optimization_barrier(x.T)
+
+
 def _length(x: Any) -> Any:
-    """Return the length of each row; 1 of one that is 0."""
+    """Return (1, …) the length of each column; 1 of one that is 0."""
     import jax.numpy as jnp
 
-    square = (x * x).sum(axis=1, keepdims=True)
+    square = sums(x * x)
     return jnp.sqrt(jnp.where(square > 0, square, 1))
 
 

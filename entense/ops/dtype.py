@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +20,7 @@ def _known(*, dtype: str, scale: float | None) -> None:
         raise RecipeError(f"there is no dtype {dtype!r} to convert to, only {known}")
     if dtype in FLOATS and scale is not None:
         raise RecipeError(f"{dtype} takes no scale, only {' and '.join(LARGEST)} do; leave it out")
-    if dtype in LARGEST and not (scale is not None and scale > 0 and math.isfinite(scale)):
+    if dtype in LARGEST and (scale is None or scale <= 0):
         raise RecipeError(
             f"{dtype} needs a scale above 0, what one step stands for: end the tensor with "
             f".astype({dtype!r}, scale=0.001), where write(dtype=…) takes float formats alone"

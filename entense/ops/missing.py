@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +10,8 @@ from entense.ops.core import Kind, Spec, in_time, op
 
 
 def _known(*, value: float | str) -> None:
-    """Check: the value is a finite number or the word."""
-    if value != "mean" and (isinstance(value, str) or not math.isfinite(value)):
+    """Check: the value is a number or the word."""
+    if isinstance(value, str) and value != "mean":
         raise RecipeError(f"fill_nan(value={value!r}) fills nothing; give a number, or 'mean'")
 
 
@@ -41,7 +40,7 @@ def fill_nan(x: Any, *, value: float | str = 0.0) -> Any:
     Raises
     ------
     RecipeError
-        Where `value` is another word or not finite, or ``"mean"`` is due of what has no time.
+        Where `value` is another word, or ``"mean"`` is due of what has no time.
 
     Examples
     --------

@@ -41,8 +41,8 @@ def zscore(x: Any) -> Any:
     """
     import jax.numpy as jnp
 
-    deviation, _ = _about_mean(x)
-    variance = _sums(deviation * deviation) / max(x.shape[0] - 1, 1)
+    deviation, _ = about_mean(x)
+    variance = sums(deviation * deviation) / max(x.shape[0] - 1, 1)
     scale = jnp.where(variance > 0, 1 / jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
     return jnp.where(jnp.isnan(variance), jnp.nan, deviation * scale)
 
@@ -78,8 +78,8 @@ def psc(x: Any) -> Any:
     """
     import jax.numpy as jnp
 
-    deviation, mean = _about_mean(x)
-    squares = _sums(deviation * deviation)
+    deviation, mean = about_mean(x)
+    squares = sums(deviation * deviation)
     nothing = x.shape[0] * mean * mean <= NO_MEAN**2 * squares
     change = 100 * deviation / jnp.where(nothing, 1, jnp.abs(mean))
     return jnp.where(squares == 0, 0, jnp.where(nothing, jnp.nan, change))
@@ -166,22 +166,22 @@ def tsnr(x: Any) -> Any:
     """
     import jax.numpy as jnp
 
-    deviation, mean = _about_mean(x)
-    variance = _sums(deviation * deviation) / max(x.shape[0] - 1, 1)
+    deviation, mean = about_mean(x)
+    variance = sums(deviation * deviation) / max(x.shape[0] - 1, 1)
     ratio = mean / jnp.sqrt(jnp.where(variance > 0, variance, 1))
     ratio = jnp.where(variance > 0, ratio, 0)
     return jnp.where(jnp.isnan(variance), jnp.nan, ratio)[0]
 
 
-def _about_mean(x: Any) -> tuple[Any, Any]:
+def about_mean(x: Any) -> tuple[Any, Any]:
     """Return (time, …) less the mean, and (1, …) the mean; the first frame costs no digits."""
     x = x.astype("float32")  # unsigned numbers have no differences
     delta = x - x[:1]
-    mean = _sums(delta) / x.shape[0]
+    mean = sums(delta) / x.shape[0]
     return delta - mean, x[:1] + mean
 
 
-def _sums(x: Any) -> Any:
+def sums(x: Any) -> Any:
     """Return (1, …) sums over time, as products with a row: the same bits whatever the blocks."""
     import jax.numpy as jnp
 
