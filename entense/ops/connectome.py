@@ -163,7 +163,7 @@ def partial_correlation(x: Any, *, estimator: str = "ledoit_wolf") -> Any:
     x, there = _centred(x)
     kept, target = _shrinkage(x, there, estimator)
     # half' half is the covariance; an absent parcel has a row of the identity
-    half = jnp.concatenate([jnp.sqrt(kept) * x, jnp.diag(_root(jnp.where(there, target, 1)))])
+    half = jnp.concatenate([_root(kept) * x, jnp.diag(_root(jnp.where(there, target, 1)))])
     r = jnp.linalg.qr(half / _length(half), mode="r")
     singular = jnp.abs(jnp.diagonal(r)).min() < SINGULAR
     identity = jnp.eye(len(there), dtype=r.dtype)
