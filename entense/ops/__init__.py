@@ -4,7 +4,18 @@ Importing this package registers the built-in ones and imports no JAX: it is loa
 program is built.
 """
 
-from entense.ops import connectome, dtype, gather, load, spatial, temporal, window
+from entense.ops import (
+    connectome,
+    dtype,
+    edges,
+    gather,
+    load,
+    missing,
+    spatial,
+    standardize,
+    temporal,
+    window,
+)
 from entense.ops.core import Kind, Op, Spec, op, ops
 
 __all__ = [
@@ -13,11 +24,14 @@ __all__ = [
     "Spec",
     "connectome",
     "dtype",
+    "edges",
     "gather",
     "load",
+    "missing",
     "op",
     "ops",
     "spatial",
+    "standardize",
     "temporal",
     "window",
 ]

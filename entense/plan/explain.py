@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +85,7 @@ def _shape(spec: Spec) -> str:
     axes = ", ".join(f"{d}: {n:,}" for d, n in zip(spec.dims, spec.shape, strict=True))
     odd = "" if spec.tr is None or is_tr(spec.tr) else " (impossible: not used)"
     tr = f", TR {spec.tr:g} s{odd}" if spec.tr is not None and "time" in spec.dims else ""
-    size = 1e-6 * math.prod(spec.shape) * (2 if spec.dtype.endswith("16") else 4)
-    return f"[{axes}] {spec.dtype}{tr}, {size:,.1f} MB"
+    return f"[{axes}] {spec.dtype}{tr}, {1e-6 * spec.nbytes:,.1f} MB"
 
 
 def _program(known: Survey, row: int, how: How) -> Iterator[str]:
@@ -145,7 +143,7 @@ def _kept(node: Node, spec: Spec) -> str:
     if node.op == "parcels":
         return f"{spec.shape[1]:,} parcel means"
     plural = {"vertex": "vertices"}.get(spec.dims[1], f"{spec.dims[1]}s")
-    return f"{spec.shape[1]:,} {plural} ({_mb(4 * math.prod(spec.shape))})"
+    return f"{spec.shape[1]:,} {plural} ({_mb(spec.nbytes)})"
 
 
 def _hosted(

@@ -14,6 +14,7 @@ from entense.index.fetch import forget
 from entense.ops.core import Kind, Op, Spec, ops
 from entense.ops.gather import check_alike
 from entense.ops.load import GIVEN
+from entense.ops.spec import check_values
 from entense.plan.bind import Binder, Bound
 from entense.plan.demand import Demand, demand_of
 from entense.plan.fuse import DEFAULT, How, compile_program
@@ -232,6 +233,7 @@ def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:
     if operation.inputs[:1] == ("path",) and inputs[0] is None and node.op not in GIVEN:
         return None  # the op that takes it knows its name
     _check_present(operation, node, inputs)
+    check_values(node.op, inputs)
     if operation.kind in (Kind.SOURCE, Kind.TABLE):
         return operation.function(*inputs, **node.params)
     if operation.kind is Kind.GATHER:

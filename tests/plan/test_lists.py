@@ -271,7 +271,7 @@ def test_explain_shows_lists(hard):
         x=tensor(CHAINS["connectome"], atlas), y=tensor(LONG, atlas).mean()
     )
     text = table.entense.explain()
-    assert "volume → zscore → concat → parcellate → correlation(fisher_z=False)" in text
+    assert "volume → zscore → concat → parcellate → correlation(estimator=" in text
     assert "denoise(detrend=True, model=6P, high_pass=…) → window(seconds=30.0) → mean" in text
     assert "share: equal steps" in text
     assert text.count("decode    disk and cpu") == 3

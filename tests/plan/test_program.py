@@ -163,7 +163,7 @@ def test_a_sidecar_goes_before_the_header(study):
     [
         (lambda t: survey(t, ["clen"]), "no lazy tensor 'clen'.*clean"),
         (lambda t: survey(t, dtype={"age": "float16"}), "no lazy tensor 'age'"),
-        (lambda t: survey(t, dtype={"clean": "int8"}), "no dtype 'int8'.*float16"),
+        (lambda t: survey(t, dtype={"clean": "int32"}), "no dtype 'int32'.*float16"),
     ],
 )
 def test_a_wrong_survey_is_an_error(study, ask, says):
