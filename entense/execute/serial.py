@@ -14,16 +14,15 @@ import numpy as np
 from entense.errors import RecipeError, RecordError
 from entense.execute.ahead import fetch_ahead
 from entense.execute.buffers import Buffers
-from entense.execute.compute import finish, run_stage
+from entense.execute.compute import Record, finish, run_stage
 from entense.execute.coverage import coverage
 from entense.execute.decode import ColumnSink, Decoded, ParcelSink, Sink, decode, sparse_of
-from entense.ops.core import Kind
 from entense.ops.load import GIVEN
 from entense.ops.spatial import codes_of
 from entense.plan.demand import parted
-from entense.plan.fuse import DEFAULT, How, Program, Stage, compile_program
+from entense.plan.fuse import DEFAULT, How, Program, compile_program
 from entense.plan.host import freedom, make, read_tables
-from entense.plan.optimize import COLUMNS_OF_FILES, DECODED, kind, nodes, source
+from entense.plan.optimize import COLUMNS_OF_FILES, DECODED, nodes, source
 from entense.plan.shapes import BLOCK
 from entense.plan.survey import Survey, look, sentence
 
@@ -254,35 +253,26 @@ def _compute(loaded: _Loaded, buffers: Buffers) -> dict[Node, Any]:
     env |= {node: known[node].data for node in nodes(program.roots) if node.op in GIVEN}
     env |= {n: np.float32(x) for n, x in known.items() if n.op == "value" and type(x) is float}
     env |= {n: None for n in known if n.op == "absent"}  # a number that may be missing
-    raw: dict[Node, Any] = {}
+    record, raw = Record(env, loaded.specs, buffers), dict[Any, Any]()
     first = parted(program)
     for part in range(loaded.parts):
         if part:
             _decode(loaded, part, buffers)
         env |= {node: item.data for node, item in loaded.decoded.items()}
         for stage in program.stages[:first]:
-            run_stage(stage, env, loaded.specs, buffers)
+            run_stage(stage, record)
         _keep_raw(loaded, raw, buffers)
         if part < loaded.parts - 1:
             _give_back(loaded, buffers)
-    _finish(program.stages[:first], env, loaded.specs)
-    for stage in program.stages[first:]:
-        run_stage(stage, env, loaded.specs, buffers)
-        _finish([stage], env, loaded.specs)
+    for number, stage in enumerate(program.stages):
+        if number >= first:
+            run_stage(stage, record)
+        finish(stage, record)
     _give_back(loaded, buffers)
     return env | raw
 
 
-def _finish(stages: Sequence[Stage], env: dict[Node, Any], specs: Mapping[Node, Any]) -> None:
-    for stage in stages:
-        for node in stage.outputs:
-            if kind(node) is Kind.POOL:
-                finish(node, env, specs)
-
-
-def _keep_raw(
-    loaded: _Loaded, raw: dict[Node, NDArray[Any]], buffers: Buffers
-) -> dict[Node, NDArray[Any]]:
+def _keep_raw(loaded: _Loaded, raw: dict[Node, NDArray[Any]], buffers: Buffers) -> None:
     """Put decoded columns that are tensors themselves in their places."""
     for root in {*loaded.program.roots}:
         if root.op in COLUMNS_OF_FILES:
@@ -290,7 +280,6 @@ def _keep_raw(
             if root not in raw:
                 raw[root] = buffers.lend(loaded.specs[root].shape, np.float32)
             blocks.put_into(raw[root])
-    return raw
 
 
 def _give_back(loaded: _Loaded, buffers: Buffers) -> None:
