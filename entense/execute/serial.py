@@ -20,7 +20,7 @@ from entense.execute.decode import ColumnSink, Decoded, ParcelSink, Sink, decode
 from entense.ops.load import GIVEN
 from entense.ops.spatial import codes_of
 from entense.plan.demand import parted
-from entense.plan.fuse import DEFAULT, How, Program, compile_program
+from entense.plan.fuse import How, Program, compile_program
 from entense.plan.host import freedom, make, read_tables
 from entense.plan.optimize import COLUMNS_OF_FILES, DECODED, nodes, source
 from entense.plan.shapes import BLOCK
@@ -84,7 +84,7 @@ class _Running:
 
 
 def run(
-    survey: Survey, rows: Sequence[int], *, memory: int | None = None, how: How = DEFAULT
+    survey: Survey, rows: Sequence[int], *, memory: int | None = None, how: How | None = None
 ) -> Iterator[Outcome]:
     """Compute rows of a surveyed table.
 
@@ -99,7 +99,7 @@ def run(
     memory
         How many bytes may be taken at once. Unless given, what a record a decoding thread takes.
     how
-        The rules of the optimiser, and the way of fusing.
+        The rules of the optimiser, and the way of fusing; the survey's own unless given.
 
     Yields
     ------
@@ -113,7 +113,7 @@ def run(
     """
     if memory is not None:
         _check_memory(survey, rows, memory)
-    running = _Running(survey, how, memory, Buffers())
+    running = _Running(survey, how or survey.how, memory, Buffers())
     inputs = (() if survey.errors[row] else survey.inputs[row].values() for row in rows)
     with fetch_ahead(inputs) as done:
         for row, future in _loading(running, rows):
