@@ -4,7 +4,22 @@ Importing this package registers the built-in ones and imports no JAX: it is loa
 program is built.
 """
 
-from entense.ops import connectome, dtype, gather, load, spatial, temporal, window
+from entense.ops import (
+    connectome,
+    denoise,
+    despike,
+    dtype,
+    filters,
+    frames,
+    gather,
+    load,
+    regress,
+    resample,
+    spatial,
+    summary,
+    temporal,
+    window,
+)
 from entense.ops.core import Kind, Op, Spec, op, ops
 
 __all__ = [
@@ -12,12 +27,19 @@ __all__ = [
     "Op",
     "Spec",
     "connectome",
+    "denoise",
+    "despike",
     "dtype",
+    "filters",
+    "frames",
     "gather",
     "load",
     "op",
     "ops",
+    "regress",
+    "resample",
     "spatial",
+    "summary",
     "temporal",
     "window",
 ]
