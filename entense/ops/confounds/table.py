@@ -57,4 +57,9 @@ class Regressors:
             raise RecordError(
                 f"{self.sidecar}: what the confounds are cannot be read ({error}); copy it again"
             ) from error
-        return {name: one for name, one in dict(said).items() if isinstance(one, dict)}
+        if not isinstance(said, dict):
+            raise RecordError(
+                f"{self.sidecar}: what the confounds are is due, a name and its facts, not "
+                f"{type(said).__name__}; copy it again"
+            )
+        return {name: one for name, one in said.items() if isinstance(one, dict)}
