@@ -8,10 +8,10 @@ import numpy as np
 
 from entense.errors import RecipeError, RecordError
 from entense.ops import confounds as models
-from entense.ops.confounds import Censoring, Regressors, censoring_of
+from entense.ops.confounds import Censoring, Regressors, censoring_of, check_censoring
 from entense.ops.core import Kind, Spec, in_time, op
 from entense.ops.filters import band, check_band, cosines, polynomials, without
-from entense.ops.frames import check_rule, left
+from entense.ops.frames import left
 from entense.ops.interpolation import check_method, weights
 from entense.ops.timing import tr_of
 
@@ -36,7 +36,7 @@ def _known(
     if filter != "butterworth" and high_pass is None and low_pass is None:
         raise RecipeError(f"the {filter} filter has no cut-off; give high_pass= in Hz")
     check_method(fill)
-    check_rule(**params)
+    check_censoring(rule_of(model, *(params[name] for name in Censoring._fields)))
 
 
 def _kept(x: Spec, confounds: Regressors, *, model: str | list[str], **params: Any) -> Spec:
@@ -77,8 +77,8 @@ def denoise(
     confounds
         fMRIPrep's confounds table, a row a frame: a role or a path.
     model
-        The name of a strategy, such as ``"36P"`` (Satterthwaite et al. 2013), or a list of column
-        names. What a strategy censors is censored, unless told otherwise.
+        The name of a strategy, such as ``"36P"`` (Satterthwaite et al. 2013), a formula, or a list
+        of column names. What a strategy censors is censored, unless told otherwise.
     high_pass, low_pass
         Cut-offs in Hz; None leaves that side open.
     detrend

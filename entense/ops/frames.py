@@ -7,31 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from entense.errors import RecipeError, RecordError
-from entense.ops.confounds import Censoring, Regressors, kept
+from entense.ops.confounds import Censoring, Regressors, check_censoring, kept
 from entense.ops.core import Kind, Spec, in_time, op
 from entense.ops.interpolation import check_method, weights
 from entense.ops.timing import places
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-def check_rule(
-    *,
-    fd: float | None,
-    dvars: float | None,
-    before: int | None,
-    after: int | None,
-    contiguous: int | None,
-    **_: object,
-) -> None:
-    """Raise a RecipeError where no frame whatever could be censored so."""
-    for name, limit in (("fd", fd), ("dvars", dvars)):
-        if limit is not None and limit <= 0:
-            raise RecipeError(f"{name}={limit} censors every frame; give a limit above 0")
-    for name, count in (("before", before), ("after", after), ("contiguous", contiguous)):
-        if count is not None and count < 0:
-            raise RecipeError(f"{name}={count} is no number of frames; give 0 or more")
 
 
 def left(x: Spec, confounds: Regressors, rule: Censoring) -> NDArray[np.bool_]:
@@ -69,7 +51,7 @@ def _some_rule(
     """Check: something is censored at all, and can be."""
     if fd is None and dvars is None and not dummies:
         raise RecipeError("nothing says which frames: give fd= in mm, dvars= or dummies=True")
-    check_rule(fd=fd, dvars=dvars, before=before, after=after, contiguous=contiguous)
+    check_censoring(Censoring(fd, dvars, before, after, contiguous, dummies))
     check_method(method)
 
 

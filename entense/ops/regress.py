@@ -8,9 +8,11 @@ import numpy as np
 
 from entense.errors import RecipeError, RecordError
 from entense.ops import confounds as models
+from entense.ops.confounds import Censoring, check_censoring
+from entense.ops.confounds.columns import column, filled
 from entense.ops.core import Kind, Spec, in_time, op
 from entense.ops.denoise import rule_of
-from entense.ops.frames import check_rule, left
+from entense.ops.frames import left
 
 if TYPE_CHECKING:
     from typing import Any
@@ -27,7 +29,7 @@ def _known(*, model: str | list[str], ridge: float, **params: Any) -> None:
     models.check(model)
     if ridge < 0:
         raise RecipeError(f"ridge={ridge} rewards large weights; give 0 or more")
-    check_rule(**params)
+    check_censoring(rule_of(model, *(params[name] for name in Censoring._fields)))
 
 
 @op(kind=Kind.OPERATOR, infer=in_time, reads={"confounds": "regressors"}, check=_known)
@@ -58,7 +60,7 @@ def regress(
     confounds
         fMRIPrep's confounds table, a row a frame: a role or a path.
     model
-        The name of a strategy, or a list of column names.
+        The name of a strategy, a formula, or a list of column names.
     weights
         The column of the table that says how much each frame counts in the fit, 0 or more.
     ridge
@@ -103,7 +105,7 @@ def regress(
 
 
 def _weights(confounds: Regressors, name: str, x: Spec) -> NDArray[np.float64]:
-    share = models.regressors(confounds, [name], x.of_run)[:, 0]
+    share = filled(confounds, name, column(confounds, name))[x.of_run]
     if share.min() < 0 or share.max() == 0:
         raise RecordError(
             f"{confounds.path}: the column {name!r} holds no weights, which are 0 or more and not "

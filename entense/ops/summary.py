@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entense.errors import RecordError, hint
+from entense.errors import RecordError
+from entense.ops.confounds.columns import column
 from entense.ops.core import Kind, Spec, in_time, op
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from entense.ops.confounds import Regressors
-
-_MOTION = "framewise_displacement"
 
 
 def _number(x: Spec, *_: object) -> Spec:
@@ -54,16 +53,15 @@ def mean_fd(x: Spec, confounds: Regressors) -> Any:
     >>> et.volume("bold", mask="mask").drop_dummies(count=4).mean_fd("confounds")
     volume(bold, mask) → drop_dummies(count=4) → mean_fd(confounds)
     """
-    of_run = x.of_run
-    confounds.check(of_run.size)
-    if _MOTION not in confounds.frame.columns:
-        near = hint(_MOTION, confounds.frame.columns)
-        raise RecordError(f"{confounds.path}: there is no column {_MOTION!r}; {near}")
-    moved = confounds.frame[_MOTION].to_numpy()[of_run]
-    moved = moved[int(of_run[0] and np.isnan(moved[0])) :]
-    if not np.isfinite(moved).all() or not moved.size:
-        raise RecordError("no finite")
-    return np.float32(moved.mean())
+    confounds.check(x.of_run.size)
+    moved = column(confounds, "framewise_displacement")[x.of_run]
+    known = moved[np.isfinite(moved)]  # all but the run's first frame, or the column is an error
+    if not known.size:
+        raise RecordError(
+            f"{confounds.path}: the only frame left is the run's first, which has no displacement; "
+            "leave such runs out"
+        )
+    return np.float32(known.mean())
 
 
 @op(kind=Kind.SUMMARY, infer=_frames)
