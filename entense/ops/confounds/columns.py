@@ -79,7 +79,7 @@ def _numbers(table: Regressors, name: str) -> NDArray[np.float64]:
         )
     values = series.cast(pl.Float64).fill_null(np.nan).to_numpy()
     bad = ~np.isfinite(values)
-    bad[0] &= np.isinf(values[0]) or len(values) == 1
+    bad[0] &= np.isinf(values[0])
     if bad.any():
         raise _gap(table, name, np.flatnonzero(bad)[0])
     return values

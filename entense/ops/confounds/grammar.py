@@ -30,7 +30,7 @@ DEEPEST = 30  # how far parentheses nest
 _TOKENS = re.compile(
     r"""(?P<space>\s+)
     | (?P<components>(?:[nv]_)?\{\{[^{}]*\}\})
-    | (?P<strategy>\d*[^\W\d][\w-]*\(\s*\w+\s*=[^()]*\))
+    | (?P<strategy>\d*[^\W\d][\w-]*\((?:\s*\w+\s*=[^()]*|[\d.\s]+)\))
     | (?P<difference>d(?:d?\d+|\d+-\d+|\{[\d,\s]*\})(?=\s*\())
     | (?P<power>\^(?:\d+-\d+|\^?\d+|\{[\d,\s]*\}))
     | (?P<indicator>1_\[[^\[\]]*\])

@@ -104,12 +104,14 @@ def no_function(name: str) -> str:
 
 def strategy(token: Token) -> Formula:
     """Return a strategy with its parameter: ``aCompCor(n=10)``, ``aCompCor(variance=50)``."""
-    call, _, value = token.text[:-1].partition("=")
+    call, named, value = token.text[:-1].partition("=")
     name, _, key = (part.strip() for part in call.partition("("))
     known = BY_LOWER.get(name.lower())
     if known is None:
         raise Mistake(token.at, f"there is no strategy {name!r}; {hint(name, STRATEGIES)}")
-    at = token.at + call.index(key, len(name))
+    at = token.at + call.index(key, call.index("(") + 1)
+    if not named:
+        raise Mistake(at, f"say what {key} is: {known}(n=…) or {known}(variance=…)")
     if STRATEGIES[known].components is None or key not in ("n", "variance"):
         takes = [name for name, one in STRATEGIES.items() if one.components]
         raise Mistake(at, f"{known} has no {key!r}; n or variance go with {', '.join(takes)}")

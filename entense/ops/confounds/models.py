@@ -74,7 +74,7 @@ def regressors(
     """
     table.check(of_run.size)
     columns = design(table, formula_of(model))
-    values = np.array([one[of_run] for one in columns.values()]).reshape(len(columns), -1).T
+    values = np.column_stack([np.empty((of_run.size, 0)), *columns.values()])[of_run]
     moving = int((values != values[:1]).any(axis=0).sum())  # a spike may be in a frame left out
     if moving >= len(values):
         raise RecordError(
