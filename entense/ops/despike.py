@@ -25,7 +25,7 @@ def _cuts(*, low: float, high: float) -> None:
     """Check: the cuts are what AFNI allows."""
     if low < 1 or high < low + 0.5:
         raise RecipeError(
-            f"low={low} and high={high} are no cuts; give low >= 1, high >= low + 0.5"
+            f"low={low} and high={high} cut no spikes; give low from 1 on, high from low + 0.5 on"
         )
 
 

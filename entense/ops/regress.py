@@ -137,5 +137,6 @@ def _fit(
     root = np.sqrt(share)
     u, s, v = np.linalg.svd(root[:, None] * columns, full_matrices=False)
     seen = s > np.finfo(np.float64).eps * 100 * s.max(initial=0.0)
-    made: NDArray[np.float64] = (v[seen].T * (s / (s**2 + ridge))[seen]) @ u[:, seen].T * root
+    u, s, v = u[:, seen], s[seen], v[seen]
+    made: NDArray[np.float64] = (v.T * (s / (s**2 + ridge))) @ u.T * root
     return made

@@ -173,7 +173,7 @@ def test_a_run_that_cannot_be_filtered_is_named(study, run, how, says):
 
 def test_cosines_above_nyquist_are_an_error(study):
     study.run("01", tr=10.0)
-    with pytest.raises(et.RecordError, match="0.05 Hz is not below the Nyquist"):
+    with pytest.raises(et.RecordError, match=r"cut-off 0\.05 Hz is not below the Nyquist"):
         study.compute(BOLD.bandpass(high_pass=0.05, method="cosine"))
 
 

@@ -36,7 +36,7 @@ def spline(raw, good):
 
 
 def waves(raw, good):
-    """Add up scipy's waves, a frequency and a voxel at a time; scaled as they are for white noise."""
+    """Add up scipy's waves, a frequency and a voxel at a time; scaled as is due for white noise."""
     at = np.arange(len(raw))
     seen, count = at[good], good.sum()
     span = seen[-1] - seen[0]
