@@ -9,14 +9,14 @@ import numpy as np
 from entense.execute.decode import Decoded, parcel_weights
 from entense.ops.core import Kind
 from entense.ops.spatial import codes_of
-from entense.plan.optimize import DECODED, kind, nodes, source
+from entense.plan.optimize import DECODED, kind, nodes
+from entense.plan.shapes import spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from entense.ops.load import Opened
     from entense.tensors.graph import Node
 
 
@@ -65,11 +65,14 @@ def _of_parcels(
     pool: Node, known: Mapping[Node, Any], decoded: Mapping[Node, Decoded]
 ) -> tuple[NDArray[np.float64], int]:
     files = [node for node in nodes((pool,)) if node.op in DECODED]
-    opened: Opened = known[source(files[0])]
-    atlas = known[pool.inputs[1] if pool.op == "parcels" else pool.inputs[1].inputs[0]]
-    weights = parcel_weights(codes_of(atlas, opened.mask))  # type: ignore[arg-type]
-    bad = np.logical_or.reduce([decoded[node].nonfinite for node in files])
-    still = np.logical_or.reduce([decoded[node].constant for node in files])
+    x, labels, *_ = pool.inputs if pool.op == "parcels" else pool.inputs[1].inputs
+    atlas, mask = known[labels], spec_of(known[x]).mask
+    weights = parcel_weights(codes_of(atlas, mask))
+    # of columns that were mixed after they were decoded nothing is known
+    seen = [decoded[node] for node in files if decoded[node].constant.size == mask.size]
+    nothing = np.zeros(mask.size, bool)
+    bad = np.logical_or.reduce([nothing, *(item.nonfinite for item in seen)])
+    still = np.logical_or.reduce([nothing, *(item.constant for item in seen)])
     some = weights @ (~(bad | still)).astype(np.float64)
     absent = int((weights @ (~bad).astype(np.float64) <= 0).sum())
     extent = atlas.extent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, final
 
@@ -10,7 +11,7 @@ import numpy as np
 from entense.errors import RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -43,6 +44,8 @@ class Spec:
     kept
         (frame of the run,) bool, once some were left out: which frames of its run these are. None
         where they are all of it, an empty array where they are of no one run.
+    scale
+        A stored number times this is the value; None where it is the value.
     """
 
     dims: tuple[str, ...]
@@ -52,6 +55,13 @@ class Spec:
     mask: Columns | None = None
     tr: float | None = None
     kept: NDArray[np.bool_] | None = field(default=None, compare=False)
+    scale: float | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes its numbers take."""
+        width = np.dtype("uint16" if self.dtype == "bfloat16" else self.dtype).itemsize
+        return math.prod(self.shape) * width
 
     @property
     def of_run(self) -> NDArray[np.bool_]:
@@ -67,9 +77,12 @@ class Spec:
 
     def keeping(self, frames: NDArray[np.bool_]) -> Spec:
         """Return what is known once only some frames are kept: (time,) bool of this tensor's."""
+        shape = (int(frames.sum()), *self.shape[1:])
+        if self.kept is not None and not self.kept.size:  # of no one run before, nor now
+            return replace(self, shape=shape)
         of_run = self.of_run.copy()
         of_run[of_run] = frames
-        return replace(self, shape=(int(frames.sum()), *self.shape[1:]), kept=of_run)
+        return replace(self, shape=shape, kept=of_run)
 
     def size(self, dim: str) -> int:
         """Return the length of the axis called `dim`; an error where there is none."""
@@ -88,6 +101,16 @@ def is_tr(seconds: float | None) -> bool:
     (True, False, False, False)
     """
     return seconds is not None and 0.01 <= seconds <= _LONGEST_TR
+
+
+def check_values(what: str, inputs: Iterable[object]) -> None:
+    """Raise where an op would take numbers that are stored in steps for values."""
+    for x in inputs:
+        if isinstance(x, Spec) and x.scale is not None:
+            raise RecipeError(
+                f"{what} takes values, and its input is {x.dtype} in steps of {x.scale:g}; convert "
+                f"last: .astype({x.dtype!r}, …) ends a tensor, and write needs no dtype= for it"
+            )
 
 
 def in_time(spec: Spec, *_: object, **__: object) -> Spec:

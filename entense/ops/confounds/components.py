@@ -59,7 +59,7 @@ def _described(table: Regressors, stems: tuple[str, ...]) -> dict[str, Mapping[s
         found[0]: {**_by_name(found[1], numbered), **said.get(_plain(found[0]), {})}
         for found in sorted(numbered, key=lambda found: (found[1], int(found[2])))
     }
-    return {name: known for name, known in facts.items() if known.get("Retained", True)}
+    return {name: known for name, known in facts.items() if known.get("Retained") is not False}
 
 
 def _plain(name: str) -> str:
@@ -89,7 +89,7 @@ def _fits(
 
 def _same(said: object, value: str) -> bool:
     if isinstance(said, (int, float)) and not isinstance(said, bool):
-        return re.fullmatch(r"[\d.]+", value) is not None and said == float(value)
+        return re.fullmatch(r"\d*\.?\d+", value) is not None and said == float(value)
     return str(said).lower() == value.lower()
 
 
@@ -125,10 +125,10 @@ def _none(
     described: Mapping[str, Mapping[str, Any]],
 ) -> RecordError:
     kind = "".join(f" with {key}={value}" for key, value in wanted.items())
+    masks = sorted({str(facts.get("Mask")) for facts in described.values()})
     if not described:
         remedy = "leave them out, or run fMRIPrep with them"
-    elif "Mask" in wanted:
-        masks = sorted({str(facts.get("Mask")) for facts in described.values()})
+    elif wanted.get("Mask", masks[0]) not in masks:
         remedy = (
             f"the table has those of {', '.join(masks)} (fMRIPrep up to 1.3 kept six of both masks "
             "together: dd1(rps) + n_{{5; acc}} + cosine)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,7 +56,8 @@ def indicator(token: Token) -> tuple[str, float]:
     inner = token.text[3:-1].strip()
     sign = next((sign for sign in SIGNS if inner.startswith(sign)), None)
     number = inner.removeprefix(sign or "").strip()
-    if sign is None or not re.fullmatch(r"-?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,2})?", number):
+    written = re.fullmatch(r"-?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", number)
+    if sign is None or not written or not math.isfinite(float(number)):
         signs = " ".join(sorted(SIGNS))
         raise Mistake(token.at + 3, f"a threshold is one of {signs} and a number, as in 1_[>0.5]")
     return sign, float(number)

@@ -10,7 +10,7 @@ import numpy as np
 from entense.errors import RecipeError, RecordError, hint
 from entense.ops.confounds.censoring import Censoring, merged
 from entense.ops.confounds.design import design
-from entense.ops.confounds.formula import Column, Sum, Word, strategies_in
+from entense.ops.confounds.formula import Column, Word, strategies_in, total
 from entense.ops.confounds.grammar import parse
 from entense.ops.confounds.leaves import is_known
 from entense.ops.confounds.strategies import STRATEGIES
@@ -41,7 +41,7 @@ def formula_of(model: str | list[str]) -> Formula:
         raise RecipeError("the list of confounds is empty; name a column, or leave denoise out")
     if not all(isinstance(name, str) for name in model):
         raise RecipeError(f"the confounds must be names of columns, not {model!r}")
-    return Sum(tuple(Column(name) for name in dict.fromkeys(model)))
+    return total([Column(name) for name in dict.fromkeys(model)])
 
 
 def check(model: str | list[str]) -> None:

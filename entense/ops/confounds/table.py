@@ -53,7 +53,7 @@ class Regressors:
         try:
             with local(self.sidecar) as place:
                 said = json.loads(place.read_text("utf-8"))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise RecordError(
                 f"{self.sidecar}: what the confounds are cannot be read ({error}); copy it again"
             ) from error

@@ -9,13 +9,22 @@ from entense.ops.confounds import Regressors
 MASKS = ["CSF", "WM", "combined", "CSF", "WM", "combined", "WM", "CSF", "WM", "WM", "WM", "WM"]
 
 
+VARIANCE = {"VarianceExplained": 0.1}
+
+
 def table_of(names, frames=8):
     rng = np.random.default_rng(0)
     return {name: rng.normal(size=frames).round(6) for name in names}
 
 
 def facts(mask, cumulative, **more):
-    return {"Method": "aCompCor", "Mask": mask, "CumulativeVarianceExplained": cumulative, **more}
+    return {
+        "Method": "aCompCor",
+        "Mask": mask,
+        "CumulativeVarianceExplained": cumulative,
+        **more,
+        **VARIANCE,
+    }
 
 
 @pytest.fixture
@@ -52,8 +61,18 @@ CHOSEN = {
     "v_{{30.1; acc; Mask=WM}}": [1, 4, 6, 8],
     "v_{{45; acc; Mask=CSF,WM}}": [0, 7, 1, 4, 6, 8, 9],
     "{{acc; Mask=WM; CumulativeVarianceExplained=0.3}}": [6],
+    "{{acc; Mask=WM; CumulativeVarianceExplained=0.1,0.2}}": [1, 4],
     "{{acc; Mask=WM; Method=acompcor}}": [1, 4, 6, 8, 9, 10, 11],
 }
+
+
+def test_a_fact_that_no_component_has(early, columns):
+    for value in ("0.3.1", "much"):
+        says = rf"Mask=combined with VarianceExplained={value}; there are 11 others"
+        with pytest.raises(RecordError, match=says):
+            columns(early, f"{{{{acc; VarianceExplained={value}}}}}")
+    with pytest.raises(RecordError, match=r"what SingularValue is for 'a_comp.*\.json does not"):
+        columns(early, "{{acc; SingularValue=1}}")
 
 
 @pytest.mark.parametrize("formula", CHOSEN)

@@ -47,7 +47,7 @@ leaves = st.one_of(
     st.builds(lambda f, g, v: Components(f, g, variance=v), families, filters, percents),
 )
 signs = st.sampled_from([">", ">=", "<", "<=", "==", "!="])
-thresholds = st.floats(-1e9, 1e9).map(lambda value: round(value, 4))
+thresholds = st.floats(allow_nan=False, allow_infinity=False)
 formulas = st.recursive(
     leaves,
     lambda inner: st.one_of(
@@ -141,6 +141,7 @@ WRONG = {  # the text, the character that is wrong (counted from 1), and what th
     "d10(rps)": (1, "from 0 to 9"),
     "1_[0.5](fd)": (4, "a threshold is one of"),
     "1_[>x](fd)": (4, "a threshold is one of"),
+    "1_[>1e999](fd)": (4, "a threshold is one of"),
     "1_[>0.5](fd": (9, "never closed"),
     "1_[>0.5]": (9, "a name is missing"),
     "fd[1]": (3, r"'\+' is missing before '\[1\]'"),
