@@ -4,8 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import entense as et
 from entense.ops.despike import _median, _middle, despike
@@ -98,31 +96,30 @@ def test_special_columns():
     np.testing.assert_array_equal(ours[:, 3], despike(jnp.asarray(raw[:, 3:]))[:, 0])
 
 
-@given(st.sampled_from([1, 4]), st.sampled_from([1, 2, 39, 40]), st.integers(0, 2**32 - 1))
-def test_medians_are_numpys(half, frames, seed):
-    rng = np.random.default_rng(seed)
-    values = rng.integers(-3, 4, (2 * half + 1, 5)).astype("f4") * rng.random()
-    np.testing.assert_array_equal(_middle(list(values)), np.median(values, axis=0))
-    size = np.abs(rng.normal(size=(frames, 5))).astype("f4") * 10.0 ** rng.integers(-30, 30)
-    size[:, 0] = size[0, 0]
-    ours = np.asarray(_median(jnp.asarray(size)))
-    np.testing.assert_allclose(ours, np.median(size, axis=0), rtol=1e-6)
+@pytest.mark.parametrize("frames", [1, 2, 9, 40])
+def test_medians_are_numpys(frames):
+    rng = np.random.default_rng(frames)
+    few = rng.integers(-3, 4, (9, 500)).astype("f4")
+    np.testing.assert_array_equal(jax.jit(_middle)(list(few)), np.median(few, axis=0))
+    size = np.abs(rng.normal(size=(frames, 500)) * 10.0 ** rng.integers(-30, 30, 500)).astype("f4")
+    size[:, :100] = np.rint(size[:, :100] % 3)
+    np.testing.assert_allclose(jax.jit(_median)(size), np.median(size, axis=0), rtol=1e-6)
 
 
 def test_gradients_are_those_of_finite_differences():
     """Of the oracle, in float64: in float32 they are rounding."""
     raw, (weight, step) = spiky(40, 6, seed=2), np.random.default_rng(4).normal(size=(2, 40, 6))
     there, back = (float((weight * afni(raw + e * step)).sum()) for e in (1e-4, -1e-4))
-    gradient = jax.grad(lambda x: (weight * despike(x)).sum())(
-        jnp.asarray(raw - 10_000, jnp.float32)
-    )
-    np.testing.assert_allclose((gradient * step).sum(), (there - back) / 2e-4, rtol=1e-3)
+    gradient = jax.jit(jax.grad(lambda x: (weight * despike(x)).sum()))
+    made = gradient(jnp.asarray(raw - 10_000, jnp.float32))
+    np.testing.assert_allclose((made * step).sum(), (there - back) / 2e-4, rtol=1e-3)
 
 
 def test_a_constant_column_does_not_spoil_the_gradients():
     x = spiky(40, 3).astype("f4")
     x[:, 1] = 5.0
-    assert np.isfinite(jax.grad(lambda x: despike(x).sum())(jnp.asarray(x))).all()
+    gradient = jax.jit(jax.grad(lambda x: despike(x).sum()))
+    assert np.isfinite(gradient(jnp.asarray(x))).all()
 
 
 def test_blocks_and_columns_do_not_matter():
