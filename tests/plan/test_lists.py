@@ -273,7 +273,8 @@ def test_explain_shows_lists(hard):
     )
     text = table.entense.explain()
     assert "volume → zscore → concat → parcellate → correlation(estimator=" in text
-    assert "denoise(detrend=True, model=6P, high_pass=…) → window(seconds=30.0) → mean" in text
+    assert "denoise(detrend=True, fill=spline, filter=butterworth, model=6P, high_pass=…)" in text
+    assert "high_pass=…) → window(seconds=30.0) → mean" in text
     assert "share: equal steps" in text
     assert text.count("decode    disk and cpu") == 3
     assert "concat -> parcellate" in text
