@@ -110,7 +110,7 @@ def _chunks(
     table: pl.DataFrame, known: Survey, memory: int | None, size: int
 ) -> Iterator[pl.DataFrame]:
     """Yield tables of some rows, without those that fail; then raise, where some did."""
-    rows = range(table.height)
+    rows = range(table.height if known.tensors else 0)
     computed = cast("Generator[Outcome]", run(known, rows, memory=memory))
     failed: list[Outcome] = []
     with closing(computed):

@@ -162,8 +162,8 @@ def padded(frames: int) -> int:
 
     Examples
     --------
-    >>> padded(200), padded(208)
-    (208, 208)
+    >>> padded(200), padded(224)
+    (224, 224)
     """
     return -(-frames // PAD) * PAD
 
