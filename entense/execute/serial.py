@@ -305,6 +305,8 @@ def _counts(loaded: _Loaded, env: Mapping[Node, Any]) -> Iterator[dict[str, Any]
             "constant": sum(int(item.constant.sum()) for item in files),
             "nonfinite": sum(int(item.nonfinite.sum()) for item in files),
         }
-        filters = [freedom(env[node]) for node in under if node.op == "operator"]
+        filters = [
+            freedom(node, env[node], loaded.known) for node in under if node.op == "operator"
+        ]
         counts |= {"freedom": min(filters)} if filters else {}
         yield counts | coverage(root, loaded.known, loaded.decoded)

@@ -36,6 +36,20 @@ def places(x: Spec) -> NDArray[np.intp]:
     return np.flatnonzero(x.kept)
 
 
+def left_of(before: Spec, after: Spec) -> NDArray[np.intp] | None:
+    """Return (time,) which frames of one tensor another has; None where it has others.
+
+    Parameters
+    ----------
+    before, after
+        What is known of a tensor, and of what filters made of it.
+    """
+    if after.kept is None or after.kept.size:
+        return np.searchsorted(places(before), places(after))
+    same = before.size("time") == after.size("time")
+    return np.arange(after.size("time")) if same else None
+
+
 def check_even(x: Spec, what: str) -> None:
     """Raise unless the frames follow one another without a gap."""
     at = places(x)

@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.fft
 from nilearn import signal as nilearn_signal
@@ -278,90 +277,3 @@ def test_regressors_that_repeat_each_other_are_one(synthetic, tmp_path):
 def test_no_confounds_at_all(synthetic):
     theirs = butterworth(scipy_signal.detrend(synthetic.raw, axis=0), synthetic.tr, high_pass=0.01)
     synthetic.agrees(lambda v: v.denoise("confounds", "none", high_pass=0.01), theirs)
-
-
-def shorten(table):
-    return table.iloc[:-1]
-
-
-def with_text(table):
-    return table.assign(csf="high")
-
-
-def with_gap(table):
-    return table.assign(csf=table["csf"].where(table.index != 4))
-
-
-def with_infinity(table):
-    return table.assign(csf=table["csf"].where(table.index != 4, np.inf))
-
-
-def moving(table):
-    return table.assign(framewise_displacement=np.where(table.index % 8 == 0, 0.1, 9.0))
-
-
-WRONG_TABLE = {
-    "another length": (shorten, "6P", {}, "39 rows, the run has 40 frames"),
-    "no such column": (
-        lambda t: t.drop(columns="rot_z"),
-        "6P",
-        {},
-        "no column 'rot_z'; did you mean",
-    ),
-    "misspelt column": (lambda t: t, ["trans_X"], {}, "no column 'trans_X'; did you mean 'trans_"),
-    "text": (with_text, ["csf"], {}, "'csf' holds text, numbers are due"),
-    "a gap": (with_gap, ["csf"], {}, "'csf' has no finite number in row 5"),
-    "infinity": (with_infinity, ["csf"], {}, "'csf' has no finite number in row 5"),
-    "no frames left": (
-        lambda t: t.iloc[:30],
-        "36P",
-        {},
-        "36 regressors leave nothing of 30 frames",
-    ),
-    "fewer are left than regressors": (
-        moving,
-        "6P",
-        {"fd": 1.0},
-        "6 regressors leave nothing of 5 frames; take a smaller model",
-    ),
-    "too many cosines": (
-        lambda t: t.iloc[:30],
-        "9P",
-        {"high_pass": 0.2, "filter": "cosine"},
-        "33 regressors, cosines among them, leave nothing of 30 frames; lower high_pass=",
-    ),
-    "too short a run is left": (
-        lambda t: t.assign(framewise_displacement=np.where(t.index < 10, 0.1, 9.0)),
-        "6P",
-        {"fd": 1.0, "high_pass": 0.02},
-        "the run has 10 frames, the band-pass filter needs more than",
-    ),
-}
-
-
-@pytest.mark.parametrize(("change", "model", "how", "says"), WRONG_TABLE.values(), ids=WRONG_TABLE)
-def test_a_table_that_does_not_fit_is_named(study, change, model, how, says):
-    frames = 30 if "of 30 frames" in says else 40
-    row = study.run("01", frames=frames)
-    table = pd.read_csv(row["confounds"], sep="\t", na_values="n/a")
-    change(table).to_csv(row["confounds"], sep="\t", index=False, na_rep="n/a")
-    with pytest.raises(et.RecordError, match=says) as error:
-        study.compute(BOLD.denoise("confounds", model, **how))
-    assert row["bold" if "filter needs" in says else "confounds"] in str(error.value)
-
-
-WRONG = {
-    "no such model": ({"model": "37P"}, "no confound"),
-    "no such filter": ({"high_pass": 0.1, "filter": "none"}, "no filter 'none'; there are"),
-    "no such fill": ({"fill": "cubic"}, "no interpolation 'cubic'; there are linear, spline"),
-    "cosines without a cut-off": ({"filter": "cosine"}, "cosine filter has no cut-off; give high_"),
-    "a cosine low-pass": ({"filter": "cosine", "low_pass": 0.1}, "give high_pass alone"),
-    "no limit": ({"fd": -1.0}, "fd=-1.0 censors every frame"),
-    "a negative count": ({"fd": 0.5, "after": -2}, "after=-2 is no number of frames"),
-}
-
-
-@pytest.mark.parametrize(("how", "says"), WRONG.values(), ids=WRONG)
-def test_what_no_run_could_do_is_an_error_where_it_is_written(how, says):
-    with pytest.raises(et.RecipeError, match=says):
-        BOLD.denoise("confounds", **{"model": "6P"} | how)

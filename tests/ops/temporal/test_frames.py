@@ -1,7 +1,6 @@
 """Frames left out and made up for: against slices, and scipy's interpolation."""
 
 import numpy as np
-import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import assume, given
@@ -233,106 +232,6 @@ def test_every_rule_of_the_optimiser_gives_the_same(synthetic, chain):
     ours, plain = ours[:, moving], plain[:, moving]
     assert moving.sum() > 100
     assert np.linalg.norm(ours - plain) <= 1e-5 * np.linalg.norm(plain)
-
-
-def still(table):
-    return table.assign(framewise_displacement=9.0)
-
-
-WRONG = {
-    "all are censored": (
-        lambda v: v.censor("confounds", fd=0.001),
-        lambda t: t.assign(framewise_displacement=0.2),
-        "all 40 frames are censored .fd=0.001.; censor less, or leave such runs out",
-    ),
-    "all of what is left": (
-        lambda v: v.drop_dummies(count=39).censor("confounds", fd=1.0),
-        still,
-        "all 1 frames are censored",
-    ),
-    "all, in denoise": (
-        lambda v: v.denoise("confounds", "6P", fd=1.0),
-        still,
-        "all 40 frames are censored .fd=1.0.",
-    ),
-    "all, in interpolate": (
-        lambda v: v.interpolate("confounds", fd=1.0),
-        still,
-        "all 40 frames are censored",
-    ),
-    "all, in regress": (
-        lambda v: v.regress("confounds", "6P", fd=1.0),
-        still,
-        "all 40 frames are censored",
-    ),
-    "one is left": (
-        lambda v: v.interpolate("confounds", fd=1.0),
-        lambda t: t.assign(framewise_displacement=np.where(t.index == 5, 0.1, 9.0)),
-        "1 frame is left, and two are needed",
-    ),
-    "no such column": (
-        lambda v: v.censor("confounds", dvars=1.5),
-        lambda t: t,
-        "no column 'std_dvars'",
-    ),
-    "a gap": (
-        lambda v: v.censor("confounds", fd=0.5),
-        lambda t: t.assign(framewise_displacement=t["framewise_displacement"].where(t.index != 4)),
-        "'framewise_displacement' has no finite number in row 5",
-    ),
-    "another length": (
-        lambda v: v.censor("confounds", fd=0.5),
-        lambda t: t.iloc[:-1],
-        "39 rows, the run has 40 frames",
-    ),
-    "all are dummies": (
-        lambda v: v.drop_dummies("confounds"),
-        lambda t: t.assign(non_steady_state_outlier00=1),
-        "all 40 frames are censored .dummies=True.",
-    ),
-}
-
-
-@pytest.mark.parametrize(("chain", "change", "says"), WRONG.values(), ids=WRONG)
-def test_a_run_of_which_too_little_is_left_is_named(study, chain, change, says):
-    path = study.run("01")["confounds"]
-    table = pd.read_csv(path, sep="\t", na_values="n/a")
-    change(table).to_csv(path, sep="\t", index=False, na_rep="n/a")
-    with pytest.raises(et.RecordError, match=says) as error:
-        study.compute(chain(BOLD))
-    assert path in str(error.value) or "frame is left" in says
-
-
-def test_more_dummies_than_frames(study):
-    row = study.run("01")
-    with pytest.raises(et.RecordError, match="40 frames, and count=40 would leave none") as error:
-        study.compute(BOLD.drop_dummies(count=40))
-    assert row["bold"] in str(error.value)
-
-
-@pytest.mark.parametrize("how", [{}, {"confounds": "confounds", "count": 3}])
-def test_dummies_are_counted_or_said_by_a_table(study, how):
-    study.run("01")
-    with pytest.raises(et.RecipeError, match="or count=; give one"):
-        study.compute(BOLD.drop_dummies(**how))
-
-
-WRITTEN = {
-    "nothing said": (lambda v: v.censor("confounds"), "nothing says which frames: give fd="),
-    "no limit": (lambda v: v.censor("confounds", fd=0.0), "fd=0.0 censors every frame"),
-    "a negative count": (lambda v: v.censor("confounds", fd=0.5, before=-1), "before=-1 is no num"),
-    "no such method": (
-        lambda v: v.interpolate("confounds", fd=0.5, method="nearest"),
-        "no interpolation 'nearest'; there are linear, spline, lomb-scargle",
-    ),
-    "negative dummies": (lambda v: v.drop_dummies(count=-1), "count=-1 is no number of frames"),
-}
-
-
-@pytest.mark.parametrize(("chain", "says"), WRITTEN.values(), ids=WRITTEN)
-def test_what_no_run_could_do_is_an_error_where_it_is_written(chain, says):
-    with pytest.raises(et.RecipeError, match=says):
-        chain(BOLD)
 
 
 def test_frames_of_no_one_run_have_no_table(tables):
