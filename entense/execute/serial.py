@@ -19,7 +19,7 @@ from entense.execute.coverage import coverage
 from entense.execute.decode import ColumnSink, Decoded, ParcelSink, Sink, decode, sparse_of
 from entense.ops.load import GIVEN
 from entense.ops.spatial import codes_of
-from entense.plan.demand import parted
+from entense.plan.demand import ITSELF, parted
 from entense.plan.fuse import How, Program, compile_program
 from entense.plan.host import freedom, make, read_tables
 from entense.plan.optimize import COLUMNS_OF_FILES, DECODED, nodes, source
@@ -71,6 +71,7 @@ class _Loaded:
     known: dict[Node, Any]
     decoded: dict[Node, Decoded]
     parts: int
+    at_once: int
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def run(
     """
     if memory is not None:
         _check_memory(survey, rows, memory)
-    running = _Running(survey, how or survey.how, memory, Buffers())
+    room = None if memory is None else memory - ITSELF
+    running = _Running(survey, how or survey.how, room, Buffers())
     inputs = (() if survey.errors[row] else survey.inputs[row].values() for row in rows)
     with fetch_ahead(inputs) as done:
         for row, future in _loading(running, rows):
@@ -129,9 +131,10 @@ def _check_memory(survey: Survey, rows: Sequence[int], memory: int) -> None:
     """Raise where a record cannot be computed within the memory, however it is cut."""
     demands = {row: demand for row in rows if (demand := survey.demands[row]) is not None}
     row = max(demands, key=lambda row: demands[row].least, default=None)
-    if row is None or demands[row].least <= memory:
+    if row is None or demands[row].least + ITSELF <= memory:
         return
-    least, whole = (f"{size / 1e6:,.0f} MB" for size in (demands[row].least, demands[row].bytes()))
+    sizes = (demands[row].least + ITSELF, demands[row].bytes() + ITSELF)
+    least, whole = (f"{size / 1e6:,.0f} MB" for size in sizes)
     first = next(iter(survey.inputs[row].values()), f"row {row}")
     raise RecipeError(
         f"{first}: its tensors take {least} at the least ({whole} at once), and memory= allows "
@@ -185,7 +188,8 @@ def _load(running: _Running, row: int) -> _Loaded:
         raise RecordError(error)
     known = look(bound)
     program, specs = compile_program(bound.roots, known, running.how, room=running.memory)
-    loaded = _Loaded(program, specs, known, {}, _parts(running, row))
+    at_once = 2 if running.memory is None else 1
+    loaded = _Loaded(program, specs, known, {}, _parts(running, row), at_once)
     read_tables(program, known)
     _decode(loaded, 0, running.buffers)
     return loaded
@@ -253,7 +257,8 @@ def _compute(loaded: _Loaded, buffers: Buffers) -> dict[Node, Any]:
     env |= {node: known[node].data for node in nodes(program.roots) if node.op in GIVEN}
     env |= {n: np.float32(x) for n, x in known.items() if n.op == "value" and type(x) is float}
     env |= {n: None for n in known if n.op == "absent"}  # a number that may be missing
-    record, raw = Record(env, loaded.specs, buffers), dict[Any, Any]()
+    record = Record(env, loaded.specs, buffers, at_once=loaded.at_once)
+    raw: dict[Node, Any] = {}
     first = parted(program)
     for part in range(loaded.parts):
         if part:
