@@ -82,7 +82,7 @@ def forbid_decoding(monkeypatch):
     def decode(*_):
         raise AssertionError("an image is decoded")
 
-    monkeypatch.setattr("entense.execute.serial.decode", decode)
+    monkeypatch.setattr("entense.execute.loading.decode", decode)
 
 
 def test_scan_has_a_row_for_each_file_of_a_subject(root):
