@@ -11,7 +11,7 @@ import numpy as np
 from entense.execute.decode import BLOCK
 from entense.ops.core import Kind, function_of, ops
 from entense.ops.linear import Centred, apply
-from entense.ops.spatial import Codes, Weights
+from entense.ops.parcels import Codes, Weights
 from entense.plan.optimize import kind
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 
 from entense.execute.decode import Decoded, parcel_weights
 from entense.ops.core import Kind
-from entense.ops.spatial import codes_of
+from entense.ops.parcels import codes_of
 from entense.plan.optimize import DECODED, kind, nodes, source
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from entense.execute.compute import run_blocks, run_whole
 from entense.execute.coverage import coverage
 from entense.execute.decode import ColumnSink, Decoded, ParcelSink, Sink, decode
 from entense.ops.load import GIVEN
-from entense.ops.spatial import codes_of
+from entense.ops.parcels import codes_of
 from entense.plan.fuse import Program, compile_program
 from entense.plan.host import freedom, make, read_tables
 from entense.plan.optimize import DECODED, RULES, Rule, nodes, source

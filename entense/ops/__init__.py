@@ -4,7 +4,19 @@ Importing this package registers the built-in ones and imports no JAX: it is loa
 program is built.
 """
 
-from entense.ops import connectome, dtype, gather, load, spatial, temporal, window
+from entense.ops import (
+    connectome,
+    dtype,
+    gather,
+    load,
+    parcels,
+    regions,
+    resample,
+    smooth,
+    space,
+    temporal,
+    window,
+)
 from entense.ops.core import Kind, Op, Spec, op, ops
 
 __all__ = [
@@ -17,7 +29,11 @@ __all__ = [
     "load",
     "op",
     "ops",
-    "spatial",
+    "parcels",
+    "regions",
+    "resample",
+    "smooth",
+    "space",
     "temporal",
     "window",
 ]

@@ -205,6 +205,8 @@ def op(
     def register(function: F) -> F:
         name = function.__name__
         types, params, optional = _signature(function)
+        if host is not None:  # the function takes what the host makes of the inputs
+            types, _, optional = _signature(host)
         new = Op(
             name=name,
             function=function,

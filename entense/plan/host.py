@@ -11,7 +11,7 @@ import numpy as np
 
 from entense.ops.core import Kind, ops
 from entense.ops.linear import Operator
-from entense.ops.spatial import codes_of
+from entense.ops.parcels import codes_of
 from entense.plan.optimize import kind
 from entense.plan.survey import spec_of
 from entense.tensors.graph import Node, walk

@@ -9,7 +9,7 @@ from jax.test_util import check_grads
 from entense.ops.connectome import correlation
 from entense.ops.dtype import astype
 from entense.ops.linear import Centred, Operator, apply
-from entense.ops.spatial import Codes, mean, parcellate
+from entense.ops.parcels import Codes, mean, parcellate
 from entense.ops.temporal import zscore
 
 RNG = np.random.default_rng(0)
