@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import platform
 import tempfile
 from dataclasses import asdict, replace
@@ -11,10 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import entense
-from benchmarks.fresh import Row
+from benchmarks.fresh import Row, cores
 
-BENCHES = ("index", "scale", "write", "convert")
-PACKAGES = ("jax", "polars", "nilearn", "webdataset", "tensorflow", "bids2table", "isal")
+BENCHES = ("index", "scale", "write", "convert", "censor", "lengths", "memory")
+PACKAGES = ("jax", "polars", "nilearn", "webdataset", "tensorflow", "bids2table")
+PACKAGES += ("isal", "zlib-ng", "deflate", "rapidgzip")
 
 
 def main() -> None:
@@ -34,6 +34,7 @@ def main() -> None:
         print(json.dumps({"made_by": machine(), "rows": [asdict(row) for row in rows]}, indent=2))
     else:
         show(rows)
+        print(*("", *(aim for row in rows for aim in row.aims)), sep="\n")
 
 
 def parse() -> argparse.Namespace:
@@ -41,7 +42,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHES)} (all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--quick", action="store_true", help="small data: numbers mean little")
-    parser.add_argument("--folder", type=Path, help="keep generated data here (2 GB)")
+    parser.add_argument("--folder", type=Path, help="keep generated data here (12 GB)")
     options = parser.parse_args()
     unknown = set(options.names) - set(BENCHES)
     if unknown:
@@ -61,14 +62,14 @@ def compare(rows: list[Row]) -> list[Row]:
 def machine() -> dict[str, object]:
     return {
         "machine": platform.machine(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "python": platform.python_version(),
         "packages": {"entense": entense.__version__} | {p: version(p) for p in PACKAGES},
     }
 
 
 def show(rows: list[Row]) -> None:
-    line = "{:<15} {:<34} {:>10} {:<13} {:>9} {:>9}  {}".format
+    line = "{:<17} {:<34} {:>10} {:<13} {:>9} {:>9}  {}".format
     print(line("benchmark", "contender", "seconds", "per", "x ours", "peak MB", ""))
     for row in sorted(rows, key=lambda r: r.bench):
         ratio = f"{row.against_ours:.2f}" if row.against_ours == row.against_ours else ""

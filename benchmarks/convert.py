@@ -1,68 +1,91 @@
-"""One full-size run from the disk to cleaned voxels, or to parcels and their correlations."""
+"""Full-size runs from the disk to cleaned voxels, or to parcels and their correlations.
 
-import gzip
-import tempfile
+Beside them: inflating the same files on the same cores without doing anything with them, and
+nilearn's maskers on one of them. The page cache is warm for all; what is written is flushed.
+"""
+
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.data import SPACE, TR, Runs, make_runs
-from benchmarks.fresh import Row, measure, warm
+from benchmarks.data import TR, Runs, make_runs
+from benchmarks.fresh import Aim, Contender, Row, in_turns, warm
+from benchmarks.inflate import LIBRARIES
 
-HIGH_PASS, LOW_PASS = 0.01, 0.1
-CHUNK = 2**22
+CHAINS = ("voxels", "parcels")
+FLOORS = {"inflate, disk": True, "inflate, drop": False}  # whether what is inflated is kept
+OVER = {"voxels": 1.5, "parcels": 1.25}  # times the fastest floor, at most
+MASKERS = {"voxels": "NiftiMasker", "parcels": "NiftiLabelsMasker"}
+UNDER = {"voxels": 100, "parcels": 8}  # times faster than the masker, at least
 
 
 def bench(cache: Path, *, quick: bool) -> list[Row]:
-    """Measure ours, nilearn's maskers, and inflating the file without doing anything with it."""
-    runs = make_runs(cache, files=2, frames=60) if quick else make_runs(cache)
+    """Measure the floor, ours over all files, and ours and nilearn's on one."""
+    runs = make_runs(cache, [120] * 2 if quick else [200] * 8)
     warm(*runs.bolds)
-    rows = [
-        _row("inflate", f"inflate only: {library}", "inflate", runs, library)
-        for library in ("isal", "zlib-ng", "libdeflate", "gzip")
+    rows = in_turns([*_floors(runs), *_ours(runs), _masker(runs, "parcels")], 1 if quick else 3)
+    if not quick:  # minutes: measured once
+        rows += in_turns([_masker(runs, "voxels")], 1)
+    best = [_fastest(rows, floor) for floor in FLOORS]
+    copies = [
+        replace(row, bench=what, name=f"inflate: {row.name}") for what in CHAINS for row in best
     ]
-    fastest = min(rows, key=lambda row: row.seconds)
-    for what, masker in (("voxels", "NiftiMasker"), ("parcels", "NiftiLabelsMasker")):
-        rows.append(_row(what, "entense", "ours", runs, what))
-        if not (quick and what == "voxels"):  # minutes, however short the run
-            rows.append(_row(what, f"nilearn {masker}", "nilearn", runs, what))
-        rows.append(replace(fastest, bench=what))
-    return rows
+    return [_with_aims(row, rows, best) for row in rows] + copies
 
 
-def _row(group: str, name: str, function: str, runs: Runs, what: str) -> Row:
-    found, peak = measure(f"convert:{function}", str(runs.folder), what)
-    return Row(group, name, found["seconds"], "file", peak, found["note"])
+def _floors(runs: Runs) -> list[Contender]:
+    return [
+        Contender(group, library, "file", "inflate:inflate", (str(runs.folder), library, keep))
+        for group, keep in FLOORS.items()
+        for library in LIBRARIES
+    ]
 
 
-def ours(folder: str, what: str) -> dict:
-    """Write all runs in one go, in a process that has compiled its programs."""
-    import entense as et
+def _ours(runs: Runs) -> list[Contender]:
+    return [
+        Contender(group, "entense", "file", "convert:ours", (str(runs.folder), what, files))
+        for what in CHAINS
+        for group, files in ((what, len(runs.bolds)), (f"{what}, 1 file", 1))
+    ]
+
+
+def _masker(runs: Runs, what: str) -> Contender:
+    name = f"nilearn {MASKERS[what]}"
+    return Contender(f"{what}, 1 file", name, "file", "convert:nilearn", (str(runs.folder), what))
+
+
+def _fastest(rows: list[Row], group: str) -> Row:
+    return min((row for row in rows if row.bench == group), key=lambda row: row.seconds)
+
+
+def _with_aims(row: Row, rows: list[Row], best: list[Row]) -> Row:
+    """Say of ours how it stands to the floors, over all files, or to the masker, on one."""
+    what = row.bench.removesuffix(", 1 file")
+    if row.name != "entense":
+        return row
+    if row.bench in CHAINS:
+        ratios = [(floor.bench, row.seconds / floor.seconds) for floor in best]
+        return replace(
+            row, aims=tuple(Aim(f"{what} over {by}", ratio, OVER[what]) for by, ratio in ratios)
+        )
+    return replace(
+        row,
+        aims=tuple(
+            Aim(f"{peer.name} over ours", peer.seconds / row.seconds, UNDER[what], at_least=True)
+            for peer in rows
+            if peer.bench == row.bench and peer.name != row.name
+        ),
+    )
+
+
+def ours(folder: str, what: str, files: int) -> dict:
+    """Write so many runs in one go, in a process that has compiled its programs."""
+    from benchmarks.chains import CHAINS, write
 
     runs = Runs(Path(folder))
-    query = {"space": SPACE.split("_")[0].removeprefix("space-")}
-    records = et.stage(
-        et.scan(runs.folder),
-        bold={"suffix": "bold", "desc": "preproc", **query},
-        confounds={"suffix": "timeseries", "desc": "confounds"},
-    ).collect()
-    volume = et.volume("bold", mask=str(runs.mask))
-    filters = {"high_pass": HIGH_PASS, "low_pass": LOW_PASS}
-    if what == "voxels":
-        records = et.transform(
-            records, clean=volume.denoise("confounds", "36P", **filters).zscore()
-        )
-    else:
-        means = volume.parcellate(str(runs.atlas))
-        series = means.denoise("confounds", "36P", **filters).zscore()
-        records = et.transform(records, series=series)
-        records = et.transform(records, fc=et.col("series").correlation())
-    with tempfile.TemporaryDirectory(dir=runs.folder.parent) as out:
-        et.write(records.head(1), Path(out) / "warm")
-        start = perf_counter()
-        et.write(records, Path(out) / "all")
-        seconds = (perf_counter() - start) / records.height
-    return {"seconds": seconds, "note": f"{records.height} files in one write"}
+    table = CHAINS[what](runs).head(files)
+    write(runs, table.head(1))
+    return {"seconds": write(runs, table) / files, "note": f"{files} in one write"}
 
 
 def nilearn(folder: str, what: str) -> dict:
@@ -71,17 +94,15 @@ def nilearn(folder: str, what: str) -> dict:
     import polars as pl
     from nilearn.maskers import NiftiLabelsMasker, NiftiMasker
 
+    from benchmarks.chains import FILTERS
+    from entense.ops.confounds import columns
+
     runs = Runs(Path(folder))
     bold = runs.bolds[0]
     table = pl.read_csv(runs.confounds(bold), separator="\t", null_values="n/a")
-    confounds = table.cast(pl.Float64).fill_null(strategy="backward").to_numpy()
-    options = {
-        "detrend": True,
-        "standardize": "zscore_sample",
-        "high_pass": HIGH_PASS,
-        "low_pass": LOW_PASS,
-        "t_r": TR,
-    }
+    table = table.select(columns("36P")).cast(pl.Float64)
+    confounds = table.fill_null(strategy="backward").to_numpy()
+    options = {"detrend": True, "standardize": "zscore_sample", "t_r": TR, **FILTERS}
     start = perf_counter()
     if what == "voxels":
         masker = NiftiMasker(str(runs.mask), **options)
@@ -90,37 +111,4 @@ def nilearn(folder: str, what: str) -> dict:
     found = masker.fit_transform(str(bold), confounds=confounds)
     if what == "parcels":
         np.corrcoef(found.T)
-    return {"seconds": perf_counter() - start, "note": "1 file, kept in memory"}
-
-
-def inflate(folder: str, library: str) -> dict:
-    """Inflate every run in one thread and drop it."""
-    paths = Runs(Path(folder)).bolds
-    run = _libdeflate if library == "libdeflate" else _stream(library)
-    run(paths[0])
-    start = perf_counter()
-    for path in paths:
-        run(path)
-    return {"seconds": (perf_counter() - start) / len(paths), "note": "1 thread"}
-
-
-def _stream(library: str):
-    def run(path: Path) -> None:
-        buffer = bytearray(CHUNK)
-        with opening(path) as file:
-            while file.readinto(buffer):
-                pass
-
-    if library == "isal":
-        from isal.igzip import open as opening
-    elif library == "zlib-ng":
-        from zlib_ng.gzip_ng import open as opening
-    else:
-        opening = gzip.open
-    return run
-
-
-def _libdeflate(path: Path) -> None:
-    import deflate
-
-    deflate.gzip_decompress(path.read_bytes())
+    return {"seconds": perf_counter() - start, "note": "kept in memory"}

@@ -1,31 +1,30 @@
-"""Full-size runs, as fMRIPrep writes them on its 2 mm MNI grid: noisy, gzipped, int16."""
+"""Runs as fMRIPrep writes them: an image, its mask and sidecar, and a table of confounds."""
 
 import gzip
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from benchmarks.anatomy import FULL, Grid, Head, make_head
+from benchmarks.bold import Frame, make_frames, write_bold
 from benchmarks.fresh import measure
 from entense.demo.confounds import MOTION, expand
 
-SHAPE = (97, 115, 97)
-VOXELS = 290_176  # in the brain
-PARCELS = 400
 TR = 2.0
 SPACE = "space-MNI152NLin2009cAsym_res-2"
 CONFOUNDS = "desc-confounds_timeseries.tsv"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Where the generated runs are."""
+    """Where generated runs are."""
 
     folder: Path
 
@@ -35,7 +34,7 @@ class Runs:
 
     @property
     def mask(self) -> Path:
-        return next(self.folder.glob("sub-01/func/*_mask.nii.gz"))
+        return next(self.folder.glob("sub-001/func/*_mask.nii.gz"))
 
     @property
     def atlas(self) -> Path:
@@ -45,93 +44,59 @@ class Runs:
         return Path(str(bold).replace(f"{SPACE}_desc-preproc_bold.nii.gz", CONFOUNDS))
 
 
-def make_runs(cache: Path, *, files: int = 4, frames: int = 200) -> Runs:
-    """Generate runs under `cache`, once: a second call finds them."""
-    folder = cache / f"runs-{files}x{frames}-v{VERSION}" / "fmriprep"
+def make_runs(cache: Path, lengths: Sequence[int], grid: Grid = FULL) -> Runs:
+    """Generate runs of so many frames under `cache`, once: a second call finds them."""
+    what = f"{grid.name}-{len(lengths)}x{min(lengths)}-{max(lengths)}-v{VERSION}"
+    folder = cache / what / "fmriprep"
     if not (folder / "dataset_description.json").exists():
-        print(f"generating {files} runs of {frames} frames in {folder} (once)", file=sys.stderr)
-        measure("data:generate", str(folder), files, frames)
+        print(f"generating {len(lengths)} runs in {folder} (once)", file=sys.stderr)
+        measure("data:generate", str(folder), list(lengths), asdict(grid))
     return Runs(folder)
 
 
-def generate(folder: str, files: int, frames: int) -> None:
+def generate(folder: str, lengths: list[int], grid: dict) -> None:
     """Write everything; the description comes last and says that all is there."""
     root = Path(folder)
-    head = anatomy()
+    head = make_head(Grid(**grid))
     root.mkdir(parents=True, exist_ok=True)
     save(root / "atlas.nii.gz", head.atlas)
+    frames = make_frames(head, max(lengths), TR)
     with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(write_run, root, i + 1, frames, head) for i in range(files)]
+        jobs = [
+            pool.submit(write_run, root, i, count, head, frames)
+            for i, count in enumerate(lengths, start=1)
+        ]
         for job in jobs:
             job.result()
     about = {"Name": "benchmark", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}
     (root / "dataset_description.json").write_text(json.dumps(about))
 
 
-@dataclass(frozen=True)
-class Head:
-    """Distance from the middle, the brain, and its parcels: each of `SHAPE`."""
-
-    radius: np.ndarray
-    brain: np.ndarray
-    atlas: np.ndarray
-
-
-def anatomy() -> Head:
-    """Make an ellipsoid of exactly `VOXELS` voxels, and parcels of its outer part."""
-    from scipy.spatial import cKDTree
-
-    places = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij"), -1)
-    radius = np.linalg.norm(places, axis=-1)
-    edge = np.partition(radius.ravel(), VOXELS)[VOXELS]
-    inside = np.zeros(radius.size, bool)
-    inside[np.argsort(radius, axis=None, kind="stable")[:VOXELS]] = True
-    brain = inside.reshape(SHAPE)
-    cortex = places[brain & (radius > 0.7 * edge)]
-    seeds = cortex[np.random.default_rng(0).choice(len(cortex), PARCELS, replace=False)]
-    atlas = np.zeros(SHAPE, np.int16)
-    atlas[brain & (radius > 0.7 * edge)] = 1 + cKDTree(seeds).query(cortex)[1]
-    return Head(radius, brain, atlas)
-
-
-def write_run(root: Path, number: int, frames: int, head: Head) -> None:
-    rng = np.random.default_rng(number)
-    stem = root / f"sub-{number:02d}" / "func" / f"sub-{number:02d}_task-rest"
+def write_run(root: Path, number: int, count: int, head: Head, frames: list[Frame]) -> None:
+    stem = root / f"sub-{number:03d}" / "func" / f"sub-{number:03d}_task-rest"
     stem.parent.mkdir(parents=True, exist_ok=True)
     save(Path(f"{stem}_{SPACE}_desc-brain_mask.nii.gz"), head.brain.astype(np.uint8))
     Path(f"{stem}_{SPACE}_desc-preproc_bold.json").write_text(json.dumps({"RepetitionTime": TR}))
-    confounds(frames, rng).write_csv(f"{stem}_{CONFOUNDS}", separator="\t", null_value="n/a")
-    # gzip level 1, as nibabel writes images
+    table = confounds(count, np.random.default_rng(number))
+    table.write_csv(f"{stem}_{CONFOUNDS}", separator="\t", null_value="n/a")
     bold = Path(f"{stem}_{SPACE}_desc-preproc_bold.nii.gz")
-    with gzip.GzipFile("", "wb", 1, bold.open("wb"), mtime=0) as file:
-        file.write(header((*SHAPE, frames), np.int16))
-        for frame in bold_frames(frames, head, rng):
-            file.write(frame.tobytes(order="F"))
-
-
-def bold_frames(frames: int, head: Head, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield int16 frames: anatomy, slow courses of the parcels, a drift, and noise all over."""
-    slow = np.fft.irfft(
-        np.fft.rfft(rng.standard_normal((PARCELS + 1, frames)))
-        * (np.fft.rfftfreq(frames, TR) < 0.1),
-        frames,
-    ).astype(np.float32)
-    base = np.where(head.brain, 10_000 - 2_000 * head.radius, 300).astype(np.float32)
-    for t in range(frames):
-        course = 100 * slow[:, t]
-        course[0] = 20 * t / frames
-        noise = 120 * rng.standard_normal(SHAPE, np.float32)
-        yield np.abs(base + course[head.atlas] * head.brain + noise).astype(np.int16)
+    write_bold(bold, number, header((*head.brain.shape, count), np.int16), frames, count)
 
 
 def confounds(frames: int, rng: np.random.Generator) -> pl.DataFrame:
-    """Make the 36 columns of 36P under fMRIPrep's names."""
+    """Make the 36 columns of 36P, and how much moved: a tenth of the frames is to be censored."""
     columns: dict[str, np.ndarray] = {}
     for name in ("global_signal", "csf", "white_matter"):
         columns |= expand(name, 10_000 + 50 * rng.standard_normal(frames))
     for name in MOTION:
         size = 0.02 if name.startswith("trans") else 0.0004
         columns |= expand(name, size * rng.standard_normal(frames).cumsum())
+    moved = rng.standard_exponential((2, frames))
+    moved[:, 0] = np.nan
+    columns["framewise_displacement"], columns["std_dvars"] = [[0.1], [0.9]] + [
+        [0.13],
+        [0.2],
+    ] * moved
     return pl.DataFrame(columns).with_columns(pl.all().fill_nan(None))
 
 

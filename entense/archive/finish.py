@@ -10,7 +10,7 @@ from crc32c import crc32c
 from entense.archive import manifest as names
 from entense.archive.folder import is_whole, keep_masks, kept_masks, remove_masks
 from entense.archive.manifest import MaskFile, ShardFile, made_by, sealed
-from entense.archive.schema import common, coords_digest
+from entense.archive.schema import common, coords_digest, scale_of
 from entense.archive.shard import save
 from entense.archive.table import records_table, to_parquet
 from entense.errors import ArchiveError
@@ -74,7 +74,7 @@ def _ops(job: Job) -> dict[str, str]:
 
 
 def _kind(job: Job, name: str) -> list[Any]:
-    """Return dtype and dims of a tensor, which all records must share."""
+    """Return dtype, dims and scale of a tensor, which all records must share."""
     specs = [found[name] for found in job.survey.specs if found]
     dims, dtypes = sorted({spec.dims for spec in specs}), sorted({spec.dtype for spec in specs})
     if len(dims) > 1:
@@ -87,7 +87,7 @@ def _kind(job: Job, name: str) -> list[Any]:
             f"the records differ in the dtype of {name!r} ({dtypes[0]}, {dtypes[1]}); "
             f'give one to write: dtype={{"{name}": "{dtypes[0]}"}}'
         )
-    return [dtypes[0], dims[0]]
+    return [dtypes[0], dims[0], scale_of(specs)]
 
 
 def _rows(shards: Sequence[Planned], receipts: Sequence[Receipt]) -> list[dict[str, Any]]:

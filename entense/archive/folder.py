@@ -28,7 +28,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 IDENTITY = {
     "format": "format",
     "recipes": "recipes",
-    "tensors": "dtypes or dimensions",
+    "tensors": "dtypes, dimensions or scales",
     "columns": "columns",
     "code": "code of operations or format",
     "made_by": "versions or machine",

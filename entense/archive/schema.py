@@ -46,6 +46,8 @@ class Tensor:
         Digest of the mask of the voxel axis; None where there is none, or where records differ.
     tr
         Seconds between frames; None where there is no time, or where records differ.
+    scale
+        A stored number times this is the value; None where it is the value.
     """
 
     dtype: np.dtype[Any]
@@ -54,11 +56,13 @@ class Tensor:
     coords: Mapping[str, tuple[int | str, ...]]
     mask: str | None
     tr: float | None
+    scale: float | None = None
 
     def __str__(self) -> str:
         sizes = ("ragged" if size is None else str(size) for size in self.shape)
         dims = ", ".join(f"{dim} {size}" for dim, size in zip(self.dims, sizes, strict=True))
-        return f"{self.dtype} ({dims})" + (f", TR {self.tr:g} s" if self.tr else "")
+        tr = f", TR {self.tr:g} s" if self.tr else ""
+        return f"{self.dtype} ({dims}){tr}" + (f", steps of {self.scale:g}" if self.scale else "")
 
 
 def common(specs: Sequence[Spec]) -> Tensor:
@@ -70,6 +74,7 @@ def common(specs: Sequence[Spec]) -> Tensor:
         specs[0].coords if _same(coords_digest(spec.coords) for spec in specs) else {},
         _same(mask_digest(spec) for spec in specs),
         _same(tr_of(spec) for spec in specs),
+        scale_of(specs),
     )
 
 
@@ -109,6 +114,17 @@ def coords_digest(coords: Mapping[str, tuple[int | str, ...]]) -> str | None:
 def mask_digest(spec: Spec) -> str | None:
     """Return the digest of the mask of a tensor's voxel axis; None where it has none."""
     return spec.mask.digest if spec.mask else None
+
+
+def scale_of(specs: Iterable[Spec]) -> float | None:
+    """Return what one step of a tensor's whole numbers stands for, the same in all records."""
+    scales = sorted({spec.scale for spec in specs if spec.scale is not None})
+    if len(scales) > 1:
+        raise ArchiveError(
+            f"the records of a tensor are in steps of {scales[0]:g} and {scales[1]:g}, and an "
+            "archive has one for all; give astype the same scale for every record"
+        )
+    return scales[0] if scales else None
 
 
 def tr_of(spec: Spec) -> float | None:

@@ -3,150 +3,200 @@
 from __future__ import annotations
 
 import operator
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entense.execute.decode import BLOCK
-from entense.ops.core import Kind, function_of, ops
-from entense.ops.linear import Centred, apply
+from entense.execute.decode import Blocks
+from entense.ops.core import Kind, ops
+from entense.ops.linear import Centred, Operator
 from entense.ops.parcels import Codes, Weights
+from entense.plan.host import one_thread
+from entense.plan.jit import Form, finisher, form_of, function_for, lengths_of, padded_operator
 from entense.plan.optimize import kind
+from entense.plan.shapes import BLOCK, FRAMES, is_timed, padded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from entense.execute.buffers import Buffers
-    from entense.plan.fuse import Blocks, Whole
+    from entense.plan.fuse import Stage
     from entense.tensors.graph import Node
 
 Arrays = dict["Node", Any]
 
 
-def _function(node: Node) -> Callable[..., Any]:
-    if node.op == "apply":
-        return apply
-    if node.op == "dense":
-        return lambda x: x.dense
-    return function_of(node)
-
-
-def _evaluate(nodes: tuple[Node, ...], env: dict[Node, Any]) -> None:
-    for node in nodes:
-        env[node] = _function(node)(*(env[item] for item in node.inputs))
-
-
-@lru_cache(maxsize=256)
-def _block_function(stage: Blocks, _generation: int) -> Callable[..., Any]:
-    """Return the jitted function of a block of voxels."""
-    import jax
-
-    def run(*inputs: Any) -> tuple[list[Any], list[Any]]:
-        env = dict(zip(stage.inputs, inputs, strict=True))
-        _evaluate(stage.nodes, env)
-        return [env[node] for node in stage.arrays], [env[node] for node in stage.pools]
-
-    jitted: Callable[..., Any] = jax.jit(run)
-    return jitted
-
-
-@lru_cache(maxsize=256)
-def _whole_function(stage: Whole, _generation: int) -> Callable[..., Any]:
-    """Return the jitted function of whole arrays; pools over blocks are finished on the way in."""
-    import jax
-
-    def run(*inputs: Any) -> list[Any]:
-        env = dict(zip(stage.inputs, inputs, strict=True))
-        for node in (*stage.inputs, *stage.nodes):
-            if node not in env:
-                _evaluate((node,), env)
-            env[node] = _finished(node, env[node])
-        return [env[node] for node in stage.outputs]
-
-    jitted: Callable[..., Any] = jax.jit(run)
-    return jitted
-
-
-def _finished(node: Node, value: Any) -> Any:
-    finish = ops[node.op].finish if kind(node) is Kind.POOL else None
-    return value if finish is None else finish(value)
-
-
-def run_blocks(stage: Blocks, env: Arrays, columns: int, buffers: Buffers) -> None:
-    """Run a stage block by block; its arrays and pools are put into `env`.
+def run_stage(stage: Stage, env: Arrays, specs: Mapping[Node, Any], buffers: Buffers) -> None:
+    """Run a stage; what it gives is put into `env`.
 
     Parameters
     ----------
     stage
         The stage.
     env
-        Its inputs: arrays of columns as blocks, codes, operators, numbers.
-    columns
-        How many there are; blocks are padded to one fixed size.
+        Its inputs: `Blocks` and arrays of columns, codes, operators, numbers. Of a part of the
+        columns where the `Blocks` are; `finish` completes what parts have made.
+    specs
+        What is known of the program's nodes.
     buffers
         Where the memory of the arrays comes from.
     """
+    form = form_of(stage, specs)
+    run = {"columns": _run_columns, "frames": _run_frames, "whole": _run_whole}[stage.cut]
+    run(form, env, specs, buffers)
+
+
+# columns
+
+
+def _run_columns(form: Form, env: Arrays, specs: Mapping[Node, Any], buffers: Buffers) -> None:
+    """Run block by block; blocks are padded to one size, so that results depend on no budget."""
+    stage, function = form.stage, function_for(form, ops.generation)
+    span = _span(stage, env, specs)
+    lengths = lengths_of(form, specs)
+    inputs = [_of_columns(env[node], specs[node], pads=form.pads) for node in stage.inputs]
+    running: list[Any] = []
+    numbers = range(span.start // BLOCK, -(-span.stop // BLOCK))
+    for number in [*numbers, None]:  # one block is computed while another is copied out
+        if number is not None:
+            running.append((number, function(lengths, *(value(number) for value in inputs))))
+        if number is None or len(running) > 1:
+            done, made = running.pop(0)
+            for node, value in zip(stage.outputs, made, strict=True):
+                _keep(node, value, done, env, specs[node], buffers=buffers)
+
+
+def _span(stage: Stage, env: Arrays, specs: Mapping[Node, Any]) -> range:
+    """Return the columns that are run: those that were decoded, or all."""
+    for node in stage.inputs:
+        if isinstance(env[node], Blocks):
+            part: range = env[node].span
+            return part
+    return range(next(_widths(stage, specs)))
+
+
+def _widths(stage: Stage, specs: Mapping[Node, Any]) -> Iterator[int]:
+    yield from (specs[i].shape[-1] for n in stage.nodes for i in n.inputs if specs.get(i))
+
+
+def _of_columns(value: Any, spec: Any, *, pads: bool) -> Callable[[int], Any]:
+    """Return a function from the number of a block to what the block needs of an input."""
+    if isinstance(value, Blocks):
+        frames = None if pads else spec.shape[0]
+        return lambda number: value.block(number, frames)
+    if isinstance(value, Codes):
+        whole = np.zeros(-(-value.codes.size // BLOCK) * BLOCK, np.int32)
+        whole[: value.codes.size] = value.codes
+        return lambda number: Codes(whole[number * BLOCK :][:BLOCK], value.values)
+    if isinstance(value, Weights):
+        return lambda number: _weights_of(value, number)
+    if isinstance(value, Operator):
+        operated = padded_operator(value) if pads else value
+        return lambda number: operated
+    if isinstance(value, np.ndarray) and value.ndim:
+        return lambda number: _cut(value, number, spec, pads=pads)
+    return lambda number: value
+
+
+def _weights_of(value: Weights, number: int) -> Weights:
+    dense = np.zeros((BLOCK, value.matrix.shape[1]), np.float32)
+    part = value.matrix[number * BLOCK : (number + 1) * BLOCK]
+    dense[: part.shape[0]] = part.toarray()
+    return Weights(dense)
+
+
+def _cut(array: NDArray[Any], number: int, spec: Any, *, pads: bool) -> NDArray[Any]:
+    part = array[..., number * BLOCK : (number + 1) * BLOCK]
+    frames = padded(array.shape[0]) if pads and is_timed(spec) else array.shape[0]
+    shape = (*array.shape[:-1], BLOCK)
+    block = np.zeros((frames, *shape[1:]) if array.ndim > 1 else shape, array.dtype)
+    block[tuple(map(slice, part.shape))] = part
+    return block
+
+
+def _keep(node: Node, value: Any, number: int, env: Arrays, spec: Any, *, buffers: Buffers) -> None:
+    """Put a block of an array in its place, and add a pool to what there is of it."""
     import jax
 
-    function = _block_function(stage, ops.generation)
-    count = -(-columns // BLOCK)
-    inputs = [_blocked(env[node]) for node in stage.inputs]
-    arrays: list[NDArray[Any]] = []
-    pools: list[Any] | None = None
-    running: list[Any] = []
-    for number in range(count + 1):  # one block is computed while another is copied out
-        if number < count:
-            running.append(function(*(_block_of(value, number) for value in inputs)))
-        if number > 0:
-            done, sums = running.pop(0)
-            arrays = arrays or [buffers.lend((*a.shape[:-1], columns), a.dtype) for a in done]
-            _put(done, arrays, number - 1)
-            pools = sums if pools is None else jax.tree.map(operator.add, pools, sums)
-    env.update(zip(stage.arrays, arrays, strict=True))
-    env.update(zip(stage.pools, pools or [], strict=True))
-
-
-def _blocked(value: Any) -> Any:
-    """Return codes in padded blocks, in which padding belongs to no parcel; the rest as it is."""
-    if not isinstance(value, Codes):
-        return value
-    padded = np.zeros(-(-value.codes.size // BLOCK) * BLOCK, np.int32)
-    padded[: value.codes.size] = value.codes
-    return Codes(padded.reshape(-1, BLOCK), value.values)
-
-
-def _block_of(value: Any, number: int) -> Any:
-    """Return what block `number` needs of an input."""
-    if isinstance(value, Centred):
-        return Centred(value.delta[number], value.first[number])
-    if isinstance(value, Codes):
-        return Codes(value.codes[number], value.values)
-    if isinstance(value, Weights):
-        dense = np.zeros((BLOCK, value.matrix.shape[1]), np.float32)
-        part = value.matrix[number * BLOCK : (number + 1) * BLOCK]
-        dense[: part.shape[0]] = part.toarray()
-        return Weights(dense)
-    return value[number] if isinstance(value, np.ndarray) else value
-
-
-def _put(done: list[Any], arrays: list[NDArray[Any]], number: int) -> None:
-    start = number * BLOCK
-    for array, block in zip(arrays, done, strict=True):
-        width = min(BLOCK, array.shape[-1] - start)
-        array[..., start : start + width] = np.asarray(block)[..., :width]
-
-
-def run_whole(stage: Whole, env: Arrays) -> None:
-    """Run the stage of whole arrays; its outputs are put into `env`."""
-    if not stage.outputs:
+    if kind(node) is Kind.POOL:
+        env[node] = jax.tree.map(operator.add, env[node], value) if node in env else value
         return
-    inputs = [_dense(env[node]) for node in stage.inputs]
-    outputs = _whole_function(stage, ops.generation)(*inputs)
-    env.update(zip(stage.outputs, map(np.asarray, outputs), strict=True))
+    if node not in env:
+        env[node] = buffers.lend(spec.shape, value.dtype)
+    start = number * BLOCK
+    block = np.asarray(value)[..., : min(BLOCK, spec.shape[-1] - start)]
+    block = block[: spec.shape[0]] if is_timed(spec) else block
+    env[node][..., start : start + block.shape[-1]] = block
 
 
-def _dense(value: Any) -> Any:
-    return Weights(value.matrix.toarray()) if isinstance(value, Weights) else value
+def finish(node: Node, env: Arrays, specs: Mapping[Node, Any]) -> None:
+    """Make the array that a pool stands for, once all its columns are in."""
+    finished = finisher(node.op, ops.generation)(env[node])
+    frames = slice(specs[node].shape[0] if is_timed(specs[node]) else None)
+    env[node] = np.asarray(finished)[frames]
+
+
+# frames
+
+
+def _run_frames(form: Form, env: Arrays, specs: Mapping[Node, Any], buffers: Buffers) -> None:
+    """Run a few frames at a time."""
+    stage, function = form.stage, function_for(form, ops.generation)
+    lengths = lengths_of(form, specs)
+    total = specs[stage.nodes[0]].shape[0]
+    for start in range(0, total, FRAMES):
+        frames = min(FRAMES, total - start)
+        inputs = [_of_frames(env[node], specs.get(node), start) for node in stage.inputs]
+        for node, value in zip(stage.outputs, function(lengths, *inputs), strict=True):
+            if node not in env:
+                env[node] = buffers.lend(specs[node].shape, value.dtype)
+            env[node][start : start + frames] = np.asarray(value)[:frames]
+
+
+def _of_frames(value: Any, spec: Any, start: int) -> Any:
+    """Return some frames of an array of the record's; anything else as it is."""
+    if isinstance(value, Blocks):
+        part = value.dense(start, min(start + FRAMES, spec.shape[0]))
+    elif is_timed(spec) and isinstance(value, np.ndarray):
+        part = value[start : start + FRAMES]
+    else:
+        return value
+    if len(part) == FRAMES:
+        return part
+    return np.concatenate([part, np.zeros((FRAMES - len(part), *part.shape[1:]), part.dtype)])
+
+
+# whole arrays
+
+
+def _run_whole(form: Form, env: Arrays, specs: Mapping[Node, Any], buffers: Buffers) -> None:
+    """Run on all there is; BLAS is held to one thread, for LAPACK's bits depend on how many."""
+    stage = form.stage
+    inputs = [_whole(env[node], specs.get(node), pads=form.pads) for node in stage.inputs]
+    with one_thread():
+        made = function_for(form, ops.generation)(lengths_of(form, specs), *inputs)
+        arrays = [np.asarray(value) for value in made]
+    for node, array in zip(stage.outputs, arrays, strict=True):
+        env[node] = array[: specs[node].shape[0]] if is_timed(specs[node]) else array
+
+
+def _whole(value: Any, spec: Any, *, pads: bool) -> Any:
+    if isinstance(value, Blocks):
+        value = value.dense()
+    if isinstance(value, Weights):
+        return Weights(value.matrix.toarray())
+    if not pads:
+        return value
+    if isinstance(value, Operator):
+        return padded_operator(value)
+    if isinstance(value, Centred):
+        return Centred(_longer(value.delta), value.first)
+    return _longer(value) if is_timed(spec) else value
+
+
+def _longer(array: NDArray[Any]) -> NDArray[Any]:
+    longer = np.zeros((padded(len(array)), *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer

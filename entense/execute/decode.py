@@ -9,6 +9,7 @@ import numpy as np
 
 from entense.ops.linear import Centred
 from entense.ops.parcels import Codes, Weights
+from entense.plan.shapes import BLOCK, padded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,48 @@ if TYPE_CHECKING:
     from entense.images import Series
     from entense.ops.load import Opened
 
-BLOCK = 16_384  # columns that are computed at once: the same for every record, whatever the memory
+
+@dataclass(frozen=True)
+class Blocks:
+    """Columns that were kept, in blocks of one size.
+
+    Parameters
+    ----------
+    data
+        (block, time, column) float32, less the first frame or not; zero after the last column and
+        the last frame, for time is padded.
+    first
+        (block, column) float32, the first frame, where it was taken off.
+    span
+        Which columns of the tensor these are; it begins with a block.
+    frames
+        How many are real.
+    """
+
+    data: NDArray[np.float32]
+    first: NDArray[np.float32] | None
+    span: range
+    frames: int
+
+    def block(self, number: int, frames: int | None = None) -> Any:
+        """Return a block, by its number in the whole tensor; some frames, or all with padding."""
+        place = number - self.span.start // BLOCK
+        data = self.data[place, :frames]
+        return data if self.first is None else Centred(data, self.first[place])
+
+    def dense(self, start: int = 0, stop: int | None = None) -> Any:
+        """Return some frames, or all that are real, of all columns: (time, column)."""
+        part = self.data[:, start : self.frames if stop is None else stop]
+        flat = part.swapaxes(0, 1).reshape(part.shape[1], -1)[:, : len(self.span)]
+        if self.first is None:
+            return flat
+        return Centred(flat, self.first.reshape(-1)[: len(self.span)])
+
+    def put_into(self, array: NDArray[Any]) -> None:
+        """Copy the columns to their places in (time, column)."""
+        for place, start in enumerate(range(self.span.start, self.span.stop, BLOCK)):
+            width = min(BLOCK, self.span.stop - start)
+            array[:, start : start + width] = self.data[place, : self.frames, :width]
 
 
 @dataclass(frozen=True)
@@ -29,9 +71,7 @@ class Decoded:
     Parameters
     ----------
     data
-        A column sink's blocks, (block, time, column) float32, zero after the last column, or
-        `Centred` of them with (block, column) first frames; a parcel sink's `Centred` (time,
-        parcel).
+        A column sink's `Blocks`; a parcel sink's `Centred` (time, parcel).
     constant, nonfinite
         (column,) bool: which never change, and which hold a NaN or an infinity, of those that were
         looked at.
@@ -44,8 +84,13 @@ class Decoded:
     @property
     def memory(self) -> NDArray[Any]:
         """The large array of `data`."""
-        array: NDArray[Any] = self.data.delta if isinstance(self.data, Centred) else self.data
+        array: NDArray[Any] = self.data.data if isinstance(self.data, Blocks) else self.data.delta
         return array
+
+    def joined(self, other: Decoded) -> Decoded:
+        """Return what is known of further columns as well; the data are the further ones'."""
+        constant = np.concatenate([self.constant, other.constant])
+        return Decoded(other.data, constant, np.concatenate([self.nonfinite, other.nonfinite]))
 
 
 class Sink(Protocol):
@@ -64,50 +109,74 @@ class Sink(Protocol):
 class _Watch:
     """Which of the columns that pass by are constant, and which are not finite."""
 
-    def __init__(self, series: Series, index: NDArray[np.intp]) -> None:
-        self.index = index
-        self.kept = np.empty(index.size, series.dtype)
-        self.first = np.zeros_like(self.kept)
-        self.changed = np.zeros(index.size, bool)
-        self.bad = np.zeros(index.size, bool)
-        self._floats = self.kept.dtype.kind == "f"
+    def __init__(self, series: Series, index: NDArray[np.intp], weights: Any = None) -> None:
+        self._index, self._weights = index, weights
+        self._floats = weights is not None or np.dtype(series.dtype).kind == "f"
+        self._taken = np.empty(index.size, series.dtype)
+        size, dtype = (index.size, series.dtype) if weights is None else (weights.shape[0], "f8")
+        self.size, self.dtype = size, np.dtype(dtype)
+        self.first = np.zeros(size, dtype)
+        self.changed = np.zeros(size, bool)
+        self.bad = np.zeros(size, bool)
 
     def see(self, t: int, frame: NDArray[Any]) -> NDArray[Any]:
-        """Return the columns of a frame, as stored."""
+        """Return the columns of a frame, as stored or as they are mixed."""
         # mode="clip" spares a copy; the index comes from the image's own columns
-        np.take(frame, self.index, out=self.kept, mode="clip")
+        np.take(frame, self._index, out=self._taken, mode="clip")
+        kept: NDArray[Any] = self._taken
+        if self._weights is not None:
+            kept = self._weights @ self._taken.astype(np.float64)
         if t == 0:
-            self.first[:] = self.kept
-        np.logical_or(self.changed, self.kept != self.first, out=self.changed)
+            self.first[:] = kept
+        np.logical_or(self.changed, kept != self.first, out=self.changed)
         if self._floats:
-            np.logical_or(self.bad, ~np.isfinite(self.kept), out=self.bad)
-        return self.kept
+            np.logical_or(self.bad, ~np.isfinite(kept), out=self.bad)
+        return kept
 
 
 class ColumnSink:
-    """Keeps the masked columns, in blocks.
+    """Keeps columns, in blocks.
 
     Parameters
     ----------
-    opened
-        The image, and what to keep of it.
-    centred
-        Whether to take the first frame off.
+    series
+        The image.
+    index
+        (column,) where those that are taken lie in a frame.
     buffers
         Where the memory of the blocks comes from.
+    centred
+        Whether to take the first frame off.
+    span
+        Which columns of the tensor these are; it begins with a block.
+    weights
+        (new column, column) sparse, where columns are mixed.
     """
 
-    def __init__(self, opened: Opened, buffers: Buffers, *, centred: bool) -> None:
-        series, size = opened.series, opened.size
-        self._watch = _Watch(series, opened.index)
-        self._series, self._centred = series, centred
-        blocks = -(-size // BLOCK)
-        self._blocks = buffers.lend((blocks, series.frames, BLOCK), np.float32)
-        self._blocks[-1, :, size - (blocks - 1) * BLOCK :] = 0
+    def __init__(
+        self,
+        series: Series,
+        index: NDArray[np.intp],
+        buffers: Buffers,
+        *,
+        centred: bool,
+        span: range,
+        weights: Any = None,
+    ) -> None:
+        self._watch = _Watch(series, index, weights)
+        self._series, self._centred, self._span = series, centred, span
+        blocks = -(-len(span) // BLOCK)
+        self._blocks = buffers.lend((blocks, padded(series.frames), BLOCK), np.float32)
+        self._blocks[-1, :, len(span) - (blocks - 1) * BLOCK :] = 0
+        self._blocks[:, series.frames :] = 0
         # integers of 16 bits, and their differences, are exact in float32; wider ones are not
-        narrow = np.dtype(series.dtype).itemsize <= 2 or np.dtype(series.dtype) == np.float32
+        narrow = self._watch.dtype.itemsize <= 2 or self._watch.dtype == np.float32
         self._work = np.zeros(blocks * BLOCK, np.float32 if narrow else np.float64)
         self._base = np.zeros_like(self._work)
+        self._inter: Any = series.inter
+        if weights is not None:  # what is mixed of a constant
+            self._inter = np.zeros_like(self._work)
+            self._inter[: self._watch.size] = series.inter * weights.sum(axis=1)
 
     def add(self, t: int, frame: NDArray[Any]) -> None:
         """Keep the columns of frame `t`."""
@@ -129,10 +198,11 @@ class ColumnSink:
         slope, inter = self._series.slope, self._series.inter
         if slope == 1 and inter == 0:
             return work
-        return work * np.float64(slope) + inter
+        scaled: NDArray[Any] = work * np.float64(slope) + self._inter
+        return scaled
 
     def _store(self, t: int, work: NDArray[Any]) -> None:
-        size = self._watch.index.size
+        size = self._watch.size
         whole = (len(self._blocks) - 1) * BLOCK
         self._blocks[:-1, t] = work[:whole].reshape(-1, BLOCK)
         self._blocks[-1, t, : size - whole] = work[whole:size]
@@ -143,12 +213,11 @@ class ColumnSink:
 
     def result(self) -> Decoded:
         """Return the blocks."""
-        watch = self._watch
-        still = ~watch.changed & ~watch.bad
-        if not self._centred:
-            return Decoded(self._blocks, still, watch.bad)
-        first = self._scaled(self._base).astype(np.float32).reshape(-1, BLOCK)
-        return Decoded(Centred(self._blocks, first), still, watch.bad)
+        watch, first = self._watch, None
+        if self._centred:
+            first = self._scaled(self._base).astype(np.float32).reshape(-1, BLOCK)
+        blocks = Blocks(self._blocks, first, self._span, self._series.frames)
+        return Decoded(blocks, ~watch.changed & ~watch.bad, watch.bad)
 
 
 class ParcelSink:
@@ -198,6 +267,16 @@ class ParcelSink:
         still = np.zeros_like(self._bad)
         still[self._columns] = ~self._watch.changed
         return Decoded(Centred(delta, (first * slope + inter).astype(np.float32)), still, self._bad)
+
+
+def sparse_of(index: NDArray[Any], weights: NDArray[Any], columns: int) -> Any:
+    """Return neighbours as a matrix, (new column, column) float64."""
+    from scipy.sparse import csr_array
+
+    starts = np.arange(len(index) + 1) * index.shape[1]
+    matrix = csr_array((weights.ravel().astype("f8"), index.ravel(), starts), (len(index), columns))
+    matrix.sum_duplicates()
+    return matrix
 
 
 def parcel_weights(codes: Codes | Weights) -> Any:

@@ -60,6 +60,8 @@ class Op:
         The parameters, with their annotations and defaults.
     optional
         The inputs that a call may leave out.
+    padded
+        Whether it takes ``frames``: a time axis longer than the series, zero after that many.
     reads
         For an input that comes from a file: the source that reads it (``{"confounds": "table"}``).
     infer
@@ -80,6 +82,7 @@ class Op:
     types: Mapping[str, Any]
     params: Mapping[str, inspect.Parameter]
     optional: frozenset[str] = frozenset()
+    padded: bool = False
     reads: Mapping[str, str] = field(default_factory=dict)
     infer: Callable[..., Spec] | None = None
     finish: Callable[..., Any] | None = None
@@ -136,6 +139,7 @@ RESERVED = (
     *("slot", "value", "absent", "apply", "operator", "codes", "centred", "parcels", "dense"),
     *("made", "mix", "mixed", "recipe"),
 )
+FRAMES = "frames"  # a keyword that is no parameter: how many frames of a padded time axis are real
 # the kinds whose functions, or hosts, run on the CPU and may take what a file says
 READING = (Kind.OPERATOR, Kind.POOL, Kind.SPACE, Kind.FRAMEWISE, Kind.SUMMARY)
 
@@ -170,7 +174,10 @@ def op(
     function
         A pure function, traceable by JAX. Positional arguments are arrays, or numbers that may
         differ from record to record where they are annotated ``float``; keyword-only ones are
-        parameters that JSON can hold, annotated with their types.
+        parameters that JSON can hold, annotated with their types. One that takes ``frames=None``
+        by keyword may be given a time axis that is zero after that many frames (a float32 number;
+        all where it is None), so that runs of many lengths share its programs; what it makes of
+        the zeros is dropped.
     kind
         ``Kind.COLUMNWISE`` promises that each column of the last axis is treated by itself, and
         lets the function run in blocks of voxels. The default asks for the whole array.
@@ -207,6 +214,7 @@ def op(
         types, params, optional = _signature(function)
         if host is not None:  # the function takes what the host makes of the inputs
             types, _, optional = _signature(host)
+        pads = params.pop(FRAMES, None) is not None
         new = Op(
             name=name,
             function=function,
@@ -215,6 +223,7 @@ def op(
             types=types,
             params=params,
             optional=optional,
+            padded=pads,
             reads=reads or {},
             infer=infer,
             finish=finish,

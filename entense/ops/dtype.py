@@ -8,35 +8,69 @@ from typing import Any
 from entense.errors import RecipeError
 from entense.ops.core import Kind, Spec, op
 
-DTYPES = ("float32", "float16", "bfloat16")
+FLOATS = ("float32", "float16", "bfloat16")
+LARGEST = {"int16": 2**15 - 1, "int8": 2**7 - 1}
+"""Of each format of whole numbers; the lowest, one below its negative, stands for NaN."""
 
 
-def _known(*, dtype: str) -> None:
-    """Check: the format is one of `DTYPES`."""
-    if dtype not in DTYPES:
-        raise RecipeError(f"there is no dtype {dtype!r} to convert to, only {', '.join(DTYPES)}")
+def _known(*, dtype: str, scale: float | None) -> None:
+    """Check: the format is known, and has a scale where it is one of whole numbers."""
+    if dtype not in (*FLOATS, *LARGEST):
+        known = ", ".join((*FLOATS, *LARGEST))
+        raise RecipeError(f"there is no dtype {dtype!r} to convert to, only {known}")
+    if dtype in FLOATS and scale is not None:
+        raise RecipeError(f"{dtype} takes no scale, only {' and '.join(LARGEST)} do; leave it out")
+    if dtype in LARGEST and (scale is None or scale <= 0):
+        raise RecipeError(
+            f"{dtype} needs a scale above 0, what one step stands for: end the tensor with "
+            f".astype({dtype!r}, scale=0.001), where write(dtype=…) takes float formats alone"
+        )
 
 
-def _cast(x: Spec, *, dtype: str) -> Spec:
-    return replace(x, dtype=dtype)
+def _cast(x: Spec, *, dtype: str, scale: float | None) -> Spec:
+    return replace(x, dtype=dtype, scale=scale)
 
 
 @op(kind=Kind.COLUMNWISE, infer=_cast, check=_known)
-def astype(x: Any, *, dtype: str) -> Any:
-    """Convert to another float format, rounding to nearest.
+def astype(x: Any, *, dtype: str, scale: float | None = None) -> Any:
+    """Convert to another number format, rounding to nearest.
+
+    Whole numbers come last: no other op takes them. ``archive.schema["clean"].scale`` is the
+    number that they are to be multiplied by.
 
     Parameters
     ----------
     x
         Any tensor.
     dtype
-        ``"float32"``, ``"float16"`` (11 bits, up to 65,504: a z-score loses 0.05% at most) or
-        ``"bfloat16"`` (8 bits).
+        ``"float32"``, ``"float16"`` (11 bits, up to 65,504: a z-score loses 0.05% at most),
+        ``"bfloat16"`` (8 bits), or ``"int16"`` or ``"int8"`` with a scale.
+    scale
+        What one step of whole numbers stands for, in the unit of `x`: ``round(x / scale)`` is
+        stored.
+
+    Returns
+    -------
+    Of the same shape. Whole numbers go from -32,767 to 32,767, or -127 to 127: what lies beyond
+    becomes the last one; NaN becomes the one below, -32,768 or -128.
+
+    Raises
+    ------
+    RecipeError
+        Where there is no such format, or a scale is due or is not.
 
     Examples
     --------
     >>> import entense as et
     >>> print(et.volume("bold", mask="mask").zscore().astype("float16"))
     volume(bold, mask) → zscore → astype(dtype='float16')
+    >>> print(et.volume("bold", mask="mask").zscore().astype("int16", scale=0.001))
+    volume(bold, mask) → zscore → astype(dtype='int16', scale=0.001)
     """
-    return x.astype(dtype)
+    import jax.numpy as jnp
+
+    if scale is None:
+        return x.astype(dtype)
+    x, most = x.astype("float32"), LARGEST[dtype]
+    steps = jnp.clip(jnp.rint(x / scale), -most, most)
+    return jnp.where(jnp.isnan(x), -most - 1, steps).astype(dtype)

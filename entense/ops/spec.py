@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, final
 
@@ -10,7 +11,7 @@ import numpy as np
 from entense.errors import RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -43,6 +44,8 @@ class Spec:
     kept
         (frame of the run,) bool, once some were left out: which frames of its run these are. None
         where they are all of it, an empty array where they are of no one run.
+    scale
+        A stored number times this is the value; None where it is the value.
     """
 
     dims: tuple[str, ...]
@@ -52,6 +55,13 @@ class Spec:
     mask: Columns | None = None
     tr: float | None = None
     kept: NDArray[np.bool_] | None = field(default=None, compare=False)
+    scale: float | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes its numbers take."""
+        width = np.dtype("uint16" if self.dtype == "bfloat16" else self.dtype).itemsize
+        return math.prod(self.shape) * width
 
     @property
     def of_run(self) -> NDArray[np.bool_]:
@@ -88,6 +98,16 @@ def is_tr(seconds: float | None) -> bool:
     (True, False, False, False)
     """
     return seconds is not None and 0.01 <= seconds <= _LONGEST_TR
+
+
+def check_values(what: str, inputs: Iterable[object]) -> None:
+    """Raise where an op would take numbers that are stored in steps for values."""
+    for x in inputs:
+        if isinstance(x, Spec) and x.scale is not None:
+            raise RecipeError(
+                f"{what} takes values, and its input is {x.dtype} in steps of {x.scale:g}; convert "
+                f"last: .astype({x.dtype!r}, …) ends a tensor, and write needs no dtype= for it"
+            )
 
 
 def in_time(spec: Spec, *_: object, **__: object) -> Spec:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import EntenseError
-from entense.ops.core import Kind, is_tr
-from entense.plan.fuse import Blocks, Decode, Program, Whole, compile_program
+from entense.ops.core import is_tr, ops
+from entense.plan.demand import demand_of
+from entense.plan.fuse import Decode, How, Program, Stage, compile_program, how_of
 from entense.plan.host import freedom, make, read_tables
-from entense.plan.optimize import RULES, kind, source
+from entense.plan.jit import cost_of
+from entense.plan.optimize import source
+from entense.plan.shapes import FRAMES
 from entense.plan.survey import Spec, Survey, look, survey
 from entense.tensors.graph import Node, describe, from_json, walk
 from entense.tensors.graph import said as _said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import polars as pl
 
 _LOOK_AT = 16  # records whose headers are read to find one that shows the shapes
 
 
-def explain(frame: pl.DataFrame | pl.LazyFrame, *, optimized: bool = True) -> str:
+def explain(
+    frame: pl.DataFrame | pl.LazyFrame,
+    *,
+    optimized: bool = True,
+    without: Sequence[str] = (),
+    fusion: str = "greedy",
+) -> str:
     """Say how the lazy tensors of a table will be computed; no voxel is read.
 
     Parameters
@@ -32,10 +40,16 @@ def explain(frame: pl.DataFrame | pl.LazyFrame, *, optimized: bool = True) -> st
         A record table with lazy tensors. Headers of its first records are read, for the shapes.
     optimized
         Whether to show the program as the rules rewrite it, or as it was written.
+    without
+        Rules to leave out, by name: ``["reduce-first"]``.
+    fusion
+        How steps are fused into stages: ``"greedy"``, ``"none"``, or one of `register_fusion`.
 
     Returns
     -------
-    A text: the recipes, the rules that apply, and the stages in the order in which they run.
+    A text: the recipes, the rules that apply, and the stages in the order in which they run, each
+    with what it runs on, the memory that one piece of it takes and its floating-point operations,
+    as the compiled program says.
 
     Examples
     --------
@@ -44,7 +58,8 @@ def explain(frame: pl.DataFrame | pl.LazyFrame, *, optimized: bool = True) -> st
     no lazy tensors: nothing to compute
     """
     head = frame.lazy().head(_LOOK_AT).collect()
-    known = survey(head)
+    how = how_of(without, fusion) if optimized else How((), fusion)
+    known = survey(head, how=how)
     if not known.tensors:
         return "no lazy tensors: nothing to compute"
     row = next((i for i, error in enumerate(known.errors) if error is None), None)
@@ -53,7 +68,7 @@ def explain(frame: pl.DataFrame | pl.LazyFrame, *, optimized: bool = True) -> st
         first = known.errors[0] if known.errors else "the table has no rows"
         lines.append(f"no record can be looked at: {first}")
     else:
-        lines += _program(known, row, optimized=optimized)
+        lines += _program(known, row, how)
     return "\n".join(lines)
 
 
@@ -70,21 +85,27 @@ def _shape(spec: Spec) -> str:
     axes = ", ".join(f"{d}: {n:,}" for d, n in zip(spec.dims, spec.shape, strict=True))
     odd = "" if spec.tr is None or is_tr(spec.tr) else " (impossible: not used)"
     tr = f", TR {spec.tr:g} s{odd}" if spec.tr is not None and "time" in spec.dims else ""
-    size = 1e-6 * math.prod(spec.shape) * (2 if spec.dtype.endswith("16") else 4)
-    return f"[{axes}] {spec.dtype}{tr}, {size:,.1f} MB"
+    return f"[{axes}] {spec.dtype}{tr}, {1e-6 * spec.nbytes:,.1f} MB"
 
 
-def _program(known: Survey, row: int, *, optimized: bool) -> Iterator[str]:
-    bound = known.bound[row]
-    program = compile_program(bound.roots, RULES if optimized else ())
+def _program(known: Survey, row: int, how: How) -> Iterator[str]:
+    found = look(known.bound[row])
+    program, specs = compile_program(known.bound[row].roots, found, how)
     names = dict(zip(program.roots, known.tensors, strict=True))
     yield "RULES"
     yield from _rules(known, program)
     yield "STAGES  (a record; shapes are those of the first that could be read)"
-    stages = groupby(_stages(program, look(bound), names))
+    stages = groupby(_stages(program, specs, found, names))
     for i, (line, alike) in enumerate(stages, 1):
         times = sum(1 for _ in alike)
         yield f"  {i}. {line}" + (f"  ({times} times)" if times > 1 else "")
+    demand = demand_of(program, specs, found)
+    least = f", {_mb(demand.least)} in {demand.parts} parts" if demand.parts > 1 else ""
+    yield f"MEMORY  about {_mb(demand.bytes())} a record{least}"
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e6:,.3f} MB"
 
 
 def _rules(known: Survey, program: Program) -> Iterator[str]:
@@ -97,52 +118,61 @@ def _rules(known: Survey, program: Program) -> Iterator[str]:
         yield "  none applies"
 
 
-def _stages(program: Program, known: dict[Node, Any], names: dict[Node, str]) -> Iterator[str]:
+def _stages(
+    program: Program, specs: dict[Node, Any], known: dict[Node, Any], names: dict[Node, str]
+) -> Iterator[str]:
     for decode in program.decodes:
-        yield _decode(decode, known)
-    yield from (_filter(node, program, known) for node in program.hosted if node.op == "operator")
-    for blocks in program.blocks:
-        yield f"blocks    device, jit    {_steps(blocks, names)}"
-    if program.whole.outputs:
-        yield f"whole     device, jit    {_steps(program.whole, names)}"
+        yield _decode(decode, specs, known)
+    made: dict[Node, Any] = {}
+    for node in program.hosted:
+        yield from _hosted(node, program, known, made)
+    for stage in program.stages:
+        yield _stage(stage, specs, made, names)
 
 
-def _decode(stage: Decode, known: dict[Node, Any]) -> str:
+def _decode(stage: Decode, specs: dict[Node, Any], known: dict[Node, Any]) -> str:
     opened = known[source(stage.sinks[0])]
     frames = opened.series.frames
-    kept = [_kept(node, known) for node in stage.sinks]
+    kept = [_kept(node, specs[node]) for node in stage.sinks]
     grid = getattr(opened.series, "grid", None)
     size = " x ".join(map(str, grid.shape)) if grid else f"{opened.series.axis or 'parcels'}"
     return f"decode    disk and cpu   {frames} frames of {size}: keep {' and '.join(kept)}"
 
 
-def _kept(node: Node, known: dict[Node, Any]) -> str:
+def _kept(node: Node, spec: Spec) -> str:
     if node.op == "parcels":
-        return f"{len(known[node.inputs[1]].values):,} parcel means"
-    spec = known[source(node)].spec
+        return f"{spec.shape[1]:,} parcel means"
     plural = {"vertex": "vertices"}.get(spec.dims[1], f"{spec.dims[1]}s")
-    return f"{spec.shape[1]:,} {plural} ({4e-6 * math.prod(spec.shape):,.0f} MB)"
+    return f"{spec.shape[1]:,} {plural} ({_mb(spec.nbytes)})"
 
 
-def _filter(node: Node, program: Program, known: dict[Node, Any]) -> str:
-    chain = " then ".join(_said(step) for step in node.inputs)
+def _hosted(
+    node: Node, program: Program, known: dict[Node, Any], made: dict[Node, Any]
+) -> Iterator[str]:
+    chain = " then ".join(_said(step) for step in node.inputs if step.op in ops)
     try:
-        read_tables(program, made := dict(known))
-        operator = make(node, made)
+        read_tables(program, known)
+        made[node] = make(node, known)
     except EntenseError as error:
-        return f"operator  cpu, float64   {chain}: {error}"
-    frames, left = len(operator.ones), freedom(operator)
-    return (
-        f"operator  cpu, float64   {chain}: one (time, time) matrix, which leaves about {left} of "
-        f"{frames} degrees of freedom"
-    )
+        made[node] = None
+        yield f"{node.op:<9} cpu, float64   {chain}: {error}"
+        return
+    if node.op == "operator":
+        matrix, left = made[node].matrix, freedom(made[node])
+        size = " x ".join(map(str, matrix.shape))
+        yield (
+            f"operator  cpu, float64   {chain}: one {size} matrix, which leaves about {left} of "
+            f"{matrix.shape[1]} degrees of freedom"
+        )
 
 
-def _steps(stage: Blocks | Whole, names: dict[Node, str]) -> str:
-    steps = [n.op + (f" [{names[n]}]" if n in names else "") for n in stage.nodes]
-    finished = [
-        f"mean [{names[n]}]"
-        for n in stage.inputs
-        if isinstance(stage, Whole) and kind(n) is Kind.POOL and n in names
-    ]
-    return " -> ".join([*finished, *steps]) or "pass on"
+def _stage(
+    stage: Stage, specs: dict[Node, Any], made: dict[Node, Any], names: dict[Node, str]
+) -> str:
+    steps = " -> ".join(n.op + (f" [{names[n]}]" if n in names else "") for n in stage.nodes)
+    if any(made.get(node, node) is None for node in stage.inputs):  # it was said why
+        return f"{stage.cut:<9} device, jit    {steps}"
+    cost = cost_of(stage, specs, made)
+    pieces = {"columns": "blocks of columns", "frames": f"times {FRAMES} frames"}.get(stage.cut)
+    many = f"{cost.pieces} {pieces} of {_mb(cost.bytes)}" if pieces else _mb(cost.bytes)
+    return f"{stage.cut:<9} device, jit    {steps}  ({many}, {cost.flops / 1e9:,.3f} GFLOP)"

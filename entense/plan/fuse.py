@@ -1,31 +1,25 @@
-"""Fusion: a rewritten graph becomes a program of as few stages as its resources allow."""
+"""Fusion: the steps of a graph become as few stages as their cuts and the budget allow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from entense.errors import RecipeError, hint
 from entense.ops.core import Kind, ops
-from entense.ops.load import GIVEN, SERIES
-from entense.plan.optimize import (
-    CLOSED,
-    DECODED,
-    HOSTED,
-    RULES,
-    Roots,
-    Rule,
-    kind,
-    nodes,
-    optimize,
-    source,
-)
-from entense.tensors.graph import Node
+from entense.plan.optimize import DECODED, HOSTED, RULES, Roots, Rule, kind, nodes, optimize, source
+from entense.plan.shapes import axes_of, specs_of
+from entense.plan.steps import Cut, Step, steps_of
+from entense.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-_SEES_COLUMNS = (Kind.COLUMNWISE, Kind.GATHER, Kind.POOL)
+    from entense.tensors.graph import Node
+
+Fusion: TypeAlias = "Callable[[Sequence[Step], float], Sequence[Sequence[Step]]]"
+fusions: Registry[Fusion] = Registry("fusion")
 
 
 @dataclass(frozen=True)
@@ -36,32 +30,22 @@ class Decode:
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """A stage on the device: one jitted function over blocks of columns of one fixed shape.
+class Stage:
+    """A stage on the device: one jitted function, over blocks of columns, some frames, or it all.
 
     Parameters
     ----------
-    series
-        One of the recipe's series that have these columns.
+    cut
+        Along what it is cut.
     nodes
         What it computes, in order.
     inputs
-        What it takes: decoded series, operators, labels, numbers.
-    arrays, pools
-        What it gives: arrays of columns, put together, and pools, added up.
+        What it takes: arrays, operators, codes, numbers.
+    outputs
+        What it gives to others: arrays, and pools, which are added up over the blocks.
     """
 
-    series: Node
-    nodes: tuple[Node, ...]
-    inputs: tuple[Node, ...]
-    arrays: tuple[Node, ...]
-    pools: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A stage on the device: one jitted function over whole arrays."""
-
+    cut: Cut
     nodes: tuple[Node, ...]
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
@@ -79,9 +63,8 @@ class Program:
         The same, rewritten; a root a tensor.
     rules
         The rules that changed it.
-    decodes, hosted, blocks, whole
-        The stages, in the order in which they run; `hosted` are the operators and codes, made in
-        float64 on the CPU.
+    decodes, hosted, stages
+        What runs, in order; `hosted` is made in float64 on the CPU.
     """
 
     recipe: Roots
@@ -89,111 +72,201 @@ class Program:
     rules: tuple[Rule, ...]
     decodes: tuple[Decode, ...]
     hosted: tuple[Node, ...]
-    blocks: tuple[Blocks, ...]
-    whole: Whole
+    stages: tuple[Stage, ...]
 
 
-def compile_program(recipe: Roots, rules: tuple[Rule, ...] = RULES) -> Program:
+def register_fusion(name: str, function: Fusion) -> Fusion:
+    """Register a way of fusing steps into stages, for ``write(fusion=name)``.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    function
+        Takes the steps, in an order in which they can run, and how many bytes a stage may make
+        (infinite without a budget); returns them in groups, which run one after the other. The
+        steps of a group go with each other (`Step.goes_with`), and take nothing that comes later.
+
+    Examples
+    --------
+    >>> alone = register_fusion("alone-again", lambda steps, room: [[step] for step in steps])
+    """
+    return fusions.add(name, function)
+
+
+def greedy(steps: Sequence[Step], room: float) -> list[list[Step]]:
+    """Fuse each step with the earliest stage that it can join, while the stage stays in its room.
+
+    What is cut along columns or frames always fits: it is cut into as many pieces as it takes.
+    """
+    groups: list[list[Step]] = []
+    place: dict[Node, int] = {}
+    for step in steps:
+        first = max((_after(step, item, groups, place) for item in step.node.inputs), default=0)
+        fits = (n for n in range(first, len(groups)) if _fits(groups[n], step, room))
+        place[step.node] = number = next(fits, len(groups))
+        if number == len(groups):
+            groups.append([])
+        groups[number].append(step)
+    return groups
+
+
+def _after(
+    step: Step, item: Node, groups: Sequence[Sequence[Step]], place: Mapping[Node, int]
+) -> int:
+    """Return the first stage that a step can be in, given one of its inputs."""
+    if item not in place:
+        return 0
+    pooled = kind(item) is Kind.POOL  # it is complete when its stage is
+    return place[item] + (pooled or not groups[place[item]][0].goes_with(step))
+
+
+def _fits(group: Sequence[Step], step: Step, room: float) -> bool:
+    made = sum(one.size for one in group) + step.size
+    return group[0].goes_with(step) and (step.cut != "whole" or made <= room)
+
+
+def alone(steps: Sequence[Step], _room: float) -> list[list[Step]]:
+    """Make each step a stage of its own: nothing is fused."""
+    return [[step] for step in steps]
+
+
+register_fusion("greedy", greedy)
+register_fusion("none", alone)
+
+
+@dataclass(frozen=True)
+class How:
+    """How a plan is made.
+
+    Parameters
+    ----------
+    rules
+        The optimiser's rules; none still gives a right, slower program.
+    fusion
+        The registered way of fusing.
+    """
+
+    rules: tuple[Rule, ...] = RULES
+    fusion: str = "greedy"
+
+
+DEFAULT = How()
+
+
+def how_of(without: Sequence[str] = (), fusion: str = "greedy") -> How:
+    """Return how a plan is made, of what a user says.
+
+    Examples
+    --------
+    >>> len(how_of(["centre"]).rules) == len(RULES) - 1
+    True
+    """
+    names = [rule.name for rule in RULES]
+    for name in [without] if isinstance(without, str) else without:
+        if name not in names:
+            raise RecipeError(f"there is no rule {name!r} to leave out; {hint(name, names)}")
+    fusions[fusion]  # an error where there is none
+    return How(tuple(rule for rule in RULES if rule.name not in without), fusion)
+
+
+def compile_program(
+    recipe: Roots, known: Mapping[Node, Any], how: How = DEFAULT, *, room: int | None = None
+) -> tuple[Program, dict[Node, Any]]:
     """Compile a bound graph.
 
     Parameters
     ----------
     recipe
         The roots, one a tensor.
-    rules
-        The optimiser's rules; none still gives a right, slower program.
+    known
+        What is known of its nodes.
+    how
+        Rules and fusion.
+    room
+        How many bytes a stage of whole arrays may make; as many as it takes unless given.
+
+    Returns
+    -------
+    The program, and what is known of its nodes (see `specs_of`).
     """
-    return _compiled(recipe, rules, ops.generation)
+    roots, used = _optimized(recipe, how.rules, ops.generation)
+    specs = specs_of(roots, known)
+    axes = tuple(axes_of(specs).items())
+    sizes = () if room is None else tuple(getattr(spec, "nbytes", 0) for spec in specs.values())
+    key = (how.fusion, fusions[how.fusion])
+    program = _compiled(
+        *(recipe, roots, used, axes), fusion=key, sizes=sizes, room=room, generation=ops.generation
+    )
+    return program, specs
 
 
 @lru_cache(maxsize=256)
-def _compiled(recipe: Roots, rules: tuple[Rule, ...], _generation: int) -> Program:
+def _optimized(
+    recipe: Roots, rules: tuple[Rule, ...], _generation: int
+) -> tuple[Roots, tuple[Rule, ...]]:
     roots, used = optimize(recipe, rules)
+    return roots, tuple(used)
+
+
+@lru_cache(maxsize=256)
+def _compiled(
+    recipe: Roots,
+    roots: Roots,
+    rules: tuple[Rule, ...],
+    axes: tuple[tuple[Node, int], ...],
+    *,
+    fusion: tuple[str, Fusion],
+    sizes: tuple[int, ...],
+    room: int | None,
+    generation: int,
+) -> Program:
     order = nodes(roots)
-    axes = _axes(order)
-    blocks = tuple(_blocks(axis, axes, roots, order) for axis in dict.fromkeys(axes.values()))
-    blocks = tuple(stage for stage in blocks if stage.nodes or stage.arrays)
+    steps = steps_of(order, dict(axes), dict(zip(order, sizes, strict=False)))
+    name, fuse = fusion
+    groups = fuse(steps, float("inf") if room is None else room)
+    _check(groups, steps, name)
     return Program(
         recipe=recipe,
         roots=roots,
-        rules=tuple(used),
+        rules=rules,
         decodes=_decodes(order),
         hosted=tuple(node for node in order if node.op in HOSTED),
-        blocks=blocks,
-        whole=_whole(order, axes, roots),
+        stages=tuple(_stage(group, order, roots) for group in groups),
     )
 
 
-def _decodes(order: list[Node]) -> tuple[Decode, ...]:
+def _check(groups: Sequence[Sequence[Step]], steps: Sequence[Step], fusion: str) -> None:
+    """Hold a fusion, which may be a user's, to what it promises."""
+    done: set[Node] = {step.node for step in steps}
+    flat = [step for group in groups for step in group]
+    good = len(flat) == len(steps) and {*flat} == {*steps} and all(groups)
+    for group in groups:
+        pools = [step.node for step in group if kind(step.node) is Kind.POOL]
+        for step in group:
+            good = good and group[0].goes_with(step)
+            done.discard(step.node)
+            good = good and not done.intersection(step.node.inputs)
+            good = good and not any(pool in step.node.inputs for pool in pools)
+    if not good:
+        raise RecipeError(
+            f"the fusion {fusion!r} leaves out a step, or puts together steps that do not go "
+            "together or run before what they take; mend it, or leave fusion= out"
+        )
+
+
+def _stage(group: Sequence[Step], order: Sequence[Node], roots: Roots) -> Stage:
+    inside = [step.node for step in group]
+    inputs = dict.fromkeys(item for node in inside for item in node.inputs if item not in inside)
+    taken = {item for node in order if node not in inside for item in node.inputs}
+    outputs = [node for node in inside if node in taken or node in roots]
+    return Stage(group[0].cut, tuple(inside), tuple(inputs), tuple(outputs))
+
+
+def _decodes(order: Iterable[Node]) -> tuple[Decode, ...]:
     files: dict[tuple[str, Node], list[Node]] = {}
     for node in order:
         if node.op in DECODED:
             series = source(node)
             files.setdefault((series.op, series.inputs[0]), []).append(node)
     return tuple(Decode(tuple(sinks)) for sinks in files.values())
-
-
-def _axes(order: list[Node]) -> dict[Node, Node]:
-    """Return the nodes that can run in blocks of columns, and what tells their columns apart."""
-    axes: dict[Node, Node] = {}
-    for node in order:
-        if node.op in (*SERIES, "centred"):
-            axes[node] = _columns(source(node))
-        elif node.op in ("apply", "dense") or kind(node) in _SEES_COLUMNS:
-            over = {axes.get(item) for item in node.inputs if _computes(item)}
-            axis = over.pop() if len(over) == 1 else None
-            # what follows a pool has no columns any more
-            if axis is not None and not any(kind(i) is Kind.POOL for i in node.inputs):
-                axes[node] = axis
-    return axes
-
-
-def _columns(series: Node) -> Node:
-    """Return a node that is the same for series that keep the same columns."""
-    mask = series.inputs[1]
-    return series if mask.op == "absent" else Node(series.op, mask, **series.params)
-
-
-def _computes(node: Node) -> bool:
-    """Whether a node is an array of the record's own: no operator, codes, number or file."""
-    host = node.op in (*CLOSED, "value", "absent") or kind(node) in (Kind.SOURCE, Kind.TABLE)
-    return node.op in (*DECODED, *GIVEN) or not host
-
-
-def _blocks(axis: Node, axes: dict[Node, Node], roots: Roots, order: list[Node]) -> Blocks:
-    decoded = [n for n in order if n.op in (*SERIES, "centred") and axes[n] is axis]
-    inside = [n for n in order if axes.get(n) is axis and n not in decoded]
-    taken = _taken_outside(inside, roots, order)
-    given = [n for n in decoded if n in _taken_outside(decoded, roots, order, inside)]
-    pools = tuple(n for n in inside if kind(n) is Kind.POOL)
-    arrays = tuple(n for n in [*given, *inside] if n in {*taken, *given} and n not in pools)
-    needed = _inputs(inside)
-    inputs = tuple(dict.fromkeys([*(n for n in given if n not in needed), *needed]))
-    return Blocks(source(decoded[0]), tuple(inside), inputs, arrays, pools)
-
-
-def _taken_outside(
-    inside: list[Node], roots: Roots, order: list[Node], near: Iterable[Node] = ()
-) -> set[Node]:
-    """Return the nodes of a stage that are tensors, or that another stage takes."""
-    own = {*inside, *near}
-    outside = {item for n in order if n not in own for item in n.inputs}
-    return {node for node in inside if node in outside or node in roots}
-
-
-def _inputs(inside: Iterable[Node]) -> list[Node]:
-    own = set(inside)
-    return list(dict.fromkeys(i for n in inside for i in n.inputs if i not in own))
-
-
-def _whole(order: list[Node], axes: dict[Node, Node], roots: Roots) -> Whole:
-    read = (*DECODED, *GIVEN)
-    inside = [n for n in order if n not in axes and _computes(n) and n.op not in read]
-    inputs = _inputs(inside)
-    outputs = [
-        n
-        for n in dict.fromkeys(roots)
-        if n in inside or n.op in GIVEN or (kind(n) is Kind.POOL and n in axes)
-    ]
-    inputs += [n for n in outputs if n not in inside and n not in inputs]
-    return Whole(tuple(inside), tuple(inputs), tuple(outputs))

@@ -13,7 +13,7 @@ from entense.ops.core import Kind, ops
 from entense.ops.linear import Operator
 from entense.ops.parcels import codes_of
 from entense.plan.optimize import kind
-from entense.plan.survey import spec_of
+from entense.plan.shapes import spec_of
 from entense.tensors.graph import Node, walk
 
 if TYPE_CHECKING:
@@ -40,18 +40,26 @@ def make(node: Node, known: dict[Node, Any]) -> Any:
     Parameters
     ----------
     node
-        An ``operator`` or ``codes``.
+        An ``operator``, ``codes`` or ``made``.
     known
         What is known of the recipe's nodes, with tables read.
 
     Returns
     -------
-    An `Operator`, or `Codes` or `Weights`.
+    An `Operator`; `Codes` or `Weights`; `Neighbours`, what a framewise op takes, or a summary.
     """
     if node.op == "codes":
-        return codes_of(known[node.inputs[0]], spec_of(known[node.inputs[1]]).mask)
-    with _one_thread():
-        return _operator(node, known)
+        x, labels, *weights = node.inputs
+        return codes_of(known[labels], spec_of(known[x]).mask, *(known[one] for one in weights))
+    with one_thread():
+        return _operator(node, known) if node.op == "operator" else _made(node.inputs[0], known)
+
+
+def _made(recipe: Node, known: dict[Node, Any]) -> Any:
+    operation = ops[recipe.op]
+    made = operation.host if operation.kind is Kind.FRAMEWISE else operation.function
+    assert made is not None  # noqa: S101  lowering looked
+    return made(*(spec_of(known[item]) for item in recipe.inputs), **recipe.params)
 
 
 def freedom(operator: Operator) -> int:
@@ -78,7 +86,7 @@ def _operator(node: Node, known: dict[Node, Any]) -> Operator:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Hold BLAS to one thread: a matrix product's last bits depend on how many there are."""
     with _limiting, _blas().limit(limits=1, user_api="blas"):
         yield

@@ -17,16 +17,20 @@ Roots = tuple[Node, ...]
 # The nodes that lowering and the rules make, beside the registered ops:
 #   apply(x, operator)          a (time, time) matrix times a series
 #   operator(a, b, …)           the matrix of the linear ops a, then b, …
-#   codes(labels, x)            the parcel of each voxel of x
+#   mix(x, made)                a linear map in space
+#   made(a)                     what the op a makes on the CPU: neighbours, kernels, a summary
+#   codes(x, labels, …)         the parcel of each column of x
+#   mixed(series, made)         the same map, while the file is decoded
+#   parcels(series, labels, …)  a series less its first frame, and that frame, averaged over parcels
+#                               while the file is decoded
 #   centred(series)             a file's columns less their first frame, and that frame
-#   parcels(series, labels)     the same, averaged over parcels while the file is decoded
-#     the nodes in these four are the recipe's own, of which only specs are looked at: no rule
-#     enters them
+#     the nodes in these are the recipe's own, whose specs are looked at: no rule enters them
 #   dense(x)                    the series that a centred one stands for
 
-HOSTED = ("operator", "codes")
-CLOSED = (*HOSTED, "centred", "parcels")
-DECODED = (*SERIES, "centred", "parcels")
+HOSTED = ("operator", "codes", "made")
+CLOSED = (*HOSTED, "centred", "parcels", "mixed")
+COLUMNS_OF_FILES = (*SERIES, "mixed")
+DECODED = (*COLUMNS_OF_FILES, "centred", "parcels")
 
 
 @dataclass(frozen=True)
@@ -39,19 +43,27 @@ class Rule:
 
 
 def lower(roots: Roots) -> Roots:
-    """Write linear ops as matrices that are applied, and atlases as codes along the voxel axis."""
+    """Write linear ops as what is applied, and atlases as codes along the axis of columns."""
     new: dict[Node, Node] = {}
     for node in walk(*roots):
-        inputs = tuple(new[item] for item in node.inputs)
-        if kind(node) is Kind.OPERATOR:
-            # the operator keeps the recipe's own node: specs are known by it
-            new[node] = Node("apply", inputs[0], Node("operator", node))
-        elif kind(node) is Kind.POOL:
-            codes = Node("codes", node.inputs[1], node.inputs[0])
-            new[node] = Node(node.op, inputs[0], codes, **node.params)
-        else:
-            new[node] = Node(node.op, *inputs, **node.params)
+        new[node] = _lowered(node, tuple(new[item] for item in node.inputs))
     return tuple(new[root] for root in roots)
+
+
+def _lowered(node: Node, inputs: tuple[Node, ...]) -> Node:
+    # what is hosted keeps the recipe's own node: specs are known by it
+    match kind(node):
+        case Kind.OPERATOR:
+            return Node("apply", inputs[0], Node("operator", node))
+        case Kind.SPACE:
+            return Node("mix", inputs[0], Node("made", node))
+        case Kind.SUMMARY:
+            return Node("made", node)
+        case Kind.POOL:
+            return Node(node.op, inputs[0], Node("codes", *node.inputs), **node.params)
+        case Kind.FRAMEWISE if ops[node.op].host is not None:
+            return Node(node.op, inputs[0], Node("made", node), **node.params)
+    return Node(node.op, *inputs, **node.params)
 
 
 def kind(node: Node) -> Kind | None:
@@ -61,7 +73,7 @@ def kind(node: Node) -> Kind | None:
 
 def source(node: Node) -> Node:
     """Return the recipe's series that a decoded node stands for."""
-    return node if node.op in SERIES else node.inputs[0]
+    return node if node.op in SERIES else source(node.inputs[0])
 
 
 def nodes(roots: Roots) -> list[Node]:
@@ -88,12 +100,20 @@ def compose(roots: Roots) -> Roots:
 
 def reduce_first(roots: Roots) -> Roots:
     """Make parcellate(apply(x, A)) apply(parcellate(x), A): means and filters commute."""
+    return _before_filters(roots, lambda node: kind(node) is Kind.POOL)
 
+
+def space_first(roots: Roots) -> Roots:
+    """Make mix(apply(x, A)) apply(mix(x), A): linear maps in space and in time commute."""
+    return _before_filters(roots, lambda node: node.op == "mix")
+
+
+def _before_filters(roots: Roots, moves: Callable[[Node], bool]) -> Roots:
     def change(node: Node) -> Node:
-        if node.op != "parcellate" or node.inputs[0].op != "apply":
+        if not moves(node) or node.inputs[0].op != "apply":
             return node
         x, operator = node.inputs[0].inputs
-        return Node("apply", change(Node(node.op, x, *node.inputs[1:])), operator)
+        return Node("apply", change(Node(node.op, x, *node.inputs[1:], **node.params)), operator)
 
     return rewrite(roots, change)
 
@@ -108,7 +128,7 @@ def pool_at_decoder(roots: Roots) -> Roots:
     def parcels(node: Node) -> Node:
         if node.op != "parcellate" or node.inputs[0].op not in SERIES:
             return node
-        return Node("parcels", node.inputs[0], node.inputs[1].inputs[0])
+        return Node("parcels", node.inputs[0], *node.inputs[1].inputs[1:])
 
     def dense(node: Node) -> Node:
         return node if parcels(node) is node else Node("dense", parcels(node))
@@ -117,10 +137,20 @@ def pool_at_decoder(roots: Roots) -> Roots:
     return tuple(dense(root) for root in changed)
 
 
+def mix_at_decoder(roots: Roots) -> Roots:
+    """Make mix(series) what is kept while the file is decoded."""
+
+    def change(node: Node) -> Node:
+        at_decoder = node.op == "mix" and node.inputs[0].op in SERIES
+        return Node("mixed", *node.inputs) if at_decoder else node
+
+    return rewrite(roots, change)
+
+
 def centre(roots: Roots) -> Roots:
     """Take a series' first frame off at the decoder, where a filter follows."""
     filtered = {node.inputs[0] for node in nodes(roots) if node.op == "apply"}
-    wanted = {node: Node("centred", node) for node in filtered if node.op in SERIES}
+    wanted = {n: Node("centred", n) for n in filtered if n.op in COLUMNS_OF_FILES}
     dense = {node: Node("dense", new) for node, new in wanted.items()}
 
     def change(node: Node) -> Node:
@@ -134,15 +164,19 @@ def centre(roots: Roots) -> Roots:
 
 
 RULES: tuple[Rule, ...] = (
+    Rule("space-first", "columns are selected and resampled before they are filtered", space_first),
     Rule("compose", "a chain of linear filters is one matrix", compose),
     Rule("reduce-first", "parcels are averaged before they are filtered", reduce_first),
     Rule("pool-at-decoder", "parcels are summed while the file is decoded", pool_at_decoder),
+    Rule(
+        "mix-at-decoder", "columns are selected and resampled as they are decoded", mix_at_decoder
+    ),
     Rule("centre", "the decoder takes the first frame off before a filter", centre),
 )
 
 
 def optimize(roots: Roots, rules: tuple[Rule, ...] = RULES) -> tuple[Roots, list[Rule]]:
-    """Apply the rules in order, each until it changes nothing.
+    """Apply the rules in order, again and again until none changes anything.
 
     Returns
     -------
@@ -150,9 +184,11 @@ def optimize(roots: Roots, rules: tuple[Rule, ...] = RULES) -> tuple[Roots, list
     """
     roots = lower(roots)
     used: list[Rule] = []
-    for rule in rules:
-        while (changed := rule.rewrite(roots)) != roots:
-            roots = changed
-            if rule not in used:
-                used.append(rule)
+    before: Roots = ()
+    while roots != before:
+        before = roots
+        for rule in rules:
+            while (changed := rule.rewrite(roots)) != roots:
+                roots = changed
+                used += [rule] if rule not in used else []
     return roots, used

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from entense.errors import EntenseError, RecipeError, RecordError
 from entense.index.fetch import forget
-from entense.ops.core import Kind, Op, Spec, function_of, ops
+from entense.ops.core import Kind, Op, Spec, ops
 from entense.ops.gather import check_alike
-from entense.ops.load import GIVEN, Given, Opened
+from entense.ops.load import GIVEN
+from entense.ops.spec import check_values
 from entense.plan.bind import Binder, Bound
-from entense.plan.fuse import compile_program
-from entense.plan.optimize import source
+from entense.plan.demand import Demand, demand_of
+from entense.plan.fuse import DEFAULT, How, compile_program
+from entense.plan.shapes import infer, spec_of
 from entense.progress import progress
 from entense.tensors import lazy
 from entense.tensors.graph import Node, to_json, walk
@@ -45,8 +46,8 @@ class Survey:
         A row: the recipes bound to its inputs.
     specs
         A row: name to `Spec`; None where the row cannot be surveyed.
-    sizes
-        A row: about how many bytes it holds in memory while it is computed.
+    demands
+        A row: about how much memory it takes while it is computed.
     errors
         A row: the sentence that says why, or None.
     inputs
@@ -57,13 +58,17 @@ class Survey:
     recipes: Mapping[str, str]
     bound: Sequence[Bound]
     specs: Sequence[Mapping[str, Spec] | None]
-    sizes: Sequence[int]
+    demands: Sequence[Demand | None]
     errors: Sequence[str | None]
     inputs: Sequence[Mapping[str, str]]
 
 
 def survey(
-    table: pl.DataFrame, tensors: Sequence[str] | None = None, *, dtype: Mapping[str, str] = {}
+    table: pl.DataFrame,
+    tensors: Sequence[str] | None = None,
+    *,
+    dtype: Mapping[str, str] = {},
+    how: How = DEFAULT,
 ) -> Survey:
     """Read headers, masks and atlases of every row; no voxels.
 
@@ -75,6 +80,8 @@ def survey(
         Which of them; all unless given.
     dtype
         Tensor to the number format it is to be converted to at the end.
+    how
+        The rules and the fusion that its demands are reckoned with.
 
     Raises
     ------
@@ -87,14 +94,14 @@ def survey(
     binder = Binder(roots)
     bound = [binder.bind(row) for row in _cells(table, names)]
     with ThreadPoolExecutor(_READERS) as pool:
-        looking = pool.map(_look, bound)
+        looking = pool.map(partial(_look, how=how), bound)
         found = list(progress(looking, what="survey", unit="records", total=len(bound)))
     return Survey(
         tensors=tuple(names),
         recipes={name: to_json(root) for name, root in roots.items()},
         bound=bound,
         specs=[None if f.specs is None else dict(zip(names, f.specs, strict=True)) for f in found],
-        sizes=[f.size for f in found],
+        demands=[f.demand for f in found],
         errors=[f.error for f in found],
         inputs=[one.files for one in bound],
     )
@@ -184,30 +191,22 @@ def _cells(table: pl.DataFrame, names: Sequence[str]) -> list[dict[str, dict[str
 @dataclass(frozen=True)
 class _Found:
     specs: list[Spec] | None = None
-    size: int = 0
+    demand: Demand | None = None
     error: str | None = None
 
 
-def _look(bound: Bound) -> _Found:
+def _look(bound: Bound, how: How) -> _Found:
     if bound.error is not None:
         return _Found(error=bound.error)
     try:
         known = look(bound)
+        program, specs = compile_program(bound.roots, known, how)
+        demand = demand_of(program, specs, known)
     except (RecipeError, ImportError):  # no record's fault
         raise
     except Exception as error:  # whatever it is, the other records go on
         return _Found(error=sentence(error, bound))
-    specs = [spec_of(known[root]) for root in bound.roots]
-    return _Found(specs, _size(bound, known, specs))
-
-
-def _size(bound: Bound, known: dict[Node, Any], specs: list[Spec]) -> int:
-    """Return the bytes of what is decoded, of the tensors that are made, and of files held."""
-    stages = compile_program(bound.roots).decodes
-    sinks = [sink for stage in stages for sink in stage.sinks if sink.op != "parcels"]
-    arrays: list[Spec] = [*(known[source(sink)].spec for sink in sinks), *specs]
-    held = sum(int(known[source(stage.sinks[0])].series.held) for stage in stages)
-    return held + sum(4 * math.prod(spec.shape) for spec in arrays)
+    return _Found([spec_of(known[root]) for root in bound.roots], demand)
 
 
 def sentence(error: Exception, bound: Bound) -> str:
@@ -227,11 +226,6 @@ def look(bound: Bound) -> dict[Node, Any]:
     return known
 
 
-def spec_of(known: Any) -> Any:
-    """Return the spec of what was opened; anything else as it is."""
-    return known.spec if isinstance(known, Opened | Given) else known
-
-
 def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:
     if node.op in ("value", "absent"):
         return bound.values[node.params["place"]] if node.op == "value" else None
@@ -239,14 +233,12 @@ def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:
     if operation.inputs[:1] == ("path",) and inputs[0] is None and node.op not in GIVEN:
         return None  # the op that takes it knows its name
     _check_present(operation, node, inputs)
+    check_values(node.op, inputs)
     if operation.kind in (Kind.SOURCE, Kind.TABLE):
         return operation.function(*inputs, **node.params)
-    gathers = operation.kind is Kind.GATHER
-    if gathers:
+    if operation.kind is Kind.GATHER:
         check_alike(node.op, inputs)
-    if operation.infer is not None:
-        return operation.infer(*([inputs] if gathers else inputs), **node.params)
-    return _traced(node, inputs)
+    return infer(node, inputs)
 
 
 def _check_present(operation: Op, node: Node, inputs: Sequence[Any]) -> None:
@@ -271,34 +263,3 @@ def _may_be_missing(item: Node) -> bool:
     """Whether no record is said to have what one lacks, or what reads it."""
     absent = item.inputs[0] if item.inputs else item
     return not absent.params.get("wanted")
-
-
-def _traced(node: Node, inputs: Sequence[Any]) -> Spec:
-    """Infer the shape of an op that does not say: by tracing it."""
-    first: Spec = inputs[0]
-    known = tuple(None if s is None else _traceable(s) for s in inputs)
-    shape, dtype = _shape(node, known, ops.generation)
-    if shape == first.shape:
-        return Spec(first.dims, shape, dtype, first.coords, first.mask, first.tr)
-    if first.dims[0] == "time" and shape[:1] == first.shape[:1]:
-        dims = ("time", *(f"{node.op}_{i}" for i in range(1, len(shape))))
-        return Spec(dims, shape, dtype, tr=first.tr)
-    return Spec(tuple(f"{node.op}_{i}" for i in range(len(shape))), shape, dtype)
-
-
-def _traceable(known: Any) -> tuple[tuple[int, ...], str]:
-    return (known.shape, known.dtype) if isinstance(known, Spec) else ((), "float32")
-
-
-@lru_cache(maxsize=4096)
-def _shape(node: Node, inputs: tuple[Any, ...], _generation: int) -> tuple[tuple[int, ...], str]:
-    import jax
-
-    arrays = [None if known is None else jax.ShapeDtypeStruct(*known) for known in inputs]
-    try:
-        out = jax.eval_shape(function_of(node), *arrays)
-    except Exception as error:
-        # several arrays may not fit together in one record and do so in the others
-        kind = RecordError if len(arrays) > 1 else RecipeError
-        raise kind(f"the op {node.op!r} cannot be applied: {error}") from error
-    return tuple(out.shape), str(out.dtype)

@@ -127,4 +127,6 @@ def test_files_that_are_held_whole_count_as_memory(tmp_path, kind, held):
         bold = brains.surfaces(tmp_path, {"L": brains.noise(0, 9, 12), "R": brains.noise(1, 9, 12)})
     found = survey(et.transform(brains.table(bold=[bold]), x=getattr(et, kind)("bold")))
     array = 9 * 24 * 4
-    assert found.sizes == [held + 2 * array]  # the file, what is decoded, the tensor
+    (demand,) = found.demands
+    block = 4 * 32 * 16_384  # 9 frames, padded
+    assert demand.bytes() == held + 32 * 24 + block + array  # the file, what is decoded, the tensor

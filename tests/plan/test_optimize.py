@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import entense as et
 from entense.execute.serial import run
+from entense.plan.fuse import How
 from entense.plan.optimize import RULES
 from entense.plan.survey import survey
 
@@ -46,7 +47,7 @@ def tensor(steps, atlas, start=None):
 
 def outcomes(known, rules=RULES):
     """Compute the only row, and return its arrays and counts."""
-    (outcome,) = run(known, [0], rules=rules)
+    (outcome,) = run(known, [0], how=How(rules))
     assert outcome.error is None
     return {name: array.copy() for name, array in outcome.arrays.items()}, outcome.counts
 

@@ -1,7 +1,21 @@
 """Confounds: which columns of a run's table a model takes, and which frames it keeps."""
 
-from entense.ops.confounds.censoring import Censoring, censoring_of, kept
-from entense.ops.confounds.models import MODELS, check, regressors
+from entense.ops.confounds.censoring import Censoring, check_censoring, kept, merged
+from entense.ops.confounds.design import design
+from entense.ops.confounds.models import censoring_of, check, formula_of, regressors
+from entense.ops.confounds.strategies import STRATEGIES
 from entense.ops.confounds.table import Regressors
 
-__all__ = ["MODELS", "Censoring", "Regressors", "censoring_of", "check", "kept", "regressors"]
+__all__ = [
+    "STRATEGIES",
+    "Censoring",
+    "Regressors",
+    "censoring_of",
+    "check",
+    "check_censoring",
+    "design",
+    "formula_of",
+    "kept",
+    "merged",
+    "regressors",
+]

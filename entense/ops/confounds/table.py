@@ -53,8 +53,13 @@ class Regressors:
         try:
             with local(self.sidecar) as place:
                 said = json.loads(place.read_text("utf-8"))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise RecordError(
                 f"{self.sidecar}: what the confounds are cannot be read ({error}); copy it again"
             ) from error
-        return {name: one for name, one in dict(said).items() if isinstance(one, dict)}
+        if not isinstance(said, dict):
+            raise RecordError(
+                f"{self.sidecar}: what the confounds are is due, a name and its facts, not "
+                f"{type(said).__name__}; copy it again"
+            )
+        return {name: one for name, one in said.items() if isinstance(one, dict)}
