@@ -127,7 +127,7 @@ ELSEWHERE = {
     "window": "needs a start: test_window",
     "parcellate": "needs an atlas: test_space and oracle/test_real_voxels",
     "parcel_median": "needs an atlas: test_parcels",
-    "mask": "needs a mask: test_space_errors and oracle/test_resampling",
+    "mask": "needs a mask: test_space_moves and oracle/test_resampling",
     "crop": "needs a grid: oracle/test_resampling",
     "pad": "needs a grid: oracle/test_resampling",
     "downsample": "needs a grid: oracle/test_resampling",
