@@ -1,4 +1,4 @@
-"""From columns to parcels: means, weighted means and medians."""
+"""From columns to parcels: means, and weighted means."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from entense.ops.core import Kind, Spec, op
 from entense.ops.space import columns_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from entense.geometry import Atlas, Columns
 
 
@@ -108,10 +106,11 @@ def mean(pool: Pool) -> Any:
 
 def _means(x: Spec, atlas: Atlas, weights: Maps | None = None) -> Spec:
     """Infer: the axis of columns becomes the parcels of the atlas, all of them."""
-    return _parcels("parcellate", x, weighted(atlas, weights))
+    return parcels_of("parcellate", x, weighted(atlas, weights))
 
 
-def _parcels(what: str, x: Spec, atlas: Atlas) -> Spec:
+def parcels_of(what: str, x: Spec, atlas: Atlas) -> Spec:
+    """Infer what an op makes that takes columns to the parcels of an atlas."""
     atlas.check(columns_of(x, what))
     shape = (x.shape[0], len(atlas.values))
     new = replace(x, dims=("time", "parcel"), shape=shape, dtype="float32", mask=None)
@@ -189,87 +188,3 @@ def by_segments(clean: Any, there: Any, atlas: Codes) -> Pool:
     sums = jax.ops.segment_sum(clean.T, atlas.codes, num_segments=segments)
     count = jax.ops.segment_sum(there, atlas.codes, num_segments=segments)
     return Pool(sums[1:].T, count[1:])
-
-
-class Members(NamedTuple):
-    """The columns of each parcel.
-
-    Parameters
-    ----------
-    index
-        (parcel, k) int32: the columns of each, -1 after the last.
-    """
-
-    index: Any
-
-
-def _members(x: Spec, atlas: Atlas) -> Members:
-    """Host: the columns of each parcel, in order."""
-    assert x.mask is not None  # noqa: S101  `infer` has checked it
-    return _members_of(atlas, x.mask)
-
-
-@lru_cache(maxsize=4)
-def _members_of(atlas: Atlas, mask: Columns) -> Members:
-    codes: NDArray[np.int32] = atlas.on(mask)  # type: ignore[arg-type, assignment]  # by labels
-    order = np.argsort(codes, kind="stable")
-    counts = np.bincount(codes, minlength=len(atlas.values) + 1)
-    nth = np.arange(codes.size) - np.repeat(np.cumsum(counts) - counts, counts)
-    index = np.full((counts.size, max(1, counts[1:].max(initial=0))), -1, np.int32)
-    labelled = codes[order] > 0
-    index[codes[order][labelled], nth[labelled]] = order[labelled]
-    return Members(index[1:])
-
-
-def _medians(x: Spec, atlas: Atlas) -> Spec:
-    """Infer: as of means, of an atlas of labels."""
-    if isinstance(atlas, Maps):
-        raise RecordError(
-            f"{atlas.path}: this atlas is probabilistic, and a median needs to know whose each "
-            "voxel is; give a label image, or use parcellate"
-        )
-    return _parcels("parcel_median", x, atlas)
-
-
-@op(kind=Kind.FRAMEWISE, reads={"atlas": "labels"}, infer=_medians, host=_members)
-def parcel_median(x: Any, atlas: Members) -> Any:
-    """Take the median over the voxels, vertices or grayordinates of each parcel, frame by frame.
-
-    The width is that of the atlas: a parcel without a column in the mask is NaN. A NaN is left out
-    of the frame that it is in (`numpy.nanmedian`).
-
-    Parameters
-    ----------
-    x
-        (time, voxel), (time, vertex) or (time, grayordinate).
-    atlas
-        A role or a path: an atlas of labels, as `parcellate` has it, not a probabilistic one.
-
-    Returns
-    -------
-    (time, parcel) float32, parcels in the order of their labels.
-
-    Raises
-    ------
-    RecordError
-        Where the atlas lies on another grid or other surfaces, or is probabilistic.
-
-    Examples
-    --------
-    >>> import entense as et
-    >>> print(et.volume("bold", mask="mask").parcel_median("atlas.nii.gz"))
-    volume(bold, mask) → parcel_median(atlas.nii.gz)
-    """
-    import jax.numpy as jnp
-
-    values = jnp.take(x, atlas.index, axis=-1, mode="clip")
-    # what is absent is sorted to the end, as infinity is, and not counted
-    there = (atlas.index >= 0) & ~jnp.isnan(values)
-    ordered = jnp.sort(jnp.where(there, values, jnp.inf), axis=-1)
-    count = there.sum(axis=-1, keepdims=True)
-    low, high = (
-        jnp.take_along_axis(ordered, jnp.maximum(at, 0), axis=-1)[..., 0]
-        for at in ((count - 1) // 2, count // 2)
-    )
-    middle = jnp.where(low == high, low, low + (high - low) / 2)
-    return jnp.where(count[..., 0] > 0, middle, jnp.nan)

@@ -11,7 +11,8 @@ import numpy as np
 from entense.errors import RecipeError
 from entense.geometry import Mask, resampling
 from entense.ops.core import Kind, Spec, op
-from entense.ops.space import spread, voxels_of
+from entense.ops.grid import spread
+from entense.ops.space import voxels_of
 
 TRUNCATE = 4.0  # deviations at which the kernel ends, as scipy and nilearn have it
 

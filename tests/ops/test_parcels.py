@@ -203,3 +203,15 @@ def test_elsewhere_than_on_a_cpu_parcels_are_a_product(monkeypatch):
     there = parcels.parcellate(x, codes)
     np.testing.assert_array_equal(here.count, there.count)
     np.testing.assert_allclose(here.total, there.total, rtol=1e-6)
+
+
+def test_the_gradient_of_a_median_is_that_of_its_middle():
+    import jax
+
+    from entense.ops.medians import Members, parcel_median
+
+    members = Members(np.array([[0, 2, 4], [1, 3, -1], [-1, -1, -1]], "i4"))
+    x = np.array([[3.0, -1.0, -5.0, 7.0, 4.0], [0.0, -0.0, 0.0, np.nan, -2.0]], "f4")
+    np.testing.assert_array_equal(parcel_median(x, members), [[3, 3, np.nan], [0, 0, np.nan]])
+    slope = jax.grad(lambda x: parcel_median(x, members)[:, :2].sum())(x)
+    np.testing.assert_allclose(slope, [[1, 0.5, 0, 0.5, 0], [0.5, 1, 0.5, 0, 0]])
