@@ -25,6 +25,12 @@ _MODULES: dict[str, Any] = {
     "metavar": "MODULE",
     "help": "modules that register ops of your own",
 }
+_RULES: dict[str, Any] = {
+    "nargs": "*",
+    "default": [],
+    "metavar": "RULE",
+    "help": "rules of the optimiser to leave out",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,6 +80,8 @@ def parser() -> argparse.ArgumentParser:
     add = commands.add_parser("explain", help="show what a plan compiles to")
     add.add_argument("plan", type=Path, metavar="PLAN.parquet")
     add.add_argument("--raw", action="store_true", help="before the optimiser")
+    add.add_argument("--without", **_RULES)
+    add.add_argument("--fusion", default="greedy", help="how steps are fused into stages")
     add.add_argument("--import", **_MODULES)
     add.set_defaults(run=_explain)
 
@@ -85,6 +93,8 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--shard-size", default="512MB")
     add.add_argument("--dtype", nargs="*", default=[], metavar="TENSOR=DTYPE")
     add.add_argument("--memory", help="about how much the arrays may take, such as 4GB")
+    add.add_argument("--without", **_RULES)
+    add.add_argument("--fusion", default="greedy", help="how steps are fused into stages")
     add.add_argument("--import", **_MODULES)
     add.add_argument("--on-error", choices=["raise", "skip"], default="raise")
     add.add_argument("--overwrite", action="store_true")
@@ -122,7 +132,8 @@ def _index(options: argparse.Namespace) -> None:
 
 def _explain(options: argparse.Namespace) -> None:
     _import(options.modules)
-    print(et.explain(_plan(options.plan), optimized=not options.raw))
+    how = {"without": options.without, "fusion": options.fusion}
+    print(et.explain(_plan(options.plan), optimized=not options.raw, **how))
 
 
 def _write(options: argparse.Namespace) -> None:
@@ -136,6 +147,8 @@ def _write(options: argparse.Namespace) -> None:
         dtype=_dtypes(options.dtype),
         on_error=options.on_error,
         memory=options.memory,
+        without=options.without,
+        fusion=options.fusion,
         overwrite=options.overwrite,
     )
     print(archive)

@@ -46,7 +46,7 @@ def test_examples_run(name, out, tmp_path, monkeypatch):
 
 
 def test_no_example_is_skipped_and_no_module_missed():
-    assert {"entense.namespace", "entense.ops.temporal", "entense.archive.write"} <= set(MODULES)
+    assert {"entense.namespace", "entense.ops.filters", "entense.archive.write"} <= set(MODULES)
     for name in MODULES:
         assert "doctest: +SKIP" not in inspect.getsource(importlib.import_module(name))
 

@@ -37,7 +37,7 @@ def identity_of(job: Job, fmt: Format) -> dict[str, Any]:
         "recipes": dict(job.survey.recipes),
         "tensors": {name: _kind(job, name) for name in job.survey.tensors},
         "columns": {name: str(dtype) for name, dtype in job.scalars.schema.items()},
-        "code": {**_ops(job), f"format {fmt.name}": fmt.digest},
+        "code": {**_ops(job), f"format {fmt.name}": fmt.digest, "plan": job.survey.how.said},
         "made_by": made_by(),
     }
     return dict(json.loads(json.dumps(identity)))

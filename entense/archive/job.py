@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from entense.archive.formats.base import Scalar
+    from entense.plan.fuse import How
     from entense.plan.survey import Survey
 
 
@@ -32,13 +33,17 @@ class Job:
 
 
 def prepare(
-    frame: pl.DataFrame | pl.LazyFrame, columns: Sequence[str], dtype: Mapping[str, str] | None
+    frame: pl.DataFrame | pl.LazyFrame,
+    columns: Sequence[str],
+    dtype: Mapping[str, str] | None,
+    how: How | None = None,
 ) -> Job:
     """Sort the records of a table and learn all that can be known of them without a voxel.
 
     A TableError where there is nothing to compute, an ArchiveError where a column cannot go into
     a sample.
     """
+    from entense.plan.fuse import DEFAULT
     from entense.plan.survey import survey
     from entense.records.identity import with_record_id
     from entense.tensors.lazy import check_no_lists, tensor_columns
@@ -58,7 +63,8 @@ def prepare(
     table = with_record_id(table).sort("record")
     plain = names_of_files(table.drop(tensors))
     ids, scalars = plain["record"].to_list(), scalars_of(plain, columns)
-    return Job(plain, ids, scalars, survey(table, tensors, dtype=dtype or {}))
+    known = survey(table, tensors, dtype=dtype or {}, how=how or DEFAULT)
+    return Job(plain, ids, scalars, known)
 
 
 def scalars_of(table: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

@@ -52,6 +52,8 @@ def write(
     dtype: Mapping[str, str] | None = None,
     on_error: str = "raise",
     memory: str | int | None = None,
+    without: Sequence[str] = (),
+    fusion: str = "greedy",
     overwrite: bool = False,
 ) -> Archive:
     """Compute every lazy tensor of a table and write an archive.
@@ -79,7 +81,10 @@ def write(
         ``"skip"``: finish the archive without them; `Archive.records` has their errors, and a
         rerun tries again those whose files have changed.
     memory
-        About how much memory the computation may take: ``"4GB"`` or a number of bytes.
+        About how much memory the computation may take: ``"4GB"`` or a number of bytes. A record
+        that would take more is read in parts; the bytes are the same.
+    without, fusion
+        Rules to leave out, and how steps are fused; see `explain`.
     overwrite
         Replace the archive that is there, whatever it is and whatever made it. Nothing else in
         the folder is touched.
@@ -92,6 +97,8 @@ def write(
     ------
     TableError
         When the table has no record or no lazy tensor.
+    RecipeError
+        When a record cannot be computed within `memory`, however it is cut, before any is.
     ArchiveError
         When the folder holds something else or another archive, another process is writing there,
         a column cannot go into a sample, or the disk is full. When records failed, its attribute
@@ -104,13 +111,15 @@ def write(
     Traceback (most recent call last):
     entense.errors.TableError: the table has no lazy tensor to compute; add one with transform
     """
+    from entense.plan.fuse import how_of
+
     if on_error not in ON_ERROR:
         raise ArchiveError(f'on_error={on_error!r} is neither "raise" nor "skip"; use one of them')
     target, fmt, skip = Path(path), formats[format], on_error == "skip"
     size = bytes_of(shard_size, "shard_size")
     budget = None if memory is None else bytes_of(memory, "memory")
     folders.claim(target)
-    job = prepare(frame, columns, dtype)
+    job = prepare(frame, columns, dtype, how_of(without, fusion))
     check_free(job.table.columns, job.survey.tensors)
     if not any(job.survey.specs):
         errors = map(str, job.survey.errors)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from entense.ops.parcels import Codes, Weights
 from entense.plan.host import one_thread
 from entense.plan.jit import Form, finisher, form_of, function_for, lengths_of, padded_operator
 from entense.plan.optimize import kind
-from entense.plan.shapes import BLOCK, FRAMES, is_timed, padded
+from entense.plan.shapes import BLOCK, FRAMES, is_timed, longer, real
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,50 +27,67 @@ if TYPE_CHECKING:
     from entense.plan.fuse import Stage
     from entense.tensors.graph import Node
 
-Arrays = dict["Node", Any]
+Function: TypeAlias = "Callable[..., Any]"
 
 
-def run_stage(stage: Stage, env: Arrays, specs: Mapping[Node, Any], buffers: Buffers) -> None:
-    """Run a stage; what it gives is put into `env`.
+@dataclass
+class Record:
+    """A record while it is computed.
 
     Parameters
     ----------
-    stage
-        The stage.
     env
-        Its inputs: `Blocks` and arrays of columns, codes, operators, numbers. Of a part of the
-        columns where the `Blocks` are; `finish` completes what parts have made.
+        What there is: `Blocks` and arrays of columns, codes, operators, numbers.
     specs
         What is known of the program's nodes.
     buffers
-        Where the memory of the arrays comes from.
+        Where the memory of arrays comes from.
     """
-    form = form_of(stage, specs)
+
+    env: dict[Node, Any]
+    specs: Mapping[Node, Any]
+    buffers: Buffers
+
+
+def run_stage(stage: Stage, record: Record) -> None:
+    """Run a stage; what it gives is put with what there is of the record.
+
+    Of a part of the columns where the `Blocks` are; `finish` completes what parts have made.
+    """
+    form = form_of(stage, record.specs)
+    function = partial(function_for(form, ops.generation), lengths_of(stage, record.specs))
     run = {"columns": _run_columns, "frames": _run_frames, "whole": _run_whole}[stage.cut]
-    run(form, env, specs, buffers)
+    run(stage, form, function, record)
+
+
+def finish(stage: Stage, record: Record) -> None:
+    """Make the arrays that a stage's pools stand for, once all columns are in."""
+    for node in stage.outputs:
+        if kind(node) is Kind.POOL:
+            spec, made = record.specs[node], finisher(node.op, ops.generation)
+            record.env[node] = real(np.asarray(made(record.env[node])), spec)
 
 
 # columns
 
 
-def _run_columns(form: Form, env: Arrays, specs: Mapping[Node, Any], buffers: Buffers) -> None:
+def _run_columns(stage: Stage, form: Form, function: Function, record: Record) -> None:
     """Run block by block; blocks are padded to one size, so that results depend on no budget."""
-    stage, function = form.stage, function_for(form, ops.generation)
+    env, specs = record.env, record.specs
     span = _span(stage, env, specs)
-    lengths = lengths_of(form, specs)
     inputs = [_of_columns(env[node], specs[node], pads=form.pads) for node in stage.inputs]
     running: list[Any] = []
     numbers = range(span.start // BLOCK, -(-span.stop // BLOCK))
     for number in [*numbers, None]:  # one block is computed while another is copied out
         if number is not None:
-            running.append((number, function(lengths, *(value(number) for value in inputs))))
+            running.append((number, function(*(value(number) for value in inputs))))
         if number is None or len(running) > 1:
             done, made = running.pop(0)
             for node, value in zip(stage.outputs, made, strict=True):
-                _keep(node, value, done, env, specs[node], buffers=buffers)
+                _keep(node, value, done, record)
 
 
-def _span(stage: Stage, env: Arrays, specs: Mapping[Node, Any]) -> range:
+def _span(stage: Stage, env: Mapping[Node, Any], specs: Mapping[Node, Any]) -> range:
     """Return the columns that are run: those that were decoded, or all."""
     for node in stage.inputs:
         if isinstance(env[node], Blocks):
@@ -109,49 +128,42 @@ def _weights_of(value: Weights, number: int) -> Weights:
 
 def _cut(array: NDArray[Any], number: int, spec: Any, *, pads: bool) -> NDArray[Any]:
     part = array[..., number * BLOCK : (number + 1) * BLOCK]
-    frames = padded(array.shape[0]) if pads and is_timed(spec) else array.shape[0]
-    shape = (*array.shape[:-1], BLOCK)
-    block = np.zeros((frames, *shape[1:]) if array.ndim > 1 else shape, array.dtype)
-    block[tuple(map(slice, part.shape))] = part
+    part = longer(part, spec) if pads else part
+    if part.shape[-1] == BLOCK:
+        return part
+    block = np.zeros((*part.shape[:-1], BLOCK), part.dtype)
+    block[..., : part.shape[-1]] = part
     return block
 
 
-def _keep(node: Node, value: Any, number: int, env: Arrays, spec: Any, *, buffers: Buffers) -> None:
+def _keep(node: Node, value: Any, number: int, record: Record) -> None:
     """Put a block of an array in its place, and add a pool to what there is of it."""
     import jax
 
+    env, spec = record.env, record.specs[node]
     if kind(node) is Kind.POOL:
         env[node] = jax.tree.map(operator.add, env[node], value) if node in env else value
         return
     if node not in env:
-        env[node] = buffers.lend(spec.shape, value.dtype)
+        env[node] = record.buffers.lend(spec.shape, value.dtype)
     start = number * BLOCK
     block = np.asarray(value)[..., : min(BLOCK, spec.shape[-1] - start)]
-    block = block[: spec.shape[0]] if is_timed(spec) else block
-    env[node][..., start : start + block.shape[-1]] = block
-
-
-def finish(node: Node, env: Arrays, specs: Mapping[Node, Any]) -> None:
-    """Make the array that a pool stands for, once all its columns are in."""
-    finished = finisher(node.op, ops.generation)(env[node])
-    frames = slice(specs[node].shape[0] if is_timed(specs[node]) else None)
-    env[node] = np.asarray(finished)[frames]
+    env[node][..., start : start + block.shape[-1]] = real(block, spec)
 
 
 # frames
 
 
-def _run_frames(form: Form, env: Arrays, specs: Mapping[Node, Any], buffers: Buffers) -> None:
+def _run_frames(stage: Stage, _: Form, function: Function, record: Record) -> None:
     """Run a few frames at a time."""
-    stage, function = form.stage, function_for(form, ops.generation)
-    lengths = lengths_of(form, specs)
+    env, specs = record.env, record.specs
     total = specs[stage.nodes[0]].shape[0]
     for start in range(0, total, FRAMES):
         frames = min(FRAMES, total - start)
         inputs = [_of_frames(env[node], specs.get(node), start) for node in stage.inputs]
-        for node, value in zip(stage.outputs, function(lengths, *inputs), strict=True):
+        for node, value in zip(stage.outputs, function(*inputs), strict=True):
             if node not in env:
-                env[node] = buffers.lend(specs[node].shape, value.dtype)
+                env[node] = record.buffers.lend(specs[node].shape, value.dtype)
             env[node][start : start + frames] = np.asarray(value)[:frames]
 
 
@@ -171,15 +183,14 @@ def _of_frames(value: Any, spec: Any, start: int) -> Any:
 # whole arrays
 
 
-def _run_whole(form: Form, env: Arrays, specs: Mapping[Node, Any], buffers: Buffers) -> None:
+def _run_whole(stage: Stage, form: Form, function: Function, record: Record) -> None:
     """Run on all there is; BLAS is held to one thread, for LAPACK's bits depend on how many."""
-    stage = form.stage
+    env, specs = record.env, record.specs
     inputs = [_whole(env[node], specs.get(node), pads=form.pads) for node in stage.inputs]
     with one_thread():
-        made = function_for(form, ops.generation)(lengths_of(form, specs), *inputs)
-        arrays = [np.asarray(value) for value in made]
+        arrays = [np.asarray(value) for value in function(*inputs)]
     for node, array in zip(stage.outputs, arrays, strict=True):
-        env[node] = array[: specs[node].shape[0]] if is_timed(specs[node]) else array
+        env[node] = real(array, specs[node])
 
 
 def _whole(value: Any, spec: Any, *, pads: bool) -> Any:
@@ -192,11 +203,5 @@ def _whole(value: Any, spec: Any, *, pads: bool) -> Any:
     if isinstance(value, Operator):
         return padded_operator(value)
     if isinstance(value, Centred):
-        return Centred(_longer(value.delta), value.first)
-    return _longer(value) if is_timed(spec) else value
-
-
-def _longer(array: NDArray[Any]) -> NDArray[Any]:
-    longer = np.zeros((padded(len(array)), *array.shape[1:]), array.dtype)
-    longer[: len(array)] = array
-    return longer
+        return Centred(longer(value.delta, spec), value.first)
+    return longer(value, spec) if isinstance(value, np.ndarray) else value

@@ -14,16 +14,15 @@ import numpy as np
 from entense.errors import RecipeError, RecordError
 from entense.execute.ahead import fetch_ahead
 from entense.execute.buffers import Buffers
-from entense.execute.compute import finish, run_stage
+from entense.execute.compute import Record, finish, run_stage
 from entense.execute.coverage import coverage
 from entense.execute.decode import ColumnSink, Decoded, ParcelSink, Sink, decode, sparse_of
-from entense.ops.core import Kind
 from entense.ops.load import GIVEN
 from entense.ops.parcels import codes_of
 from entense.plan.demand import parted
-from entense.plan.fuse import DEFAULT, How, Program, Stage, compile_program
+from entense.plan.fuse import How, Program, compile_program
 from entense.plan.host import freedom, make, read_tables
-from entense.plan.optimize import COLUMNS_OF_FILES, DECODED, kind, nodes, source
+from entense.plan.optimize import COLUMNS_OF_FILES, DECODED, nodes, source
 from entense.plan.shapes import BLOCK
 from entense.plan.survey import Survey, look, sentence
 
@@ -85,7 +84,7 @@ class _Running:
 
 
 def run(
-    survey: Survey, rows: Sequence[int], *, memory: int | None = None, how: How = DEFAULT
+    survey: Survey, rows: Sequence[int], *, memory: int | None = None, how: How | None = None
 ) -> Iterator[Outcome]:
     """Compute rows of a surveyed table.
 
@@ -100,7 +99,7 @@ def run(
     memory
         How many bytes may be taken at once. Unless given, what a record a decoding thread takes.
     how
-        The rules of the optimiser, and the way of fusing.
+        The rules of the optimiser, and the way of fusing; the survey's own unless given.
 
     Yields
     ------
@@ -114,7 +113,7 @@ def run(
     """
     if memory is not None:
         _check_memory(survey, rows, memory)
-    running = _Running(survey, how, memory, Buffers())
+    running = _Running(survey, how or survey.how, memory, Buffers())
     inputs = (() if survey.errors[row] else survey.inputs[row].values() for row in rows)
     with fetch_ahead(inputs) as done:
         for row, future in _loading(running, rows):
@@ -256,35 +255,26 @@ def _compute(loaded: _Loaded, buffers: Buffers) -> dict[Node, Any]:
     env |= {node: known[node].data for node in nodes(program.roots) if node.op in GIVEN}
     env |= {n: np.float32(x) for n, x in known.items() if n.op == "value" and type(x) is float}
     env |= {n: None for n in known if n.op == "absent"}  # a number that may be missing
-    raw: dict[Node, Any] = {}
+    record, raw = Record(env, loaded.specs, buffers), dict[Any, Any]()
     first = parted(program)
     for part in range(loaded.parts):
         if part:
             _decode(loaded, part, buffers)
         env |= {node: item.data for node, item in loaded.decoded.items()}
         for stage in program.stages[:first]:
-            run_stage(stage, env, loaded.specs, buffers)
+            run_stage(stage, record)
         _keep_raw(loaded, raw, buffers)
         if part < loaded.parts - 1:
             _give_back(loaded, buffers)
-    _finish(program.stages[:first], env, loaded.specs)
-    for stage in program.stages[first:]:
-        run_stage(stage, env, loaded.specs, buffers)
-        _finish([stage], env, loaded.specs)
+    for number, stage in enumerate(program.stages):
+        if number >= first:
+            run_stage(stage, record)
+        finish(stage, record)
     _give_back(loaded, buffers)
     return env | raw
 
 
-def _finish(stages: Sequence[Stage], env: dict[Node, Any], specs: Mapping[Node, Any]) -> None:
-    for stage in stages:
-        for node in stage.outputs:
-            if kind(node) is Kind.POOL:
-                finish(node, env, specs)
-
-
-def _keep_raw(
-    loaded: _Loaded, raw: dict[Node, NDArray[Any]], buffers: Buffers
-) -> dict[Node, NDArray[Any]]:
+def _keep_raw(loaded: _Loaded, raw: dict[Node, NDArray[Any]], buffers: Buffers) -> None:
     """Put decoded columns that are tensors themselves in their places."""
     for root in {*loaded.program.roots}:
         if root.op in COLUMNS_OF_FILES:
@@ -292,7 +282,6 @@ def _keep_raw(
             if root not in raw:
                 raw[root] = buffers.lend(loaded.specs[root].shape, np.float32)
             blocks.put_into(raw[root])
-    return raw
 
 
 def _give_back(loaded: _Loaded, buffers: Buffers) -> None:
@@ -318,6 +307,8 @@ def _counts(loaded: _Loaded, env: Mapping[Node, Any]) -> Iterator[dict[str, Any]
             "constant": sum(int(item.constant.sum()) for item in files),
             "nonfinite": sum(int(item.nonfinite.sum()) for item in files),
         }
-        filters = [freedom(env[node]) for node in under if node.op == "operator"]
+        filters = [
+            freedom(node, env[node], loaded.known) for node in under if node.op == "operator"
+        ]
         counts |= {"freedom": min(filters)} if filters else {}
         yield counts | coverage(root, loaded.known, loaded.decoded)

@@ -11,7 +11,7 @@ from typing import Any
 from entense.errors import RecipeError, RecordError
 from entense.ops.core import Kind, Spec, in_time, op
 from entense.ops.edges import arctanh, diagonal_of
-from entense.ops.standardize import about_mean, sums
+from entense.ops.standardize import about_mean, count, sums
 
 ESTIMATORS = ("empirical", "ledoit_wolf")
 SINGULAR = 1e-5  # of a parcel's deviation: float32 tells less than that from rounding
@@ -45,7 +45,7 @@ def _invertible(x: Spec, *, estimator: str) -> Spec:
 
 
 @op(kind=Kind.WHOLE, infer=_square, check=_known)
-def covariance(x: Any, *, estimator: str = "empirical") -> Any:
+def covariance(x: Any, *, estimator: str = "empirical", frames: Any = None) -> Any:
     """Return the covariance of every column with every other.
 
     Parameters
@@ -76,13 +76,15 @@ def covariance(x: Any, *, estimator: str = "empirical") -> Any:
     """
     import jax.numpy as jnp
 
-    x, there = _centred(x)
-    kept, target = _shrinkage(x, there, estimator)
-    return _present((kept * _product(x) + jnp.diag(target)) / x.shape[0], there)
+    x, there = _centred(x, frames)
+    kept, target = _shrinkage(x, there, estimator, count(x, frames))
+    return _present((kept * _product(x) + jnp.diag(target)) / count(x, frames), there)
 
 
 @op(kind=Kind.WHOLE, infer=_square, check=_known)
-def correlation(x: Any, *, estimator: str = "empirical", fisher_z: bool = False) -> Any:
+def correlation(
+    x: Any, *, estimator: str = "empirical", fisher_z: bool = False, frames: Any = None
+) -> Any:
     """Correlate every column with every other (Pearson; `numpy.corrcoef`).
 
     Parameters
@@ -114,15 +116,15 @@ def correlation(x: Any, *, estimator: str = "empirical", fisher_z: bool = False)
     """
     import jax.numpy as jnp
 
-    x, there = _centred(x)
+    x, there = _centred(x, frames)
     x = x / _length(x)
-    kept, _ = _shrinkage(x, there, estimator)
+    kept, _ = _shrinkage(x, there, estimator, count(x, frames))
     r = _present(jnp.clip(kept * _product(x), -1, 1), there)
     return arctanh(r) if fisher_z else jnp.where(diagonal_of(r), 1, r)
 
 
 @op(kind=Kind.WHOLE, infer=_invertible, check=_known)
-def partial_correlation(x: Any, *, estimator: str = "ledoit_wolf") -> Any:
+def partial_correlation(x: Any, *, estimator: str = "ledoit_wolf", frames: Any = None) -> Any:
     """Correlate every two columns given all the others.
 
     As `nilearn.connectome.ConnectivityMeasure` (kind ``"partial correlation"``): the inverse of
@@ -160,8 +162,8 @@ def partial_correlation(x: Any, *, estimator: str = "ledoit_wolf") -> Any:
     import jax.numpy as jnp
     from jax.scipy.linalg import solve_triangular
 
-    x, there = _centred(x)
-    kept, target = _shrinkage(x, there, estimator)
+    x, there = _centred(x, frames)
+    kept, target = _shrinkage(x, there, estimator, count(x, frames))
     # half' half is the covariance; an absent parcel has a row of the identity
     half = jnp.concatenate([_root(kept) * x, jnp.diag(_root(jnp.where(there, target, 1)))])
     r = jnp.linalg.qr(half / _length(half), mode="r")
@@ -173,19 +175,19 @@ def partial_correlation(x: Any, *, estimator: str = "ledoit_wolf") -> Any:
     return jnp.where(diagonal_of(partial), 1, partial)
 
 
-def _centred(x: Any) -> tuple[Any, Any]:
+def _centred(x: Any, frames: Any) -> tuple[Any, Any]:
     """Return (time, parcel) less its means, 0 where a parcel is absent, and which are there.
 
     What is absent is taken out at once, so that it spoils no sum and no gradient.
     """
     import jax.numpy as jnp
 
-    deviation, _ = about_mean(x)
+    deviation, _ = about_mean(x, frames)
     there = sums(deviation * deviation)[0] > 0
     return jnp.where(there, deviation, 0), there
 
 
-def _shrinkage(x: Any, there: Any, estimator: str) -> tuple[Any, Any]:
+def _shrinkage(x: Any, there: Any, estimator: str, frames: Any) -> tuple[Any, Any]:
     """Return a and (parcel,) b: the estimate is a x'x + diag(b); b is 0 for absent parcels."""
     import jax.numpy as jnp
 
@@ -196,7 +198,7 @@ def _shrinkage(x: Any, there: Any, estimator: str) -> tuple[Any, Any]:
     # in units of the mean variance, so that no unit of the data is too large or small to square
     x = x / jnp.sqrt(variance)
     s, power = _product(x), sums(_turned(x * x))
-    noise = (power * power).sum() - sums(s * s).sum() / len(x)
+    noise = (power * power).sum() - sums(s * s).sum() / frames
     far = sums((s - jnp.diag(there.astype(x.dtype))) ** 2).sum()
     share = jnp.where(far > 0, jnp.clip(noise / jnp.where(far > 0, far, 1), 0, 1), 0)
     return 1 - share, jnp.where(there, share * variance, 0)

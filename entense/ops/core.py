@@ -237,11 +237,11 @@ def op(
 
 
 def function_of(node: Node) -> Callable[..., Any]:
-    """Return the function of a node: of its arrays alone, however many a list has."""
+    """Return the function of a node: of its arrays alone, however many a list has; and `frames`."""
     operation, params = ops[node.op], node.params
     if operation.kind is Kind.GATHER:
-        return lambda *arrays: operation.function(list(arrays), **params)
-    return lambda *arrays: operation.function(*arrays, **params)
+        return lambda *arrays, **frames: operation.function(list(arrays), **params, **frames)
+    return lambda *arrays, **frames: operation.function(*arrays, **params, **frames)
 
 
 def _add(new: Op) -> None:

@@ -32,7 +32,7 @@ def _cast(x: Spec, *, dtype: str, scale: float | None) -> Spec:
 
 
 @op(kind=Kind.COLUMNWISE, infer=_cast, check=_known)
-def astype(x: Any, *, dtype: str, scale: float | None = None) -> Any:
+def astype(x: Any, *, dtype: str, scale: float | None = None, frames: Any = None) -> Any:
     """Convert to another number format, rounding to nearest.
 
     Whole numbers come last: no other op takes them. ``archive.schema["clean"].scale`` is the

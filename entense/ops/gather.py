@@ -81,7 +81,7 @@ def _check_shapes(what: str, xs: Sequence[Spec]) -> None:
 
 
 @op(kind=Kind.GATHER, infer=_longer)
-def concat(xs: Any) -> Any:
+def concat(xs: Any, *, frames: Any = None) -> Any:
     """Join the runs of a list along time, in the order of the list.
 
     To standardise each run first, do so before: ``.zscore().concat()``.
@@ -106,13 +106,21 @@ def concat(xs: Any) -> Any:
     >>> et.volume("bold", mask="brain.nii.gz").zscore().concat()
     volume(bold, brain.nii.gz) → zscore → concat
     """
+    import jax
     import jax.numpy as jnp
 
-    return jnp.concatenate(xs, axis=0)
+    whole = jnp.concatenate(xs, axis=0)
+    if frames is None:
+        return whole
+    start = jnp.int32(0)
+    for x, count in zip(xs, frames, strict=True):  # each covers the padding of the one before
+        whole = jax.lax.dynamic_update_slice_in_dim(whole, x, start, axis=0)
+        start += count.astype(jnp.int32)
+    return whole
 
 
 @op(kind=Kind.GATHER, infer=_deeper)
-def stack(xs: Any) -> Any:
+def stack(xs: Any, *, frames: Any = None) -> Any:
     """Put the tensors of a list side by side along a new first axis, ``item``.
 
     Parameters
@@ -141,7 +149,7 @@ def stack(xs: Any) -> Any:
 
 
 @op(kind=Kind.GATHER, infer=_same)
-def mean(xs: Any) -> Any:
+def mean(xs: Any, *, frames: Any = None) -> Any:
     """Average the tensors of a list, element by element.
 
     Parameters

@@ -7,6 +7,7 @@ from typing import Any
 
 from entense.errors import RecipeError
 from entense.ops.core import Kind, Spec, in_time, op
+from entense.ops.standardize import within
 
 
 def _known(*, value: float | str) -> None:
@@ -20,7 +21,7 @@ def _filled(x: Spec, *, value: float | str) -> Spec:
 
 
 @op(kind=Kind.COLUMNWISE, infer=_filled, check=_known)
-def fill_nan(x: Any, *, value: float | str = 0.0) -> Any:
+def fill_nan(x: Any, *, value: float | str = 0.0, frames: Any = None) -> Any:
     """Put a number where a value is not finite (NaN or infinite).
 
     Nothing tells afterwards what was filled: keep `missing` of the same tensor beside it.
@@ -52,7 +53,9 @@ def fill_nan(x: Any, *, value: float | str = 0.0) -> Any:
     import jax.numpy as jnp
 
     there = jnp.isfinite(x)
-    return jnp.where(there, x, _mean(x, there) if value == "mean" else jnp.asarray(value, x.dtype))
+    if value != "mean":
+        return jnp.where(there, x, jnp.asarray(value, x.dtype))
+    return jnp.where(there, x, _mean(x, within(there, frames)))
 
 
 def _boolean(x: Spec) -> Spec:
@@ -60,7 +63,7 @@ def _boolean(x: Spec) -> Spec:
 
 
 @op(kind=Kind.COLUMNWISE, infer=_boolean)
-def missing(x: Any) -> Any:
+def missing(x: Any, *, frames: Any = None) -> Any:
     """Say where a value is not finite (NaN or infinite).
 
     Beside a tensor that was filled it is the record of what was measured:

@@ -77,9 +77,12 @@ class Spec:
 
     def keeping(self, frames: NDArray[np.bool_]) -> Spec:
         """Return what is known once only some frames are kept: (time,) bool of this tensor's."""
+        shape = (int(frames.sum()), *self.shape[1:])
+        if self.kept is not None and not self.kept.size:  # of no one run before, nor now
+            return replace(self, shape=shape)
         of_run = self.of_run.copy()
         of_run[of_run] = frames
-        return replace(self, shape=(int(frames.sum()), *self.shape[1:]), kept=of_run)
+        return replace(self, shape=shape, kept=of_run)
 
     def size(self, dim: str) -> int:
         """Return the length of the axis called `dim`; an error where there is none."""

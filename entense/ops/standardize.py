@@ -14,7 +14,7 @@ NO_MEAN = 1e-4  # a mean below this share of the deviation is what rounding leav
 
 
 @op(kind=Kind.COLUMNWISE, infer=in_time)
-def zscore(x: Any) -> Any:
+def zscore(x: Any, *, frames: Any = None) -> Any:
     """Standardise each column to mean 0 and sample deviation 1 (ddof=1), as nilearn does.
 
     A constant column becomes 0, a column that holds a NaN becomes NaN; other columns do not notice.
@@ -41,14 +41,14 @@ def zscore(x: Any) -> Any:
     """
     import jax.numpy as jnp
 
-    deviation, _ = about_mean(x)
-    variance = sums(deviation * deviation) / max(x.shape[0] - 1, 1)
+    deviation, _ = about_mean(x, frames)
+    variance = sums(deviation * deviation) / jnp.maximum(count(x, frames) - 1, 1)
     scale = jnp.where(variance > 0, 1 / jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
     return jnp.where(jnp.isnan(variance), jnp.nan, deviation * scale)
 
 
 @op(kind=Kind.COLUMNWISE, infer=in_time)
-def psc(x: Any) -> Any:
+def psc(x: Any, *, frames: Any = None) -> Any:
     """Turn each column into percent signal change: 100 (x - mean) / abs(mean).
 
     As `nilearn.signal.clean` with ``standardize="psc"``, but for a column that varies about 0, as
@@ -78,9 +78,9 @@ def psc(x: Any) -> Any:
     """
     import jax.numpy as jnp
 
-    deviation, mean = about_mean(x)
+    deviation, mean = about_mean(x, frames)
     squares = sums(deviation * deviation)
-    nothing = x.shape[0] * mean * mean <= NO_MEAN**2 * squares
+    nothing = count(x, frames) * mean * mean <= NO_MEAN**2 * squares
     change = 100 * deviation / jnp.where(nothing, 1, jnp.abs(mean))
     return jnp.where(squares == 0, 0, jnp.where(nothing, jnp.nan, change))
 
@@ -138,7 +138,7 @@ def _over_time(x: Spec) -> Spec:
 
 
 @op(kind=Kind.COLUMNWISE, infer=_over_time)
-def tsnr(x: Any) -> Any:
+def tsnr(x: Any, *, frames: Any = None) -> Any:
     """Return the temporal signal-to-noise ratio: the mean over the sample deviation (ddof=1).
 
     Of the series as it was measured, or detrended with its mean put back: without a mean it is 0.
@@ -166,19 +166,37 @@ def tsnr(x: Any) -> Any:
     """
     import jax.numpy as jnp
 
-    deviation, mean = about_mean(x)
-    variance = sums(deviation * deviation) / max(x.shape[0] - 1, 1)
+    deviation, mean = about_mean(x, frames)
+    variance = sums(deviation * deviation) / jnp.maximum(count(x, frames) - 1, 1)
     ratio = mean / jnp.sqrt(jnp.where(variance > 0, variance, 1))
     ratio = jnp.where(variance > 0, ratio, 0)
     return jnp.where(jnp.isnan(variance), jnp.nan, ratio)[0]
 
 
-def about_mean(x: Any) -> tuple[Any, Any]:
-    """Return (time, …) less the mean, and (1, …) the mean; the first frame costs no digits."""
+def about_mean(x: Any, frames: Any = None) -> tuple[Any, Any]:
+    """Return (time, …) less the mean, and (1, …) the mean; the first frame costs no digits.
+
+    What is beyond the last frame of a padded series stays 0.
+    """
     x = x.astype("float32")  # unsigned numbers have no differences
-    delta = x - x[:1]
-    mean = sums(delta) / x.shape[0]
-    return delta - mean, x[:1] + mean
+    delta = within(x - x[:1], frames)
+    mean = sums(delta) / count(x, frames)
+    return within(delta - mean, frames), x[:1] + mean
+
+
+def within(x: Any, frames: Any) -> Any:
+    """Return (time, …) with 0 beyond the last frame of a padded series."""
+    import jax.numpy as jnp
+
+    if frames is None:
+        return x
+    there = jnp.arange(x.shape[0])[:, None] < frames
+    return jnp.where(there, x, jnp.zeros((), x.dtype))
+
+
+def count(x: Any, frames: Any) -> Any:
+    """Return how many frames a series has, padding apart."""
+    return x.shape[0] if frames is None else frames
 
 
 def sums(x: Any) -> Any:

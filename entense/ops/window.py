@@ -9,7 +9,7 @@ import numpy as np
 
 from entense.errors import RecipeError, RecordError
 from entense.ops.core import Kind, Spec, in_time, op
-from entense.ops.temporal import tr_of
+from entense.ops.timing import tr_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

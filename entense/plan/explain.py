@@ -158,7 +158,7 @@ def _hosted(
         yield f"{node.op:<9} cpu, float64   {chain}: {error}"
         return
     if node.op == "operator":
-        matrix, left = made[node].matrix, freedom(made[node])
+        matrix, left = made[node].matrix, freedom(node, made[node], known)
         size = " x ".join(map(str, matrix.shape))
         yield (
             f"operator  cpu, float64   {chain}: one {size} matrix, which leaves about {left} of "

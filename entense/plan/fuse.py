@@ -150,6 +150,11 @@ class How:
     rules: tuple[Rule, ...] = RULES
     fusion: str = "greedy"
 
+    @property
+    def said(self) -> str:
+        """What an archive says of it: another way gives other last bits."""
+        return ", ".join([self.fusion, *(rule.name for rule in self.rules)])
+
 
 DEFAULT = How()
 

@@ -12,6 +12,7 @@ import numpy as np
 from entense.ops.core import Kind, ops
 from entense.ops.linear import Operator
 from entense.ops.parcels import codes_of
+from entense.ops.timing import left_of
 from entense.plan.optimize import kind
 from entense.plan.shapes import spec_of
 from entense.tensors.graph import Node, walk
@@ -62,16 +63,20 @@ def _made(recipe: Node, known: dict[Node, Any]) -> Any:
     return made(*(spec_of(known[item]) for item in recipe.inputs), **recipe.params)
 
 
-def freedom(operator: Operator) -> int:
+def freedom(node: Node, operator: Operator, known: dict[Node, Any]) -> int:
     """Return about how many degrees of freedom a filter leaves: the trace of its matrix.
 
     For a projection that is its rank; a band-pass filter keeps about 2 * frames * TR * width
-    (Hastie & Tibshirani 1990, Generalized Additive Models, 3.5). What cuts a window out has no
-    trace: there the squares count, which a filter's overshoot at the ends makes a little too many.
+    (Hastie & Tibshirani 1990, Generalized Additive Models, 3.5). Where frames were left out, it is
+    the sum over the others of what each weighs in itself. The frames of another TR are none of the
+    old ones: there the squares count, and no more than there were frames, or are.
     """
-    matrix = operator.matrix
-    square = matrix.shape[0] == matrix.shape[1]
-    kept = np.trace(matrix, dtype=np.float64) if square else np.square(matrix).sum()
+    before, after = node.inputs[0].inputs[0], node.inputs[-1]
+    frames, matrix = left_of(spec_of(known[before]), spec_of(known[after])), operator.matrix
+    if frames is None:
+        kept = min(float(np.square(matrix).sum()), *matrix.shape)
+    else:
+        kept = matrix[np.arange(len(frames)), frames].sum(dtype=np.float64)
     return max(0, round(float(kept)))
 
 

@@ -11,16 +11,14 @@ import numpy as np
 from entense.ops.core import Kind, function_of, ops
 from entense.ops.linear import Centred, Operator, apply, mix
 from entense.ops.parcels import Codes, Weights
+from entense.plan.fuse import Stage
 from entense.plan.optimize import kind
-from entense.plan.shapes import BLOCK, FRAMES, is_timed, is_wide, padded
+from entense.plan.shapes import BLOCK, FRAMES, frames_of, is_timed, is_wide, padded
+from entense.tensors.graph import Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
-
-    from entense.plan.fuse import Stage
-    from entense.tensors.graph import Node
 
 _OURS: dict[str, Callable[..., Any]] = {"apply": apply, "mix": mix, "dense": lambda x: x.dense}
 
@@ -32,65 +30,98 @@ class Form:
     Parameters
     ----------
     stage
-        The stage.
-    timed
-        Of each of its nodes, whether its first axis is time.
+        The stage, whose inputs are places: whatever is put there, the function is the same.
     pads
         Whether time is padded; frames beyond the last are zero.
+    time
+        Of each of its nodes, which axis is time, and how long it is made: 0 where it has none.
     """
 
     stage: Stage
-    timed: tuple[bool, ...]
     pads: bool
+    time: tuple[tuple[int, int], ...]
 
 
 def form_of(stage: Stage, specs: Mapping[Node, Any]) -> Form:
     """Return what a stage is compiled as."""
-    timed = tuple(is_timed(specs[node]) for node in stage.nodes)
-    return Form(stage, timed, stage.cut == "frames" or all(map(_takes_padding, stage.nodes)))
+    pads = stage.cut == "frames" or all(_takes_padding(node, specs) for node in stage.nodes)
+    if stage.cut == "frames":
+        time = tuple((0, FRAMES) for _ in stage.nodes)
+    else:
+        time = tuple(_time(specs[node], pads=pads) for node in stage.nodes)
+    return Form(_with_places(stage), pads, time)
 
 
-def _takes_padding(node: Node) -> bool:
-    return node.op in _OURS or kind(node) is Kind.POOL or ops[node.op].padded
+def _time(spec: Any, *, pads: bool) -> tuple[int, int]:
+    if not is_timed(spec):
+        return 0, 0
+    frames = frames_of(spec)
+    return spec.dims.index("time"), padded(frames) if pads else frames
+
+
+def _takes_padding(node: Node, specs: Mapping[Node, Any]) -> bool:
+    if node.op in _OURS or kind(node) is Kind.POOL or ops[node.op].padded:
+        return True
+    return not any(is_timed(specs[item]) for item in node.inputs)
+
+
+@lru_cache(maxsize=256)
+def _with_places(stage: Stage) -> Stage:
+    new = {node: Node("input", place=place) for place, node in enumerate(stage.inputs)}
+    for node in stage.nodes:
+        new[node] = Node(node.op, *(new[item] for item in node.inputs), **node.params)
+    nodes, inputs, outputs = (
+        tuple(new[node] for node in some) for some in (stage.nodes, stage.inputs, stage.outputs)
+    )
+    return Stage(stage.cut, nodes, inputs, outputs)
 
 
 @lru_cache(maxsize=256)
 def function_for(form: Form, _generation: int) -> Callable[..., Any]:
     """Return the jitted function of a stage: of the lengths of its nodes, then of its inputs."""
     import jax
-    import jax.numpy as jnp
 
     stage = form.stage
+    masks = form.pads and stage.cut != "frames"  # frames by themselves need none
 
     def run(lengths: Any, *inputs: Any) -> list[Any]:
         env = dict(zip(stage.inputs, inputs, strict=True))
-        for number, (node, timed) in enumerate(zip(stage.nodes, form.timed, strict=True)):
-            given = {}
-            if form.pads and node.op in ops and ops[node.op].padded:
-                given["frames"] = lengths[number, 0]
-            value = _function(node)(*(env[item] for item in node.inputs), **given)
-            if form.pads and timed and kind(node) is not Kind.POOL and stage.cut != "frames":
-                there = jnp.arange(value.shape[0]) < lengths[number, 1]
-                value = jnp.where(there.reshape(-1, *[1] * (value.ndim - 1)), value, 0)
+        for number, node in enumerate(stage.nodes):
+            own, *before = lengths[number]
+            value = _function(node)(*(env[item] for item in node.inputs), **_given(node, before))
+            axis, length = form.time[number]
+            if masks and length and kind(node) is not Kind.POOL:
+                value = _within(jax.lax.slice_in_dim(value, 0, length, axis=axis), own, axis)
             env[node] = value
         return [env[node] for node in stage.outputs]
 
+    def _given(node: Node, before: Any) -> dict[str, Any]:
+        if not (form.pads and node.op in ops and ops[node.op].padded):
+            return {}
+        return {"frames": before if kind(node) is Kind.GATHER else before[0]}
+
     jitted: Callable[..., Any] = jax.jit(run)
     return jitted
+
+
+def _within(value: Any, frames: Any, axis: int) -> Any:
+    import jax.numpy as jnp
+
+    there = jnp.arange(value.shape[axis]) < frames
+    nothing = jnp.zeros((), value.dtype)
+    return jnp.where(there.reshape(-1, *[1] * (value.ndim - 1 - axis)), value, nothing)
 
 
 def _function(node: Node) -> Callable[..., Any]:
     return _OURS.get(node.op) or function_of(node)
 
 
-def lengths_of(form: Form, specs: Mapping[Node, Any]) -> NDArray[np.float32]:
-    """Return (node, 2): the frames of each node's first input, and its own."""
-    rows = [(_frames(specs[n.inputs[0]]), _frames(specs[n])) for n in form.stage.nodes]
-    return np.array(rows, np.float32)
-
-
-def _frames(spec: Any) -> int:
-    return spec.shape[0] if is_timed(spec) else 0
+def lengths_of(stage: Stage, specs: Mapping[Node, Any]) -> list[list[np.float32]]:
+    """Return, of each node, how many frames it has, and each of its inputs."""
+    return [
+        [np.float32(frames_of(specs.get(one))) for one in (node, *node.inputs)]
+        for node in stage.nodes
+    ]
 
 
 def padded_operator(value: Operator) -> Operator:
@@ -146,7 +177,7 @@ def cost_of(stage: Stage, specs: Mapping[Node, Any], hosted: Mapping[Node, Any])
     form = form_of(stage, specs)
     inputs = [_argument(form, node, specs[node], hosted) for node in stage.inputs]
     jitted: Any = function_for(form, ops.generation)
-    compiled = jitted.lower(lengths_of(form, specs), *inputs).compile()
+    compiled = jitted.lower(lengths_of(stage, specs), *inputs).compile()
     pieces, memory = _pieces(stage, specs), compiled.memory_analysis()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
     return Cost(pieces, pieces * float((compiled.cost_analysis() or {}).get("flops", 0)), int(held))
@@ -169,8 +200,8 @@ def _argument(form: Form, node: Node, spec: Any, hosted: Mapping[Node, Any]) -> 
         return None if spec is None else np.float32(spec)
     shape = list(spec.shape)
     if is_timed(spec):
-        frames = padded(shape[0]) if form.pads else shape[0]
-        shape[0] = FRAMES if form.stage.cut == "frames" else frames
+        axis, frames = _time(spec, pads=form.pads)
+        shape[axis] = FRAMES if form.stage.cut == "frames" else frames
     if form.stage.cut == "columns" and is_wide(spec):
         shape[-1] = BLOCK
     array = jax.ShapeDtypeStruct(tuple(shape), spec.dtype)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from entense.errors import RecipeError, RecordError
 from entense.ops.core import Kind, Spec, function_of, ops
 from entense.ops.load import GIVEN, SERIES, Given, Opened
@@ -15,6 +17,8 @@ from entense.tensors.graph import Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 BLOCK = 16_384
 """Columns that are computed at once: the same for every record, whatever the memory."""
@@ -126,8 +130,31 @@ def axes_of(specs: Mapping[Node, Any]) -> dict[Node, int]:
 
 
 def is_timed(spec: Any) -> bool:
-    """Whether a tensor's first axis is time."""
-    return isinstance(spec, Spec) and spec.dims[:1] == ("time",)
+    """Whether a tensor has an axis of time."""
+    return isinstance(spec, Spec) and "time" in spec.dims
+
+
+def frames_of(spec: Any) -> int:
+    """Return how many frames a tensor has; 0 where it has no time."""
+    return spec.size("time") if is_timed(spec) else 0
+
+
+def real(array: Any, spec: Any) -> Any:
+    """Return an array without the padding of its time axis."""
+    if not is_timed(spec):
+        return array
+    return array[(slice(None),) * spec.dims.index("time") + (slice(spec.size("time")),)]
+
+
+def longer(array: NDArray[Any], spec: Any) -> NDArray[Any]:
+    """Return an array whose time axis is padded with zeros, where it has one."""
+    if not is_timed(spec) or padded(spec.size("time")) == spec.size("time"):
+        return array
+    axis = spec.dims.index("time")
+    shape = (*array.shape[:axis], padded(array.shape[axis]), *array.shape[axis + 1 :])
+    whole = np.zeros(shape, array.dtype)
+    real(whole, spec)[...] = array
+    return whole
 
 
 def padded(frames: int) -> int:
@@ -135,8 +162,8 @@ def padded(frames: int) -> int:
 
     Examples
     --------
-    >>> padded(200), padded(208)
-    (208, 208)
+    >>> padded(200), padded(224)
+    (224, 224)
     """
     return -(-frames // PAD) * PAD
 

@@ -52,6 +52,8 @@ class Survey:
         A row: the sentence that says why, or None.
     inputs
         A row: slot to path, of every file that the row reads.
+    how
+        The rules and the fusion that it was made for.
     """
 
     tensors: tuple[str, ...]
@@ -61,6 +63,7 @@ class Survey:
     demands: Sequence[Demand | None]
     errors: Sequence[str | None]
     inputs: Sequence[Mapping[str, str]]
+    how: How = DEFAULT
 
 
 def survey(
@@ -81,7 +84,7 @@ def survey(
     dtype
         Tensor to the number format it is to be converted to at the end.
     how
-        The rules and the fusion that its demands are reckoned with.
+        The rules and the fusion to use.
 
     Raises
     ------
@@ -104,6 +107,7 @@ def survey(
         demands=[f.demand for f in found],
         errors=[f.error for f in found],
         inputs=[one.files for one in bound],
+        how=how,
     )
 
 

@@ -178,17 +178,20 @@ def cells(series: pl.Series) -> list[dict[str, Any] | None]:
     return rows
 
 
-def arrow_tensors(name: str, arrays: list[NDArray[Any] | None], dims: tuple[str, ...]) -> pl.Series:
+def arrow_tensors(
+    name: str, arrays: list[NDArray[Any] | None], dims: tuple[str, ...], *, ragged: bool = False
+) -> pl.Series:
     """Return computed tensors as an Arrow tensor column with named dimensions.
 
     Where all have one shape the type is Arrow's own ``arrow.fixed_shape_tensor``; else it is
     ``entense.ragged_tensor``, a struct of the flat ``data`` and the ``shape``. Arrow has no
-    bfloat16: it becomes float32, which holds the same numbers.
+    bfloat16: it becomes float32, which holds the same numbers. `ragged` says that others of the
+    column have another shape.
     """
     arrays = [array if array is None else _arrow(array) for array in arrays]
     present = [array for array in arrays if array is not None]
     shapes = {array.shape for array in present}
-    if len(shapes) == 1 and (shape := shapes.pop()) and 0 not in shape:
+    if not ragged and len(shapes) == 1 and (shape := shapes.pop()) and 0 not in shape:
         flat: list[NDArray[np.generic] | None] = [a if a is None else a.ravel() for a in arrays]
         inner = _flat_series(name, flat).cast(pl.Array(_dtype(present[0]), int(np.prod(shape))))
         meta = json.dumps({"shape": list(shape), "dim_names": list(dims)})

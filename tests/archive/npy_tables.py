@@ -66,7 +66,9 @@ def lazy(name: str, folder: Path, count: int, recipe: str = "npy") -> pl.Expr:
     return column(slot, {"file": paths}, {"file": pl.String()}).alias(name)
 
 
-def survey(table: pl.DataFrame, tensors: Sequence[str], *, dtype: Mapping[str, str] = {}) -> Survey:
+def survey(
+    table: pl.DataFrame, tensors: Sequence[str], *, dtype: Mapping[str, str] = {}, how: Any = None
+) -> Survey:
     columns = [cells(table[name]) for name in tensors]
     roots = tuple(table.schema[name].root for name in tensors)
     roots = tuple(
@@ -83,7 +85,7 @@ def survey(table: pl.DataFrame, tensors: Sequence[str], *, dtype: Mapping[str, s
         errors.append(error)
     assert tensor_columns(table.schema) == list(tensors)
     recipes = dict(zip(tensors, map(to_json, roots), strict=True))
-    return Survey(tuple(tensors), recipes, bound, specs, [0] * len(bound), errors, inputs)
+    return Survey(tuple(tensors), recipes, bound, specs, [None] * len(bound), errors, inputs)
 
 
 def look(paths: Mapping[str, str], dtype: Mapping[str, str]) -> tuple[Any, str | None]:

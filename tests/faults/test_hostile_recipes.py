@@ -27,23 +27,24 @@ def hostile(root):
     return pl.DataFrame({"record": ["a"]}).with_columns(column(root, fields, CELLS).alias("x"))
 
 
-HIGH = {"high_pass": None, "low_pass": 0.2}
+BAND = {"low_pass": 0.2, "method": "butterworth", "order": 5}
+HIGH = {"high_pass": None, **BAND}
 RECIPES = {
     "a parameter that the op has not": Node("zscore", VOLUME, PARAM, cells=["ddof"]),
     "cells that are no list": Node("bandpass", VOLUME, PARAM, cells=5),
-    "cells that are text": Node("bandpass", VOLUME, PARAM, cells="high_pass", low_pass=0.2),
-    "cells that are no names": Node("bandpass", VOLUME, PARAM, cells=[["high_pass"]], low_pass=0.2),
-    "a name twice": Node("bandpass", VOLUME, PARAM, PARAM, cells=["high_pass"] * 2, low_pass=0.2),
+    "cells that are text": Node("bandpass", VOLUME, PARAM, cells="high_pass", **BAND),
+    "cells that are no names": Node("bandpass", VOLUME, PARAM, cells=[["high_pass"]], **BAND),
+    "a name twice": Node("bandpass", VOLUME, PARAM, PARAM, cells=["high_pass"] * 2, **BAND),
     "a parameter twice": Node("bandpass", VOLUME, PARAM, cells=["high_pass"], **HIGH),
     "a parameter too few": Node("bandpass", VOLUME, PARAM, cells=["high_pass"]),
-    "an input too few": Node("bandpass", VOLUME, cells=["high_pass"], low_pass=0.2),
+    "an input too few": Node("bandpass", VOLUME, cells=["high_pass"], **BAND),
     "an input too many": Node("bandpass", VOLUME, PARAM, **HIGH),
-    "a tensor for a parameter": Node("bandpass", VOLUME, VOLUME, cells=["high_pass"], low_pass=0.2),
-    "a file for a parameter": Node("bandpass", VOLUME, PATH, cells=["high_pass"], low_pass=0.2),
+    "a tensor for a parameter": Node("bandpass", VOLUME, VOLUME, cells=["high_pass"], **BAND),
+    "a file for a parameter": Node("bandpass", VOLUME, PATH, cells=["high_pass"], **BAND),
     "a parameter for a tensor": Node("zscore", PARAM),
     "a parameter for a file": Node("volume", PARAM, *VOLUME.inputs[1:]),
     "another parameter of the wrong type": Node(
-        "bandpass", VOLUME, PARAM, cells=["high_pass"], low_pass="x"
+        "bandpass", VOLUME, PARAM, cells=["high_pass"], **BAND | {"low_pass": "x"}
     ),
     "an input that no cell has": Node("array", Node("slot", name="none")),
     "an item of what is no list": Node("concat", Node("array", Node("slot", name="p", each=True))),
@@ -67,7 +68,7 @@ def test_a_recipe_that_transform_does_not_make_is_refused(root):
 def test_what_transform_makes_is_not_refused():
     for root in (
         VOLUME,
-        Node("bandpass", VOLUME, PARAM, cells=["high_pass"], low_pass=0.2),
+        Node("bandpass", VOLUME, PARAM, cells=["high_pass"], **BAND),
         Node("concat", Node("array", ITEM)),
     ):
         (error,) = survey(hostile(root)).errors

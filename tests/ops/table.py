@@ -123,7 +123,15 @@ TABLE = [
 ]
 
 ELSEWHERE = {
-    "denoise": "needs a table of confounds: test_temporal and oracle/test_real_voxels",
+    "denoise": "needs a table of confounds: temporal/test_denoise and oracle/test_real_voxels",
+    "regress": "needs a table of confounds: temporal/test_regress",
+    "drop_dummies": "leaves frames out: temporal/test_frames",
+    "censor": "needs a table of confounds: temporal/test_frames",
+    "interpolate": "needs a table of confounds: temporal/test_frames",
+    "resample_tr": "makes other frames: temporal/test_resample",
+    "despike": "leaves a constant as it is: temporal/test_despike",
+    "mean_fd": "needs a table of confounds: temporal/test_summary",
+    "kept_frames": "looks at no voxel: temporal/test_summary",
     "window": "needs a start: test_window",
     "parcellate": "needs an atlas: test_space and oracle/test_real_voxels",
     "parcel_median": "needs an atlas: test_parcels",

@@ -182,8 +182,9 @@ def test_the_plan_knows_the_sizes(study):
     study.run("01")
     table = et.transform(study.records, x=Z.astype("int8", scale=0.05))
     voxels = int(study.inside.sum())
-    (one,) = survey(table).sizes
-    (two,) = survey(table.entense.transform(gaps=Z.missing())).sizes
-    (three,) = survey(table.entense.transform(gaps=Z.missing(), z=Z)).sizes
-    assert (two - one, three - two) == (40 * voxels, 4 * 40 * voxels)
+    (one,) = survey(table).specs
+    (two,) = survey(table.entense.transform(gaps=Z.missing())).specs
+    (three,) = survey(table.entense.transform(gaps=Z.missing(), z=Z)).specs
+    made = [sum(spec.nbytes for spec in specs.values()) for specs in (one, two, three)]
+    assert (made[1] - made[0], made[2] - made[1]) == (40 * voxels, 4 * 40 * voxels)
     assert f"] int8, TR 2 s, {40e-6 * voxels:.1f} MB" in et.explain(table)

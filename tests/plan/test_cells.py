@@ -127,9 +127,12 @@ def test_tables_of_other_values_have_one_recipe(table):
 
 def test_what_is_printed_has_no_address_in_it(table):
     tensor = BOLD.bandpass(high_pass=pl.col("hp"), low_pass=0.2)
-    assert repr(tensor) == 'volume(bold, mask) → bandpass(high_pass=col("hp"), low_pass=0.2)'
+    said = "low_pass=0.2, method='butterworth', order=5)"
+    assert repr(tensor) == f'volume(bold, mask) → bandpass(high_pass=col("hp"), {said}'
     root = table.entense.transform(x=tensor).schema["x"].root
-    assert describe(root) == "volume → bandpass(low_pass=0.2, high_pass=…)"
+    assert describe(root) == (
+        "volume → bandpass(low_pass=0.2, method=butterworth, order=5, high_pass=…)"
+    )
 
 
 def high_pass(name):

@@ -1,11 +1,10 @@
 """How many degrees of freedom filters leave: against ranks that are known."""
 
-import numpy as np
+import polars as pl
 import pytest
 
 import entense as et
 from entense.execute.serial import run
-from entense.plan.host import freedom
 from entense.plan.survey import survey
 
 
@@ -56,11 +55,38 @@ def test_explain_says_it(study):
     assert "leaves about 58 of 60 degrees of freedom" in text
 
 
-def test_freedom_of_the_identity_is_its_size():
-    class Whole:
-        matrix = np.eye(7, dtype=np.float32)
+def censored(study, limit):
+    path = study.rows[0]["confounds"]
+    moved = pl.read_csv(path, separator="\t", null_values="n/a")["framewise_displacement"]
+    return int((moved <= limit).sum()) + 1  # the first frame, which has none, stays
 
-    assert freedom(Whole) == 7
+
+def test_frames_left_out_are_no_freedom(study):
+    study.run("01", frames=120)
+    bold, kept = et.volume("bold", mask="mask"), censored(study, 0.25)
+    assert 80 < kept < 110
+    assert left(study, bold.censor("confounds", fd=0.25)) == kept
+    assert left(study, bold.interpolate("confounds", fd=0.25)) == kept
+    assert left(study, bold.denoise("confounds", "6P", fd=0.25)) == kept - 8
+    assert left(study, bold.censor("confounds", fd=0.25).detrend()) == kept - 2
+    assert left(study, bold.drop_dummies(count=4).detrend()) == 114
+    assert left(study, bold.detrend().window(20.0, seconds=40)) == 20
+
+
+@pytest.mark.parametrize("fill", ["spline", "linear", "lomb-scargle"])
+@pytest.mark.parametrize("high_pass", [0.005, 0.01])
+def test_a_filter_over_gaps_leaves_no_more_than_was_there(study, fill, high_pass):
+    study.run("01", frames=240, tr=0.8)
+    how = {"high_pass": high_pass, "fill": fill, "fd": 0.25}
+    bold = et.volume("bold", mask="mask").denoise("confounds", "6P", **how)
+    assert censored(study, 0.25) / 2 < left(study, bold) <= censored(study, 0.25) - 7
+
+
+@pytest.mark.parametrize("tr", [0.5, 0.9, 2.0, 3.7])
+def test_another_tr_adds_no_freedom(study, tr):
+    study.run("01", frames=100, tr=2.0)
+    bold = et.volume("bold", mask="mask").detrend().resample_tr(tr=tr)
+    assert 30 < left(study, bold) <= min(100, 198 / tr + 1)
 
 
 def test_an_impossible_repetition_time_is_kept_nowhere(study, tmp_path):

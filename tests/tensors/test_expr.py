@@ -77,7 +77,7 @@ WRONG = [
     (lambda v: v.zscore(1), et.RecipeError, "too many values"),
     (lambda v: v.denoise("c"), et.RecipeError, "'model' is missing"),
     (lambda v: v.denoise(), et.RecipeError, "needs 'confounds'"),
-    (lambda v: v.denoise("c", "37P"), et.RecipeError, "6P, 9P, 24P, 36P"),
+    (lambda v: v.denoise("c", "37P"), et.RecipeError, "did you mean .36P."),
     (lambda v: v.denoise("c", []), et.RecipeError, "empty"),
     (lambda v: v.denoise("c", 36), et.RecipeError, "list or str, not 36"),
     (lambda v: v.denoise("c", [1, "csf"]), et.RecipeError, "names of columns"),

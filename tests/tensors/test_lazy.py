@@ -253,7 +253,7 @@ def test_null_cells_stay_null(frame):
 
 
 def test_a_printed_type_is_short():
-    assert "ext[volume → detrend]" in str(OTHER.select("clean"))
+    assert "ext[volume → detrend(order=1)]" in str(OTHER.select("clean"))
     assert "nodes" not in str(LAZY.select("clean"))
 
 
