@@ -12,7 +12,7 @@ import numpy as np
 from entense.execute.decode import Blocks
 from entense.ops.core import Kind, ops
 from entense.ops.linear import Centred, Operator
-from entense.ops.spatial import Codes, Weights
+from entense.ops.parcels import Codes, Weights
 from entense.plan.host import one_thread
 from entense.plan.jit import Form, finisher, form_of, function_for, lengths_of, padded_operator
 from entense.plan.optimize import kind

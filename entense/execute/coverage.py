@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from entense.execute.decode import Decoded, parcel_weights
+from entense.execute.decode import parcel_weights
 from entense.ops.core import Kind
-from entense.ops.spatial import codes_of
-from entense.plan.optimize import DECODED, kind, nodes
+from entense.ops.parcels import codes_of, weighted
+from entense.plan.host import make
+from entense.plan.optimize import kind, nodes
 from entense.plan.shapes import spec_of
 
 if TYPE_CHECKING:
@@ -17,7 +18,31 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from entense.execute.decode import Decoded
+    from entense.ops.linear import Neighbours
     from entense.tensors.graph import Node
+
+
+_OF_PARCELS = ("parcels", "parcel_median")
+
+
+class _Seen(NamedTuple):
+    """Which columns, (column,) bool, never change, and which hold a NaN or an infinity."""
+
+    constant: NDArray[np.bool_]
+    nonfinite: NDArray[np.bool_]
+
+    @property
+    def share(self) -> float:
+        """How many of the columns have data."""
+        lacking = self.constant | self.nonfinite
+        return float(1 - lacking.mean()) if lacking.size else 1.0
+
+    def mixed(self, neighbours: Neighbours) -> _Seen:
+        """Return which of the new columns are so."""
+        index, weights = neighbours
+        constant = (self.constant[index] | (weights == 0)).all(axis=1)
+        return _Seen(constant, self.nonfinite[index].any(axis=1))
 
 
 def coverage(
@@ -42,10 +67,9 @@ def coverage(
     have data, or one number, that of the mask's columns, where there are no parcels. ``absent``:
     how many parcels have no finite column. Of several files the worst counts.
     """
-    found = [node for node in nodes((root,)) if node.op in DECODED]
-    pools = [node for node in nodes((root,)) if node.op == "parcels" or kind(node) is Kind.POOL]
+    pools = [node for node in nodes((root,)) if node.op in _OF_PARCELS or kind(node) is Kind.POOL]
     if not pools:
-        shares = [_share(decoded[node]) for node in found]
+        shares = [file.share for file in _seen(root, known, decoded)]
         return {"coverage": [round(min(shares), 4)]} if shares else {}
     parts = [_of_parcels(pool, known, decoded) for pool in pools]
     parts = [part for part in parts if part[0].size == parts[0][0].size]
@@ -56,24 +80,34 @@ def coverage(
     }
 
 
-def _share(item: Decoded) -> float:
-    lacking = item.constant | item.nonfinite
-    return float(1 - lacking.mean()) if lacking.size else 1.0
-
-
 def _of_parcels(
     pool: Node, known: Mapping[Node, Any], decoded: Mapping[Node, Decoded]
 ) -> tuple[NDArray[np.float64], int]:
-    files = [node for node in nodes((pool,)) if node.op in DECODED]
-    x, labels, *_ = pool.inputs if pool.op == "parcels" else pool.inputs[1].inputs
-    atlas, mask = known[labels], spec_of(known[x]).mask
-    weights = parcel_weights(codes_of(atlas, mask))
-    # of columns that were mixed after they were decoded nothing is known
-    seen = [decoded[node] for node in files if decoded[node].constant.size == mask.size]
-    nothing = np.zeros(mask.size, bool)
-    bad = np.logical_or.reduce([nothing, *(item.nonfinite for item in seen)])
-    still = np.logical_or.reduce([nothing, *(item.constant for item in seen)])
-    some = weights @ (~(bad | still)).astype(np.float64)
-    absent = int((weights @ (~bad).astype(np.float64) <= 0).sum())
+    x, labels, *weights = _recipe_of(pool)
+    atlas = weighted(known[labels], *(known[one] for one in weights))
+    columns = parcel_weights(codes_of(atlas, spec_of(known[x]).mask))
+    files = _seen(pool if pool in decoded else pool.inputs[0], known, decoded)
+    still, bad = np.logical_or.reduce([(file.constant, file.nonfinite) for file in files])
+    some = columns @ (~(bad | still)).astype(np.float64)
+    absent = int((columns @ (~bad).astype(np.float64) <= 0).sum())
     extent = atlas.extent
     return np.divide(some, extent, out=np.zeros_like(some), where=extent > 0), absent
+
+
+def _recipe_of(pool: Node) -> tuple[Node, ...]:
+    """Return the recipe's nodes that parcels are made of: the columns, the atlas, its weights."""
+    if pool.op == "parcels":
+        return pool.inputs
+    (made,) = pool.inputs[1:]
+    return made.inputs[0].inputs if made.op == "made" else made.inputs
+
+
+def _seen(node: Node, known: Mapping[Node, Any], decoded: Mapping[Node, Decoded]) -> list[_Seen]:
+    """Return what the decoder saw of the columns that a node has, a file each."""
+    if node in decoded:
+        return [_Seen(decoded[node].constant, decoded[node].nonfinite)]
+    seen = [file for item in node.inputs for file in _seen(item, known, decoded)]
+    if node.op != "mix":
+        return seen
+    neighbours: Neighbours = make(node.inputs[1], dict(known))
+    return [file.mixed(neighbours) for file in seen]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from entense.ops.linear import Centred
-from entense.ops.spatial import Codes, Weights
+from entense.ops.parcels import Codes, Weights
 from entense.plan.shapes import BLOCK, padded
 
 if TYPE_CHECKING:

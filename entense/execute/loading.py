@@ -9,7 +9,7 @@ import numpy as np
 
 from entense.errors import RecordError
 from entense.execute.decode import ColumnSink, Decoded, ParcelSink, Sink, decode, sparse_of
-from entense.ops.spatial import codes_of
+from entense.ops.parcels import codes_of
 from entense.plan.fuse import How, Program, compile_program
 from entense.plan.host import make, read_tables
 from entense.plan.optimize import COLUMNS_OF_FILES, source
@@ -82,7 +82,8 @@ class Loaded:
     def _sink(self, node: Node, part: int) -> Sink:
         opened = self.known[source(node)]
         if node.op == "parcels":
-            return ParcelSink(opened, codes_of(self.known[node.inputs[1]], opened.mask))
+            _, labels, *weights = (self.known[item] for item in node.inputs)
+            return ParcelSink(opened, codes_of(labels, opened.mask, *weights))
         size = self.specs[node].shape[-1]
         blocks = -(-size // BLOCK)
         first, last = (blocks * n // self.parts * BLOCK for n in (part, part + 1))

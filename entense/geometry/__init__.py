@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entense.geometry.grayordinates import Grayordinates, Sides
-from entense.geometry.grid import Grid, Mask, grid_of, storage_index
+from entense.geometry.grid import Grid, Mask, grid_of, storage_index, whole
 from entense.geometry.labels import Atlas, Columns, Labels, Maps, SurfaceLabels
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "grid_of",
     "storage_index",
     "unmask",
+    "whole",
 ]
 
 

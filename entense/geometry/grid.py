@@ -155,6 +155,16 @@ def grid_of(image: Any) -> Grid:
     return Grid(shape, image.affine @ to_stored, tuple((int(a), int(f)) for a, f in orientation))  # type: ignore[arg-type]
 
 
+def whole(grid: Grid) -> Mask:
+    """Return the mask of every voxel of a grid."""
+    return _whole(grid.shape, grid.affine.tobytes())
+
+
+@lru_cache(maxsize=16)
+def _whole(shape: tuple[int, int, int], affine: bytes) -> Mask:
+    return Mask.of(np.ones(shape, bool), np.frombuffer(affine).reshape(4, 4))
+
+
 @lru_cache(maxsize=16)
 def storage_index(grid: Grid, mask: Mask | None) -> NDArray[np.intp]:
     """Where each voxel of the mask (or of the grid) lies in a stored frame.

@@ -140,14 +140,14 @@ class SurfaceLabels:
         if not all(b.vertices for _, b in shared) and not self.axis.same_volume(mask):
             raise RecordError(
                 f"{self.path}: its voxels lie in a volume of another shape or place than the "
-                "image's; take the atlas in the image's space and resolution"
+                "image's; take one in the image's space and resolution"
             )
         differ = [(a, b) for a, b in shared if a.vertices != b.vertices]
         if differ or not shared:
             have, want = differ[0] if differ else (self.axis, mask)
             raise RecordError(
-                f"{self.path}: the atlas is of other surfaces than the image: it has {have}, the "
-                f"image {want}; take the atlas in the image's space and density"
+                f"{self.path}: it is of other surfaces than the image: it has {have}, the image "
+                f"{want}; take one in the image's space and density"
             )
 
     def on(self, mask: Grayordinates) -> NDArray[np.int32]:
@@ -183,13 +183,13 @@ def labelled(
 def _check_grid(path: str, grid: Grid, mask: Columns | None) -> None:
     if not isinstance(mask, Mask):
         raise RecordError(
-            f"{path}: this atlas lies in a volume, and the tensor on surfaces; give a .label.gii "
-            "or a .dlabel.nii"
+            f"{path}: it lies in a volume, and the tensor on surfaces; give a .label.gii or a "
+            ".dlabel.nii"
         )
     if not grid.matches(mask.grid):
         raise RecordError(
-            f"{path}: the atlas lies on another grid than the images: {grid}, and "
-            f"the images {mask.grid}; take the atlas in the same space and resolution"
+            f"{path}: it lies on another grid than the images: {grid}, and the images "
+            f"{mask.grid}; take one in the same space and resolution, or resample the images"
         )
 
 

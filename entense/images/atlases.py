@@ -43,6 +43,17 @@ def read_atlas(path: str | Path | Sides) -> Atlas:
     return _read_volume(path, version_of(path))
 
 
+def read_weights(path: str) -> Maps:
+    """Read a 3-D image of weights, 0 and more, as a probabilistic atlas of one parcel."""
+    return _read_weights(path, version_of(path))
+
+
+@lru_cache(maxsize=4)
+def _read_weights(path: str, _version: object) -> Maps:
+    grid, data = read_volume(path)
+    return Maps(path, grid, _row(path, data.ravel()), (1,))
+
+
 @lru_cache(maxsize=4)
 def _read_volume(path: str, _version: object) -> Labels | Maps:
     import nibabel as nib
@@ -85,7 +96,7 @@ def _row(path: str, weights: NDArray[np.float64]) -> Any:
 
     if not np.isfinite(weights).all() or weights.min() < 0:
         raise RecordError(
-            f"{path}: a probabilistic atlas has weights of 0 and more, this one has others; "
+            f"{path}: an image of weights of 0 and more is due here, this one has others; "
             "threshold it first"
         )
     return csr_array(weights[None], dtype=np.float32)

@@ -11,19 +11,34 @@ import numpy as np
 
 from entense.errors import RecordError
 from entense.files import opening, version_of
-from entense.geometry import Columns, Grayordinates, Grid, Mask, grid_of
-from entense.images import cifti
+from entense.geometry import Columns, Grayordinates, Grid, Mask, Sides, grid_of
+from entense.images import cifti, gifti
 from entense.index.fetch import name_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def read_columns(path: str | Path) -> Columns:
-    """Read a mask of any geometry: NIfTI for voxels, CIFTI (``.dscalar.nii``) for the others."""
-    if name_of(path).endswith(Grayordinates.extension):
-        return cifti.read_mask(str(path))
+def read_columns(path: str | Path | Sides) -> Columns:
+    """Read a mask of any geometry: NIfTI for voxels, CIFTI or GIFTI for the others."""
+    if isinstance(path, Sides):
+        return read_vertices(path)
+    if name_of(path).endswith((".gii", Grayordinates.extension, ".dlabel.nii")):
+        return read_vertices(str(path))
     return read_mask(path)
+
+
+def read_vertices(path: str | Sides) -> Grayordinates:
+    """Read a mask of vertices (GIFTI, of one hemisphere or two) or grayordinates (CIFTI)."""
+    if isinstance(path, str) and name_of(path).endswith(".nii"):
+        return cifti.read_mask(path)
+    files = [path] if isinstance(path, str) else path
+    return _read_gifti(path, tuple(version_of(one) for one in files if one))
+
+
+@lru_cache(maxsize=16)
+def _read_gifti(path: str | Sides, _version: object) -> Grayordinates:
+    return gifti.read_mask(path)
 
 
 def write_mask(mask: Columns, path: str | Path) -> None:

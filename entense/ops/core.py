@@ -212,6 +212,8 @@ def op(
     def register(function: F) -> F:
         name = function.__name__
         types, params, optional = _signature(function)
+        if host is not None:  # the function takes what the host makes of the inputs
+            types, _, optional = _signature(host)
         pads = params.pop(FRAMES, None) is not None
         new = Op(
             name=name,

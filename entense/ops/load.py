@@ -1,4 +1,4 @@
-"""Reading: series of volumes, surfaces and grayordinates, tables, arrays, atlases."""
+"""Reading: series of volumes, surfaces and grayordinates, tables, arrays."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import polars as pl
 
 from entense.errors import RecipeError, RecordError, hint
 from entense.files import version_of
-from entense.geometry import Atlas, Grayordinates, Mask, storage_index
+from entense.geometry import Grayordinates, Mask, storage_index, whole
 from entense.images import cifti as dense
 from entense.images import gifti
-from entense.images.atlases import read_atlas
-from entense.images.masks import read_mask
+from entense.images.masks import read_mask, read_vertices
 from entense.images.nifti import read_header
-from entense.index.fetch import name_of
 from entense.ops.arrays import numbers, read_array
 from entense.ops.confounds import Regressors
 from entense.ops.core import Kind, Spec, op
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from entense.geometry import Columns
-    from entense.geometry.grayordinates import Sides
     from entense.images import Series
 
 SERIES = ("volume", "surface", "cifti")
@@ -76,15 +73,15 @@ def _index(axis: Grayordinates, part: Grayordinates) -> NDArray[np.intp]:
 
 
 @op(kind=Kind.SOURCE)
-def volume(image: str, mask: str, tr: float | None) -> Opened:
-    """Open a 4-D image: (time, voxel) float32, of the voxels in a mask.
+def volume(image: str, mask: str | None, tr: float | None) -> Opened:
+    """Open a 4-D image: (time, voxel) float32, of the voxels in a mask, or of all.
 
     Parameters
     ----------
     image
         NIfTI-1 or NIfTI-2, ``.nii`` or ``.nii.gz``, any integer or float dtype, scaled or not.
     mask
-        A binary image on the same grid.
+        A binary image on the same grid; None keeps every voxel.
     tr
         Repetition time in seconds, from the sidecar; the header's where it is None.
 
@@ -93,7 +90,8 @@ def volume(image: str, mask: str, tr: float | None) -> Opened:
     RecordError
         Where a file is missing, damaged, not 4-D, or image and mask lie on different grids.
     """
-    header, inside = read_header(image), read_mask(mask)
+    header = read_header(image)
+    inside = whole(header.grid) if mask is None else read_mask(mask)
     if not header.grid.matches(inside.grid):
         raise RecordError(
             f"{image}: the image and its mask {mask} lie on different grids: {header.grid}, and "
@@ -123,7 +121,7 @@ def surface(image: str, mask: str | None, tr: float | None) -> Opened:
         surface.
     """
     series = gifti.read_surface(image)
-    kept = series.axis if mask is None else _vertices(mask)
+    kept = series.axis if mask is None else read_vertices(mask)
     return _opened(series, _part(series, kept, mask), "vertex", tr)
 
 
@@ -225,31 +223,12 @@ def regressors(path: str, sidecar: str | None = None) -> Regressors:
     return Regressors(path, sidecar)
 
 
-@op(kind=Kind.SOURCE)
-def labels(path: str) -> Atlas:
-    """Read a parcellation of any geometry."""
-    return read_atlas(path)
-
-
 def _opened(series: Series, mask: Columns | None, dim: str, tr: float | None) -> Opened:
     names = getattr(series, "parcels", ())
     shape = (series.frames, len(names) if mask is None else mask.size)
     coords = {"parcel": names} if mask is None else {}
     known = series.tr if tr is None else tr
     return Opened(series, mask, Spec(("time", dim), shape, "float32", coords, mask=mask, tr=known))
-
-
-def _vertices(mask: str | Sides) -> Grayordinates:
-    if isinstance(mask, str) and name_of(mask).endswith(".nii"):
-        return dense.read_mask(mask)
-    return _vertices_of(
-        mask, tuple(version_of(one) for one in ([mask] if isinstance(mask, str) else mask) if one)
-    )
-
-
-@lru_cache(maxsize=16)
-def _vertices_of(mask: str | Sides, _version: object) -> Grayordinates:
-    return gifti.read_mask(mask)
 
 
 def _part(series: Any, kept: Grayordinates, mask: object) -> Grayordinates:

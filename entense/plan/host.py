@@ -11,7 +11,7 @@ import numpy as np
 
 from entense.ops.core import Kind, ops
 from entense.ops.linear import Operator
-from entense.ops.spatial import codes_of
+from entense.ops.parcels import codes_of
 from entense.ops.timing import left_of
 from entense.plan.optimize import kind
 from entense.plan.shapes import spec_of
@@ -50,7 +50,8 @@ def make(node: Node, known: dict[Node, Any]) -> Any:
     An `Operator`; `Codes` or `Weights`; `Neighbours`, what a framewise op takes, or a summary.
     """
     if node.op == "codes":
-        return codes_of(known[node.inputs[1]], spec_of(known[node.inputs[0]]).mask)
+        x, labels, *weights = node.inputs
+        return codes_of(known[labels], spec_of(known[x]).mask, *(known[one] for one in weights))
     with one_thread():
         return _operator(node, known) if node.op == "operator" else _made(node.inputs[0], known)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from entense.ops.core import Kind, function_of, ops
 from entense.ops.linear import Centred, Operator, apply, mix
-from entense.ops.spatial import Codes, Weights
+from entense.ops.parcels import Codes, Weights
 from entense.plan.fuse import Stage
 from entense.plan.optimize import kind
 from entense.plan.shapes import BLOCK, FRAMES, frames_of, is_timed, is_wide, padded

@@ -18,7 +18,7 @@ from entense.tensors.graph import Node, walk
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-SIDED = ("surface", "labels")  # the ops that read the files of two hemispheres
+SIDED = ("surface", "labels", "region")  # the ops that read the files of two hemispheres
 _HEMISPHERES = pl.Struct({"L": pl.String, "R": pl.String})
 _KINDS = {bool: pl.Boolean(), str: pl.String(), int: pl.Int64(), float: pl.Float64()}
 INPUTS = (pl.String(), pl.Float64(), _HEMISPHERES)

@@ -22,15 +22,15 @@ Files: TypeAlias = "File | tuple[str | Path, str | Path] | Mapping[str, str | Pa
 Seconds: TypeAlias = str | float | pl.Expr | None
 
 
-def volume(image: File, *, mask: File, tr: Seconds = None) -> Tensor:
-    """Start from a 4-D image: the voxels in a mask, (time, voxel) float32.
+def volume(image: File, *, mask: File | None = None, tr: Seconds = None) -> Tensor:
+    """Start from a 4-D image: the voxels in a mask, or all, (time, voxel) float32.
 
     Parameters
     ----------
     image
         A role (a column of paths).
     mask
-        A role, or the path of one mask for all records.
+        A role, or the path of one mask for all records; None keeps every voxel.
     tr
         Repetition times in seconds, a column or a number; the role's own ``<role>_tr`` unless
         given, and the header where that is null.

@@ -14,7 +14,7 @@ from entense.ops.dtype import astype
 from entense.ops.edges import fisher_z, vectorise
 from entense.ops.linear import Centred, Operator, apply
 from entense.ops.missing import fill_nan
-from entense.ops.spatial import Codes, mean, parcellate
+from entense.ops.parcels import Codes, mean, parcellate
 from entense.ops.standardize import psc, robust_scale, tsnr, zscore
 
 RNG = np.random.default_rng(0)

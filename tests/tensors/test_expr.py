@@ -91,7 +91,14 @@ WRONG = [
     (lambda v: v.bandpass(high_pass=-1), et.RecipeError, "above 0"),
     (lambda v: v.astype("float8"), et.RecipeError, "float16"),
     (lambda v: v.parcellate(), et.RecipeError, "needs 'atlas'"),
-    (lambda v: et.volume("bold"), (et.RecipeError, TypeError), "mask"),
+    (lambda v: v.smooth(0.0), et.RecipeError, "above 0 mm"),
+    (lambda v: v.smooth(float("nan")), et.RecipeError, "finite"),
+    (lambda v: v.downsample(1), et.RecipeError, "2 or more"),
+    (lambda v: v.crop([5, 4]), et.RecipeError, "crop: shape=.*three numbers"),
+    (lambda v: v.pad([5, 4, 0]), et.RecipeError, "pad: shape=.*1 or more"),
+    (lambda v: v.pad(), et.RecipeError, "'shape' is missing"),
+    (lambda v: v.resample("mask", method="cubic"), et.RecipeError, "'linear' or 'nearest'"),
+    (lambda v: v.resample(voxel_size=-1.0), et.RecipeError, "0.1 to 100 mm"),
 ]
 
 
