@@ -15,14 +15,14 @@ from entense.errors import RecipeError, RecordError
 from entense.execute.ahead import fetch_ahead
 from entense.execute.buffers import Buffers
 from entense.execute.compute import Record, finish, run_stage
-from entense.execute.coverage import coverage
+from entense.execute.coverage import coverage, seen
 from entense.execute.decode import ColumnSink, Decoded, ParcelSink, Sink, decode, sparse_of
 from entense.ops.load import GIVEN
 from entense.ops.parcels import codes_of
 from entense.plan.demand import parted
 from entense.plan.fuse import How, Program, compile_program
 from entense.plan.host import freedom, make, read_tables
-from entense.plan.optimize import COLUMNS_OF_FILES, DECODED, nodes, source
+from entense.plan.optimize import COLUMNS_OF_FILES, nodes, source
 from entense.plan.shapes import BLOCK
 from entense.plan.survey import Survey, look, sentence
 
@@ -302,7 +302,7 @@ def _check(arrays: Mapping[str, NDArray[Any]], specs: Mapping[str, Spec]) -> Non
 def _counts(loaded: _Loaded, env: Mapping[Node, Any]) -> Iterator[dict[str, Any]]:
     for root in loaded.program.roots:
         under = nodes((root,))
-        files = [loaded.decoded[node] for node in under if node.op in DECODED]
+        files = seen(root, loaded.known, loaded.decoded)
         counts: dict[str, Any] = {
             "constant": sum(int(item.constant.sum()) for item in files),
             "nonfinite": sum(int(item.nonfinite.sum()) for item in files),
