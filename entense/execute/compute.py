@@ -16,7 +16,7 @@ from entense.ops.parcels import Codes, Weights
 from entense.plan.host import one_thread
 from entense.plan.jit import Form, finisher, form_of, function_for, lengths_of, padded_operator
 from entense.plan.optimize import kind
-from entense.plan.shapes import BLOCK, FRAMES, is_timed, longer, real
+from entense.plan.shapes import BLOCK, FRAMES, is_timed, longer, padded, real
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,11 +42,14 @@ class Record:
         What is known of the program's nodes.
     buffers
         Where the memory of arrays comes from.
+    at_once
+        How many blocks of columns are computed while others are copied out.
     """
 
     env: dict[Node, Any]
     specs: Mapping[Node, Any]
     buffers: Buffers
+    at_once: int = 2
 
 
 def run_stage(stage: Stage, record: Record) -> None:
@@ -78,10 +81,10 @@ def _run_columns(stage: Stage, form: Form, function: Function, record: Record) -
     inputs = [_of_columns(env[node], specs[node], pads=form.pads) for node in stage.inputs]
     running: list[Any] = []
     numbers = range(span.start // BLOCK, -(-span.stop // BLOCK))
-    for number in [*numbers, None]:  # one block is computed while another is copied out
+    for number in [*numbers, None]:
         if number is not None:
             running.append((number, function(*(value(number) for value in inputs))))
-        if number is None or len(running) > 1:
+        while running and (number is None or len(running) >= record.at_once):
             done, made = running.pop(0)
             for node, value in zip(stage.outputs, made, strict=True):
                 _keep(node, value, done, record)
@@ -103,7 +106,7 @@ def _widths(stage: Stage, specs: Mapping[Node, Any]) -> Iterator[int]:
 def _of_columns(value: Any, spec: Any, *, pads: bool) -> Callable[[int], Any]:
     """Return a function from the number of a block to what the block needs of an input."""
     if isinstance(value, Blocks):
-        frames = None if pads else spec.shape[0]
+        frames = padded(spec.shape[0]) if pads else None
         return lambda number: value.block(number, frames)
     if isinstance(value, Codes):
         whole = np.zeros(-(-value.codes.size // BLOCK) * BLOCK, np.int32)

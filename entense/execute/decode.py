@@ -27,9 +27,9 @@ class Blocks:
 
     Parameters
     ----------
-    data
-        (block, time, column) float32, less the first frame or not; zero after the last column and
-        the last frame, for time is padded.
+    rows
+        (block x time, and some more, column) float32, less the first frame or not; zero after the
+        last column.
     first
         (block, column) float32, the first frame, where it was taken off.
     span
@@ -38,16 +38,25 @@ class Blocks:
         How many are real.
     """
 
-    data: NDArray[np.float32]
+    rows: NDArray[np.float32]
     first: NDArray[np.float32] | None
     span: range
     frames: int
 
     def block(self, number: int, frames: int | None = None) -> Any:
-        """Return a block, by its number in the whole tensor; some frames, or all with padding."""
+        """Return a block, by its number in the whole tensor, with `frames` frames or its own.
+
+        What lies beyond its own is the next block: the program that takes it puts zeros there.
+        """
         place = number - self.span.start // BLOCK
-        data = self.data[place, :frames]
-        return data if self.first is None else Centred(data, self.first[place])
+        rows = self.rows[place * self.frames :][: frames or self.frames]
+        return rows if self.first is None else Centred(rows, self.first[place])
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        """(block, time, column), without what lies beyond."""
+        blocks = -(-len(self.span) // BLOCK)
+        return self.rows[: blocks * self.frames].reshape(blocks, self.frames, BLOCK)
 
     def dense(self, start: int = 0, stop: int | None = None) -> Any:
         """Return some frames, or all that are real, of all columns: (time, column)."""
@@ -84,7 +93,7 @@ class Decoded:
     @property
     def memory(self) -> NDArray[Any]:
         """The large array of `data`."""
-        array: NDArray[Any] = self.data.data if isinstance(self.data, Blocks) else self.data.delta
+        array: NDArray[Any] = self.data.rows if isinstance(self.data, Blocks) else self.data.delta
         return array
 
     def joined(self, other: Decoded) -> Decoded:
@@ -166,9 +175,12 @@ class ColumnSink:
         self._watch = _Watch(series, index, weights)
         self._series, self._centred, self._span = series, centred, span
         blocks = -(-len(span) // BLOCK)
-        self._blocks = buffers.lend((blocks, padded(series.frames), BLOCK), np.float32)
+        # the last block is read as far as its padded time goes: so far there must be numbers
+        rows = blocks * series.frames + padded(series.frames) - series.frames
+        self._rows = buffers.lend((rows, BLOCK), np.float32)
+        self._rows[blocks * series.frames :] = 0
+        self._blocks = self._rows[: blocks * series.frames].reshape(blocks, -1, BLOCK)
         self._blocks[-1, :, len(span) - (blocks - 1) * BLOCK :] = 0
-        self._blocks[:, series.frames :] = 0
         # integers of 16 bits, and their differences, are exact in float32; wider ones are not
         narrow = self._watch.dtype.itemsize <= 2 or self._watch.dtype == np.float32
         self._work = np.zeros(blocks * BLOCK, np.float32 if narrow else np.float64)
@@ -216,7 +228,7 @@ class ColumnSink:
         watch, first = self._watch, None
         if self._centred:
             first = self._scaled(self._base).astype(np.float32).reshape(-1, BLOCK)
-        blocks = Blocks(self._blocks, first, self._span, self._series.frames)
+        blocks = Blocks(self._rows, first, self._span, self._series.frames)
         return Decoded(blocks, ~watch.changed & ~watch.bad, watch.bad)
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from entense.plan.fuse import Program, Stage
     from entense.tensors.graph import Node
 
+ITSELF = 150_000_000
+"""About what a process takes to compute at all: SciPy, a survey, XLA's compiler."""
 _AT_ONCE = 2  # blocks
 _BESIDE = 32  # bytes a voxel of a frame: what a decoder holds beside what it keeps
 
@@ -72,7 +74,7 @@ def demand_of(program: Program, specs: Mapping[Node, Any], known: Mapping[Node, 
     sinks = [sink for stage in program.decodes for sink in stage.sinks]
     columns = [sink for sink in sinks if sink.op != "parcels"]
     blocks = min((_blocks(specs[sink]) for sink in columns), default=1)
-    decoded = sum(_blocks(specs[s]) * BLOCK * 4 * padded(specs[s].shape[0]) for s in columns)
+    decoded = sum(_blocks(specs[sink]) * BLOCK * 4 * specs[sink].shape[0] for sink in columns)
     first = _first(program, columns)
     later = {node for stage in program.stages[first:] for node in stage.inputs}
     cut = not later.intersection(columns)
@@ -135,7 +137,9 @@ def _piece(stage: Stage, spec: Any) -> int:
     if not hasattr(spec, "nbytes"):
         return 0
     if stage.cut == "columns" and is_wide(spec):
-        return int(spec.nbytes * BLOCK // max(spec.shape[-1], 1))
+        frames = spec.shape[0] if is_timed(spec) else 1
+        block = spec.nbytes * BLOCK // max(spec.shape[-1], 1)
+        return int(block * (padded(frames) / max(frames, 1) if is_timed(spec) else 1))
     if stage.cut == "frames" and is_timed(spec):
         return int(spec.nbytes * FRAMES // max(spec.shape[0], 1))
     return int(spec.nbytes)

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
     from entense.tensors.graph import Node
 
-Fusion: TypeAlias = "Callable[[Sequence[Step], float], Sequence[Sequence[Step]]]"
+Fusion: TypeAlias = "Callable[[Sequence[Step], int], Sequence[Sequence[Step]]]"
+ROOM = 256 << 20
+"""Bytes that a stage of whole arrays makes at most, unless one op makes more.
+
+It is the same whatever `memory` allows: where programs are parted shows in the last bits.
+"""
 fusions: Registry[Fusion] = Registry("fusion")
 
 
@@ -83,9 +88,9 @@ def register_fusion(name: str, function: Fusion) -> Fusion:
     name
         What it is called.
     function
-        Takes the steps, in an order in which they can run, and how many bytes a stage may make
-        (infinite without a budget); returns them in groups, which run one after the other. The
-        steps of a group go with each other (`Step.goes_with`), and take nothing that comes later.
+        Takes the steps, in an order in which they can run, and how many bytes one of whole arrays
+        should make; returns them in groups, which run one after the other. The steps of a group go
+        with each other (`Step.goes_with`), and take nothing that comes later.
 
     Examples
     --------
@@ -94,7 +99,7 @@ def register_fusion(name: str, function: Fusion) -> Fusion:
     return fusions.add(name, function)
 
 
-def greedy(steps: Sequence[Step], room: float) -> list[list[Step]]:
+def greedy(steps: Sequence[Step], room: int) -> list[list[Step]]:
     """Fuse each step with the earliest stage that it can join, while the stage stays in its room.
 
     What is cut along columns or frames always fits: it is cut into as many pieces as it takes.
@@ -121,12 +126,12 @@ def _after(
     return place[item] + (pooled or not groups[place[item]][0].goes_with(step))
 
 
-def _fits(group: Sequence[Step], step: Step, room: float) -> bool:
+def _fits(group: Sequence[Step], step: Step, room: int) -> bool:
     made = sum(one.size for one in group) + step.size
     return group[0].goes_with(step) and (step.cut != "whole" or made <= room)
 
 
-def alone(steps: Sequence[Step], _room: float) -> list[list[Step]]:
+def alone(steps: Sequence[Step], _room: int) -> list[list[Step]]:
     """Make each step a stage of its own: nothing is fused."""
     return [[step] for step in steps]
 
@@ -176,7 +181,7 @@ def how_of(without: Sequence[str] = (), fusion: str = "greedy") -> How:
 
 
 def compile_program(
-    recipe: Roots, known: Mapping[Node, Any], how: How = DEFAULT, *, room: int | None = None
+    recipe: Roots, known: Mapping[Node, Any], how: How = DEFAULT
 ) -> tuple[Program, dict[Node, Any]]:
     """Compile a bound graph.
 
@@ -188,8 +193,6 @@ def compile_program(
         What is known of its nodes.
     how
         Rules and fusion.
-    room
-        How many bytes a stage of whole arrays may make; as many as it takes unless given.
 
     Returns
     -------
@@ -198,10 +201,11 @@ def compile_program(
     roots, used = _optimized(recipe, how.rules, ops.generation)
     specs = specs_of(roots, known)
     axes = tuple(axes_of(specs).items())
-    sizes = () if room is None else tuple(getattr(spec, "nbytes", 0) for spec in specs.values())
+    sizes = tuple(getattr(spec, "nbytes", 0) for spec in specs.values())
+    sizes = sizes if sum(sizes) > ROOM else ()  # what always fits is one program for all lengths
     key = (how.fusion, fusions[how.fusion])
     program = _compiled(
-        *(recipe, roots, used, axes), fusion=key, sizes=sizes, room=room, generation=ops.generation
+        *(recipe, roots, used, axes), fusion=key, sizes=sizes, generation=ops.generation
     )
     return program, specs
 
@@ -223,13 +227,12 @@ def _compiled(
     *,
     fusion: tuple[str, Fusion],
     sizes: tuple[int, ...],
-    room: int | None,
     generation: int,
 ) -> Program:
     order = nodes(roots)
     steps = steps_of(order, dict(axes), dict(zip(order, sizes, strict=False)))
     name, fuse = fusion
-    groups = fuse(steps, float("inf") if room is None else room)
+    groups = fuse(steps, ROOM)
     _check(groups, steps, name)
     return Program(
         recipe=recipe,

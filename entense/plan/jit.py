@@ -17,7 +17,7 @@ from entense.plan.shapes import BLOCK, FRAMES, frames_of, is_timed, is_wide, pad
 from entense.tensors.graph import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 _OURS: dict[str, Callable[..., Any]] = {"apply": apply, "mix": mix, "dense": lambda x: x.dense}
@@ -33,12 +33,15 @@ class Form:
         The stage, whose inputs are places: whatever is put there, the function is the same.
     pads
         Whether time is padded; frames beyond the last are zero.
+    given
+        Which of its inputs are series of columns, beyond whose last frame there may be anything.
     time
         Of each of its nodes, which axis is time, and how long it is made: 0 where it has none.
     """
 
     stage: Stage
     pads: bool
+    given: tuple[int, ...]
     time: tuple[tuple[int, int], ...]
 
 
@@ -49,7 +52,13 @@ def form_of(stage: Stage, specs: Mapping[Node, Any]) -> Form:
         time = tuple((0, FRAMES) for _ in stage.nodes)
     else:
         time = tuple(_time(specs[node], pads=pads) for node in stage.nodes)
-    return Form(_with_places(stage), pads, time)
+    padded_ones = pads and stage.cut == "columns"
+    given = [place for place, node in enumerate(stage.inputs) if _is_series(specs.get(node))]
+    return Form(_with_places(stage), pads, tuple(given) if padded_ones else (), time)
+
+
+def _is_series(spec: Any) -> bool:
+    return is_wide(spec) and spec.dims[0] == "time"
 
 
 def _time(spec: Any, *, pads: bool) -> tuple[int, int]:
@@ -86,6 +95,9 @@ def function_for(form: Form, _generation: int) -> Callable[..., Any]:
 
     def run(lengths: Any, *inputs: Any) -> list[Any]:
         env = dict(zip(stage.inputs, inputs, strict=True))
+        counts, lengths = lengths
+        for place in form.given:
+            env[stage.inputs[place]] = _only(inputs[place], counts[place])
         for number, node in enumerate(stage.nodes):
             own, *before = lengths[number]
             value = _function(node)(*(env[item] for item in node.inputs), **_given(node, before))
@@ -104,6 +116,13 @@ def function_for(form: Form, _generation: int) -> Callable[..., Any]:
     return jitted
 
 
+def _only(value: Any, frames: Any) -> Any:
+    """Return a series with zeros beyond its last frame."""
+    if isinstance(value, Centred):
+        return Centred(_within(value.delta, frames, 0), value.first)
+    return _within(value, frames, 0)
+
+
 def _within(value: Any, frames: Any, axis: int) -> Any:
     import jax.numpy as jnp
 
@@ -116,12 +135,13 @@ def _function(node: Node) -> Callable[..., Any]:
     return _OURS.get(node.op) or function_of(node)
 
 
-def lengths_of(stage: Stage, specs: Mapping[Node, Any]) -> list[list[np.float32]]:
-    """Return, of each node, how many frames it has, and each of its inputs."""
-    return [
-        [np.float32(frames_of(specs.get(one))) for one in (node, *node.inputs)]
-        for node in stage.nodes
-    ]
+def lengths_of(stage: Stage, specs: Mapping[Node, Any]) -> tuple[list[Any], list[list[Any]]]:
+    """Return how many frames each input has, and each node and its inputs."""
+
+    def frames(nodes: Iterable[Node]) -> list[np.float32]:
+        return [np.float32(frames_of(specs.get(node))) for node in nodes]
+
+    return frames(stage.inputs), [frames((node, *node.inputs)) for node in stage.nodes]
 
 
 def padded_operator(value: Operator) -> Operator:

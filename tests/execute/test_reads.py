@@ -128,5 +128,5 @@ def test_files_that_are_held_whole_count_as_memory(tmp_path, kind, held):
     found = survey(et.transform(brains.table(bold=[bold]), x=getattr(et, kind)("bold")))
     array = 9 * 24 * 4
     (demand,) = found.demands
-    block = 4 * 32 * 16_384  # 9 frames, padded
+    block = 4 * 9 * 16_384
     assert demand.bytes() == held + 32 * 24 + block + array  # the file, what is decoded, the tensor

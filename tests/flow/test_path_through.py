@@ -82,7 +82,7 @@ def forbid_decoding(monkeypatch):
     def decode(*_):
         raise AssertionError("an image is decoded")
 
-    monkeypatch.setattr("entense.execute.serial.decode", decode)
+    monkeypatch.setattr("entense.execute.loading.decode", decode)
 
 
 def test_scan_has_a_row_for_each_file_of_a_subject(root):
@@ -261,7 +261,7 @@ def test_what_was_deleted_is_written_again_byte_for_byte(records, written, tmp_p
     records.entense.write(written, **OPTIONS)
     assert content(written) == before
     assert {shard: shard.stat().st_mtime_ns for shard in kept} == kept
-    records.entense.write(tmp_path / "again", memory="40MB", **OPTIONS)
+    records.entense.write(tmp_path / "again", memory="240MB", **OPTIONS)
     assert content(tmp_path / "again") == before
 
 

@@ -21,13 +21,13 @@ def hard(tmp_path_factory, new_study):
 @pytest.fixture
 def decodes(monkeypatch):
     """The paths that are decoded, in order."""
-    from entense.execute import serial
+    from entense.execute import loading
 
-    paths, decode = [], serial.decode
+    paths, decode = [], loading.decode
 
     def count(header, sinks):
         paths.append(header.path)
         return decode(header, sinks)
 
-    monkeypatch.setattr(serial, "decode", count)
+    monkeypatch.setattr(loading, "decode", count)
     return paths

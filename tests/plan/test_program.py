@@ -191,13 +191,13 @@ def test_an_op_that_is_not_registered_here_is_named(study):
 
 
 def test_explain_reads_no_voxel(study, monkeypatch):
-    from entense.execute import serial
+    from entense.execute import loading
     from entense.images.nifti import Header
 
     def refuse(*_):
         raise AssertionError("a voxel was read")
 
-    monkeypatch.setattr(serial, "decode", refuse)
+    monkeypatch.setattr(loading, "decode", refuse)
     monkeypatch.setattr(Header, "read", refuse)
     row = study.run("01", extension=".nii")
     text = readme(study).entense.explain()

@@ -1,0 +1,132 @@
+"""Read the files of a record: all of their columns, or a part of them after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from entense.errors import RecordError
+from entense.execute.decode import ColumnSink, Decoded, ParcelSink, Sink, decode, sparse_of
+from entense.ops.parcels import codes_of
+from entense.plan.fuse import How, Program, compile_program
+from entense.plan.host import make, read_tables
+from entense.plan.optimize import COLUMNS_OF_FILES, source
+from entense.plan.shapes import BLOCK
+from entense.plan.survey import Survey, look
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from entense.execute.buffers import Buffers
+    from entense.execute.room import Room
+    from entense.ops.load import Opened
+    from entense.tensors.graph import Node
+
+
+@dataclass(frozen=True)
+class Running:
+    """What is the same for all rows of a run."""
+
+    survey: Survey
+    how: How
+    room: Room
+    buffers: Buffers
+
+
+@dataclass
+class Loaded:
+    """A record whose files have been read: all of their columns, or a first part of them.
+
+    Parameters
+    ----------
+    program
+        What its graph compiles to.
+    specs
+        What is known of the program's nodes.
+    known
+        What is known of the recipe's nodes.
+    parts
+        In how many parts the columns are read.
+    at_once
+        How many blocks of columns are computed at once.
+    buffers
+        Where the memory of arrays comes from.
+    decoded
+        What was kept of the files.
+    """
+
+    program: Program
+    specs: Mapping[Node, Any]
+    known: dict[Node, Any]
+    parts: int
+    at_once: int
+    buffers: Buffers
+    decoded: dict[Node, Decoded] = field(default_factory=dict)
+
+    def read(self, part: int) -> None:
+        """Read the files, and keep a part of the columns; what is no columns is kept at first."""
+        for stage in self.program.decodes:
+            wanted = [node for node in stage.sinks if part == 0 or node.op != "parcels"]
+            sinks = [self._sink(node, part) for node in wanted]
+            if not sinks:
+                continue
+            series = self.known[source(wanted[0])].series
+            for node, kept in zip(wanted, decode(series, sinks), strict=True):
+                before = self.decoded.get(node)
+                self.decoded[node] = kept if before is None else before.joined(kept)
+
+    def _sink(self, node: Node, part: int) -> Sink:
+        opened = self.known[source(node)]
+        if node.op == "parcels":
+            atlas, *weights = (self.known[one] for one in node.inputs[1:])
+            return ParcelSink(opened, codes_of(atlas, opened.mask, *weights))
+        size = self.specs[node].shape[-1]
+        blocks = -(-size // BLOCK)
+        first, last = (blocks * n // self.parts * BLOCK for n in (part, part + 1))
+        span, centred = range(first, min(last, size)), node.op == "centred"
+        series = node.inputs[0] if centred else node
+        index, weights = self._taken(series, opened, span)
+        options: dict[str, Any] = {"centred": centred, "span": span, "weights": weights}
+        return ColumnSink(opened.series, index, self.buffers, **options)
+
+    def _taken(self, node: Node, opened: Opened, span: range) -> tuple[NDArray[np.intp], Any]:
+        """Return where some columns lie in a stored frame, and how they are mixed, if they are."""
+        if node.op != "mixed":
+            return opened.index[span.start : span.stop], None
+        neighbours = make(node.inputs[1], self.known)
+        index, weights = (array[span.start : span.stop] for array in neighbours)
+        if neighbours.selects:
+            return opened.index[index[:, 0]], None
+        return opened.index, sparse_of(index, weights, opened.size)
+
+    def keep_raw(self, raw: dict[Node, NDArray[Any]]) -> None:
+        """Put decoded columns that are tensors themselves in their places."""
+        for root in {*self.program.roots}:
+            if root.op in COLUMNS_OF_FILES:
+                if root not in raw:
+                    raw[root] = self.buffers.lend(self.specs[root].shape, np.float32)
+                self.decoded[root].data.put_into(raw[root])
+
+    def give_back(self) -> None:
+        """Let others have the memory of what was decoded."""
+        for item in self.decoded.values():
+            self.buffers.take_back(item.memory)
+
+
+def load(running: Running, row: int) -> Loaded:
+    """Read all files of a row, a first part of them; this runs in a decoding thread."""
+    survey, room = running.survey, running.room
+    if (error := survey.errors[row]) is not None:
+        raise RecordError(error)
+    known = look(survey.bound[row])
+    roots = survey.bound[row].roots
+    program, specs = compile_program(roots, known, running.how)
+    at_once = 2 if room.bytes is None else 1
+    loaded = Loaded(program, specs, known, room.parts(row), at_once, running.buffers)
+    read_tables(program, known)
+    loaded.read(0)
+    return loaded

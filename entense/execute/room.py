@@ -1,0 +1,99 @@
+"""How much memory there is, and which records it admits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from entense.errors import RecipeError
+from entense.plan.demand import ITSELF
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from entense.plan.survey import Survey
+
+_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+class Room:
+    """The memory of a run.
+
+    The first record is computed alone, where the system says how much memory a process takes: if it
+    took more than was estimated, so will the others.
+
+    Parameters
+    ----------
+    survey
+        What its rows take.
+    memory
+        How many bytes there are; None for as many as it takes.
+    """
+
+    def __init__(self, survey: Survey, memory: int | None) -> None:
+        self._demands, self._inputs = survey.demands, survey.inputs
+        self._memory = memory
+        self.bytes = None if memory is None else memory - ITSELF
+        self._first: tuple[int, int] | None = None  # bytes before, and as they were estimated
+        self._is_measured = memory is None or not _forget_peak()
+
+    def check(self, rows: Sequence[int]) -> None:
+        """Raise a RecipeError where a record cannot be computed, however it is cut."""
+        demands = {row: self._demands[row] for row in rows}
+        most = max((d.least for d in demands.values() if d is not None), default=0) + ITSELF
+        if self._memory is None or most <= self._memory or not any(demands.values()):
+            return
+        row, demand = max(((r, d) for r, d in demands.items() if d), key=lambda one: one[1].least)
+        first = next(iter(self._inputs[row].values()), f"row {row}")
+        raise RecipeError(
+            f"{first}: its tensors take {most / 1e6:,.0f} MB at the least "
+            f"({(demand.bytes() + ITSELF) / 1e6:,.0f} MB at once), and memory= allows "
+            f"{self._memory / 1e6:,.0f} MB; allow more, write float16, or fewer tensors at a time"
+        )
+
+    def parts(self, row: int) -> int:
+        """Return in how many parts the columns of a row are read."""
+        demand = self._demands[row]
+        return 1 if demand is None or self.bytes is None else demand.parts_within(self.bytes)
+
+    def admits(self, row: int, others: Sequence[int]) -> bool:
+        """Whether a row can be loaded beside others."""
+        if self.bytes is None or not others:
+            self._begin(row)
+            return True
+        if not self._is_measured:
+            return False
+        return sum(map(self._size, [row, *others])) <= self.bytes
+
+    def _size(self, row: int) -> int:
+        demand = self._demands[row]
+        return 0 if demand is None else demand.bytes(self.parts(row))
+
+    def _begin(self, row: int) -> None:
+        if not self._is_measured:
+            self._first = _resident("RSS"), self._size(row) + ITSELF
+
+    def measured(self) -> None:
+        """Learn what the first record took."""
+        if self._is_measured or self._first is None or self.bytes is None:
+            return
+        before, estimate = self._first
+        taken = (_resident("HWM") - before) / estimate
+        self.bytes = int(self.bytes / max(1.0, taken))
+        self._is_measured = True
+
+
+def _resident(what: str) -> int:
+    """Return bytes that are resident: ``"RSS"`` now, ``"HWM"`` at most since `_forget_peak`."""
+    found = re.search(rf"Vm{what}:\s+(\d+) kB", _STATUS.read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+def _forget_peak() -> bool:
+    """Begin to measure the peak anew; whether the system lets one."""
+    try:
+        _RESET.write_text("5")
+    except OSError:
+        return False
+    return _STATUS.exists()
