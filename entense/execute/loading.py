@@ -96,8 +96,8 @@ class Loaded:
     def _sink(self, node: Node, part: int) -> Sink:
         opened = self.known[source(node)]
         if node.op == "parcels":
-            _, labels, *weights = (self.known[item] for item in node.inputs)
-            return ParcelSink(opened, codes_of(labels, opened.mask, *weights))
+            atlas, *weights = (self.known[one] for one in node.inputs[1:])
+            return ParcelSink(opened, codes_of(atlas, opened.mask, *weights))
         size = self.specs[node].shape[-1]
         blocks = -(-size // BLOCK)
         first, last = (blocks * n // self.parts * BLOCK for n in (part, part + 1))
