@@ -10,7 +10,7 @@ from entense.execute.decode import parcel_weights
 from entense.ops.core import Kind
 from entense.ops.parcels import codes_of, weighted
 from entense.plan.host import make
-from entense.plan.optimize import kind, nodes
+from entense.plan.optimize import CLOSED, kind, nodes
 from entense.plan.shapes import spec_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _OF_PARCELS = ("parcels", "parcel_median")
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """Which columns, (column,) bool, never change, and which hold a NaN or an infinity."""
 
     constant: NDArray[np.bool_]
@@ -38,11 +38,11 @@ class _Seen(NamedTuple):
         lacking = self.constant | self.nonfinite
         return float(1 - lacking.mean()) if lacking.size else 1.0
 
-    def mixed(self, neighbours: Neighbours) -> _Seen:
+    def mixed(self, neighbours: Neighbours) -> Seen:
         """Return which of the new columns are so."""
         index, weights = neighbours
         constant = (self.constant[index] | (weights == 0)).all(axis=1)
-        return _Seen(constant, self.nonfinite[index].any(axis=1))
+        return Seen(constant, self.nonfinite[index].any(axis=1))
 
 
 def coverage(
@@ -69,7 +69,7 @@ def coverage(
     """
     pools = [node for node in nodes((root,)) if node.op in _OF_PARCELS or kind(node) is Kind.POOL]
     if not pools:
-        shares = [file.share for file in _seen(root, known, decoded)]
+        shares = [file.share for file in seen(root, known, decoded)]
         return {"coverage": [round(min(shares), 4)]} if shares else {}
     parts = [_of_parcels(pool, known, decoded) for pool in pools]
     parts = [part for part in parts if part[0].size == parts[0][0].size]
@@ -86,7 +86,7 @@ def _of_parcels(
     x, labels, *weights = _recipe_of(pool)
     atlas = weighted(known[labels], *(known[one] for one in weights))
     columns = parcel_weights(codes_of(atlas, spec_of(known[x]).mask))
-    files = _seen(pool if pool in decoded else pool.inputs[0], known, decoded)
+    files = seen(pool if pool in decoded else pool.inputs[0], known, decoded)
     still, bad = np.logical_or.reduce([(file.constant, file.nonfinite) for file in files])
     some = columns @ (~(bad | still)).astype(np.float64)
     absent = int((columns @ (~bad).astype(np.float64) <= 0).sum())
@@ -102,12 +102,23 @@ def _recipe_of(pool: Node) -> tuple[Node, ...]:
     return made.inputs[0].inputs if made.op == "made" else made.inputs
 
 
-def _seen(node: Node, known: Mapping[Node, Any], decoded: Mapping[Node, Decoded]) -> list[_Seen]:
+def seen(node: Node, known: Mapping[Node, Any], decoded: Mapping[Node, Decoded]) -> list[Seen]:
     """Return what the decoder saw of the columns that a node has, a file each."""
+    return list(_seen(node, known, decoded).values())
+
+
+def _seen(
+    node: Node, known: Mapping[Node, Any], decoded: Mapping[Node, Decoded]
+) -> dict[tuple[Node, ...], Seen]:
+    """Return the same by the file's node and what mixed its columns: no file counts twice."""
     if node in decoded:
-        return [_Seen(decoded[node].constant, decoded[node].nonfinite)]
-    seen = [file for item in node.inputs for file in _seen(item, known, decoded)]
+        return {(node,): Seen(decoded[node].constant, decoded[node].nonfinite)}
+    if node.op in CLOSED:  # what is below is the recipe's, and not what is computed
+        return {}
+    files: dict[tuple[Node, ...], Seen] = {}
+    for item in node.inputs:
+        files |= _seen(item, known, decoded)
     if node.op != "mix":
-        return seen
+        return files
     neighbours: Neighbours = make(node.inputs[1], dict(known))
-    return [file.mixed(neighbours) for file in seen]
+    return {(*path, node): file.mixed(neighbours) for path, file in files.items()}

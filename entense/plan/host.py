@@ -50,8 +50,8 @@ def make(node: Node, known: dict[Node, Any]) -> Any:
     An `Operator`; `Codes` or `Weights`; `Neighbours`, what a framewise op takes, or a summary.
     """
     if node.op == "codes":
-        x, labels, *weights = node.inputs
-        return codes_of(known[labels], spec_of(known[x]).mask, *(known[one] for one in weights))
+        x, atlas, *weights = (known[one] for one in node.inputs)
+        return codes_of(atlas, spec_of(x).mask, *weights)
     with one_thread():
         return _operator(node, known) if node.op == "operator" else _made(node.inputs[0], known)
 
