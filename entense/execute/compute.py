@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from entense.errors import RecipeError
 from entense.execute.decode import Blocks
 from entense.ops.core import Kind, ops
 from entense.ops.linear import Centred, Operator
@@ -150,8 +151,18 @@ def _keep(node: Node, value: Any, number: int, record: Record) -> None:
     if node not in env:
         env[node] = record.buffers.lend(spec.shape, value.dtype)
     start = number * BLOCK
-    block = np.asarray(value)[..., : min(BLOCK, spec.shape[-1] - start)]
-    env[node][..., start : start + block.shape[-1]] = real(block, spec)
+    block = real(np.asarray(value), spec)[..., : min(BLOCK, spec.shape[-1] - start)]
+    place = env[node][..., start : start + BLOCK]
+    _check(node, block.shape, place.shape)
+    place[...] = block
+
+
+def _check(node: Node, shape: tuple[int, ...], due: tuple[int, ...]) -> None:
+    """Hold an op, which may be a user's, to the shape that its `infer` promised."""
+    if shape != due:
+        raise RecipeError(
+            f"the op {node.op!r} gives {shape} where its `infer` promised {due}; mend one of them"
+        )
 
 
 # frames
@@ -167,7 +178,9 @@ def _run_frames(stage: Stage, _: Form, function: Function, record: Record) -> No
         for node, value in zip(stage.outputs, function(*inputs), strict=True):
             if node not in env:
                 env[node] = record.buffers.lend(specs[node].shape, value.dtype)
-            env[node][start : start + frames] = np.asarray(value)[:frames]
+            place = env[node][start : start + frames]
+            _check(node, np.shape(value)[1:], place.shape[1:])
+            place[...] = np.asarray(value)[:frames]
 
 
 def _of_frames(value: Any, spec: Any, start: int) -> Any:
@@ -194,6 +207,7 @@ def _run_whole(stage: Stage, form: Form, function: Function, record: Record) -> 
         arrays = [np.asarray(value) for value in function(*inputs)]
     for node, array in zip(stage.outputs, arrays, strict=True):
         env[node] = real(array, specs[node])
+        _check(node, env[node].shape, specs[node].shape)
 
 
 def _whole(value: Any, spec: Any, *, pads: bool) -> Any:

@@ -41,14 +41,14 @@ class Room:
     def check(self, rows: Sequence[int]) -> None:
         """Raise a RecipeError where a record cannot be computed, however it is cut."""
         demands = {row: self._demands[row] for row in rows}
-        most = max((d.least for d in demands.values() if d is not None), default=0) + ITSELF
+        most = max((d.with_process(d.parts) for d in demands.values() if d), default=0)
         if self._memory is None or most <= self._memory or not any(demands.values()):
             return
         row, demand = max(((r, d) for r, d in demands.items() if d), key=lambda one: one[1].least)
         first = next(iter(self._inputs[row].values()), f"row {row}")
         raise RecipeError(
             f"{first}: its tensors take {most / 1e6:,.0f} MB at the least "
-            f"({(demand.bytes() + ITSELF) / 1e6:,.0f} MB at once), and memory= allows "
+            f"({demand.with_process() / 1e6:,.0f} MB at once), and memory= allows "
             f"{self._memory / 1e6:,.0f} MB; allow more, write float16, or fewer tensors at a time"
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from entense.errors import RecipeError
 from entense.ops.core import Kind, ops
 from entense.ops.linear import Operator
 from entense.ops.parcels import codes_of
@@ -85,6 +86,12 @@ def _operator(node: Node, known: dict[Node, Any]) -> Operator:
     for step in node.inputs:
         inputs = [spec_of(known[item]) for item in step.inputs]
         new = ops[step.op].function(*inputs, **step.params)
+        due = (known[step].shape[0], inputs[0].shape[0])
+        if new.shape != due:
+            raise RecipeError(
+                f"the op {step.op!r} made a matrix {new.shape}, and its `infer` promised {due}; "
+                "mend one of them"
+            )
         matrix = new if matrix is None else new @ matrix
     assert matrix is not None  # noqa: S101  an operator has at least one step
     return Operator.of(matrix)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from entense.errors import RecipeError
 from entense.ops.core import Kind, function_of, ops
 from entense.ops.linear import Centred, Operator, apply, mix
 from entense.ops.parcels import Codes, Weights
@@ -102,6 +103,7 @@ def function_for(form: Form, _generation: int) -> Callable[..., Any]:
             own, *before = lengths[number]
             value = _function(node)(*(env[item] for item in node.inputs), **_given(node, before))
             axis, length = form.time[number]
+            _check_time(node, value, axis, length)
             if masks and length and kind(node) is not Kind.POOL:
                 value = _within(jax.lax.slice_in_dim(value, 0, length, axis=axis), own, axis)
             env[node] = value
@@ -114,6 +116,17 @@ def function_for(form: Form, _generation: int) -> Callable[..., Any]:
 
     jitted: Callable[..., Any] = jax.jit(run)
     return jitted
+
+
+def _check_time(node: Node, value: Any, axis: int, length: int) -> None:
+    """Hold an op to the frames that its `infer` promised; other axes are held to it later."""
+    if not length or kind(node) is Kind.POOL:
+        return
+    if value.ndim <= axis or value.shape[axis] < length:
+        raise RecipeError(
+            f"the op {node.op!r} gives {value.shape}, and its `infer` promised {length} frames on "
+            f"axis {axis}; mend one of them"
+        )
 
 
 def _only(value: Any, frames: Any) -> Any:

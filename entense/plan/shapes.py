@@ -173,11 +173,11 @@ def _traced(node: Node, inputs: Sequence[Any]) -> Spec:
     first: Spec = inputs[0]
     known = tuple(None if s is None else _traceable(s) for s in inputs)
     shape, dtype = _shape(node, known, ops.generation)
-    if shape == first.shape:
-        return Spec(first.dims, shape, dtype, first.coords, first.mask, first.tr)
-    if first.dims[0] == "time" and shape[:1] == first.shape[:1]:
+    if shape == first.shape:  # what is known of its frames stays known
+        return replace(first, dtype=dtype)
+    if first.dims[:1] == ("time",) and shape[:1] == first.shape[:1]:
         dims = ("time", *(f"{node.op}_{i}" for i in range(1, len(shape))))
-        return Spec(dims, shape, dtype, tr=first.tr)
+        return replace(first, dims=dims, shape=shape, dtype=dtype, coords={}, mask=None)
     return Spec(tuple(f"{node.op}_{i}" for i in range(len(shape))), shape, dtype)
 
 
