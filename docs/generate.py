@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).with_name("operations.md")
 GROUPS = {  # a module that is in none is an error: an op must not be missing from the page
     "Where a tensor begins": ["load"],
-    "Space": ["space", "lattice", "grid", "smooth", "parcels", "medians"],
+    "Space": ["space", "resample", "grid", "smooth", "parcels", "medians"],
     "Filters and confounds": ["filters", "denoise", "regress"],
-    "Frames": ["frames", "window", "resample", "despike"],
+    "Frames": ["frames", "window", "resample_tr", "despike"],
     "Scales": ["standardize"],
     "Connectomes": ["connectome", "edges"],
     "Lists": ["gather"],
