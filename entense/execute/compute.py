@@ -179,7 +179,7 @@ def _run_frames(stage: Stage, _: Form, function: Function, record: Record) -> No
             if node not in env:
                 env[node] = record.buffers.lend(specs[node].shape, value.dtype)
             place = env[node][start : start + frames]
-            _check(node, np.shape(value)[1:], place.shape[1:])
+            _check(node, np.shape(value), (FRAMES, *place.shape[1:]))
             place[...] = np.asarray(value)[:frames]
 
 

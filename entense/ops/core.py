@@ -96,6 +96,19 @@ class Op:
         text = self.kind.name + "".join(code_of(part) for part in parts if part is not None)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def signature(self) -> inspect.Signature:
+        """How its method is called: without the tensor that it is a method of."""
+        either = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        lacking = {True: None, False: inspect.Parameter.empty}
+        inputs = [
+            inspect.Parameter(name, either, default=lacking[name in self.optional])
+            for name in self.inputs[1:]
+        ]
+        params = [param.replace(kind=either) for param in self.params.values()]
+        ordered = sorted([*inputs, *params], key=lambda one: one.default is not one.empty)
+        return inspect.Signature(ordered)
+
     def is_number(self, name: str) -> bool:
         """Whether an input is a number, which comes from the cells and is no array."""
         return float in _admitted(self.types.get(name))
@@ -246,6 +259,9 @@ def function_of(node: Node) -> Callable[..., Any]:
 
 
 def _add(new: Op) -> None:
+    if not isinstance(new.kind, Kind):
+        kinds = ", ".join(f"et.Kind.{kind.name}" for kind in Kind)
+        raise RecipeError(f"the op {new.name!r} has the kind {new.kind!r}; there are {kinds}")
     if new.name in RESERVED or new.name.startswith("_"):
         raise RecipeError(f"the name {new.name!r} is one of entense's own; give the op another")
     if "cells" in new.params:

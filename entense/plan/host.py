@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
@@ -19,12 +20,14 @@ from entense.plan.shapes import spec_of
 from entense.tensors.graph import Node, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from entense.plan.fuse import Program
 
+FEW = 2  # degrees of freedom
+_LOG = logging.getLogger("entense")
 _limiting = Lock()  # the limit is the process's, whichever thread asks
 
 
@@ -79,6 +82,16 @@ def freedom(node: Node, operator: Operator, known: dict[Node, Any]) -> int:
     else:
         kept = matrix[np.arange(len(frames)), frames].sum(dtype=np.float64)
     return max(0, round(float(kept)))
+
+
+def warn_of_noise(name: str, few: Sequence[str], records: int) -> None:
+    """Warn of records of which filters left next to nothing: rounding noise looks like data."""
+    if few:
+        _LOG.warning(
+            "%s: filters leave at most %d degrees of freedom of %d of %d records (%s): what is "
+            "left is rounding noise; filter less, or leave short runs out",
+            *(name, FEW, len(few), records, ", ".join(few[:3])),
+        )
 
 
 def _operator(node: Node, known: dict[Node, Any]) -> Operator:

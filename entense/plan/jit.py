@@ -122,7 +122,10 @@ def _check_time(node: Node, value: Any, axis: int, length: int) -> None:
     """Hold an op to the frames that its `infer` promised; other axes are held to it later."""
     if not length or kind(node) is Kind.POOL:
         return
-    if value.ndim <= axis or value.shape[axis] < length:
+    # joined runs, and filters, are longer here than what is kept of them
+    exact = node.op not in _OURS and kind(node) is not Kind.GATHER
+    gives = value.shape[axis] if value.ndim > axis else 0
+    if gives < length or (exact and gives != length):
         raise RecipeError(
             f"the op {node.op!r} gives {value.shape}, and its `infer` promised {length} frames on "
             f"axis {axis}; mend one of them"

@@ -28,6 +28,12 @@ PAD = 32
 """Frames that time is padded to: runs of many lengths share few programs."""
 
 
+_NUMPY = (
+    "it asks for numbers that are not there yet; use jax.numpy for numpy, and jnp.where for an "
+    "`if`: "
+)
+
+
 def spec_of(known: Any) -> Any:
     """Return the spec of what was opened; anything else as it is."""
     return known.spec if isinstance(known, Opened | Given) else known
@@ -39,7 +45,16 @@ def infer(node: Node, inputs: Sequence[Any]) -> Spec:
     if operation.infer is None:
         return _traced(node, inputs)
     given = [inputs] if operation.kind is Kind.GATHER else inputs
-    return operation.infer(*given, **node.params)
+    try:
+        spec = operation.infer(*given, **node.params)
+    except TypeError as error:
+        raise RecipeError(f"the `infer` of the op {node.op!r} cannot be called: {error}") from error
+    if not isinstance(spec, Spec):
+        raise RecipeError(
+            f"the `infer` of the op {node.op!r} gives {type(spec).__name__}, a Spec is due; make "
+            "it of the first input's, with dataclasses.replace"
+        )
+    return spec
 
 
 def specs_of(roots: Roots, known: Mapping[Node, Any]) -> dict[Node, Any]:
@@ -195,5 +210,10 @@ def _shape(node: Node, inputs: tuple[Any, ...], _generation: int) -> tuple[tuple
     except Exception as error:
         # several arrays may not fit together in one record and do so in the others
         kind = RecordError if len(arrays) > 1 else RecipeError
-        raise kind(f"the op {node.op!r} cannot be applied: {error}") from error
+        hint = _NUMPY if "racer" in type(error).__name__ else ""
+        raise kind(f"the op {node.op!r} cannot be applied: {hint}{error}") from error
+    if not hasattr(out, "shape"):
+        raise RecipeError(
+            f"the op {node.op!r} gives {type(out).__name__}, an array is due; mend its function"
+        )
     return tuple(out.shape), str(out.dtype)
