@@ -15,13 +15,13 @@ from entense.errors import RecipeError
 from entense.execute.ahead import fetch_ahead
 from entense.execute.buffers import Buffers
 from entense.execute.compute import Record, finish, run_stage
-from entense.execute.coverage import coverage
+from entense.execute.coverage import counts_of
 from entense.execute.loading import Loaded, Running, load
 from entense.execute.room import Room
 from entense.ops.load import GIVEN
 from entense.plan.demand import parted
 from entense.plan.host import freedom, make
-from entense.plan.optimize import DECODED, nodes
+from entense.plan.optimize import nodes
 from entense.plan.survey import Survey, sentence
 
 if TYPE_CHECKING:
@@ -181,14 +181,10 @@ def _check(arrays: Mapping[str, NDArray[Any]], specs: Mapping[str, Spec]) -> Non
 
 def _counts(loaded: Loaded, env: Mapping[Node, Any]) -> Iterator[dict[str, Any]]:
     for root in loaded.program.roots:
-        under = nodes((root,))
-        files = [loaded.decoded[node] for node in under if node.op in DECODED]
-        counts: dict[str, Any] = {
-            "constant": sum(int(item.constant.sum()) for item in files),
-            "nonfinite": sum(int(item.nonfinite.sum()) for item in files),
-        }
         filters = [
-            freedom(node, env[node], loaded.known) for node in under if node.op == "operator"
+            freedom(node, env[node], loaded.known)
+            for node in nodes((root,))
+            if node.op == "operator"
         ]
-        counts |= {"freedom": min(filters)} if filters else {}
-        yield counts | coverage(root, loaded.known, loaded.decoded)
+        left = {"freedom": min(filters)} if filters else {}
+        yield counts_of(root, loaded.known, loaded.decoded) | left

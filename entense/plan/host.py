@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from entense.errors import naming
 from entense.ops.core import Kind, ops
 from entense.ops.linear import Operator
 from entense.ops.parcels import codes_of
@@ -60,7 +61,8 @@ def _made(recipe: Node, known: dict[Node, Any]) -> Any:
     operation = ops[recipe.op]
     made = operation.host if operation.kind is Kind.FRAMEWISE else operation.function
     assert made is not None  # noqa: S101  lowering looked
-    return made(*(spec_of(known[item]) for item in recipe.inputs), **recipe.params)
+    with naming(recipe.op):
+        return made(*(spec_of(known[item]) for item in recipe.inputs), **recipe.params)
 
 
 def freedom(node: Node, operator: Operator, known: dict[Node, Any]) -> int:
@@ -84,8 +86,9 @@ def _operator(node: Node, known: dict[Node, Any]) -> Operator:
     matrix: NDArray[np.float64] | None = None
     for step in node.inputs:
         inputs = [spec_of(known[item]) for item in step.inputs]
-        new = ops[step.op].function(*inputs, **step.params)
-        matrix = new if matrix is None else new @ matrix
+        with naming(step.op):
+            new = ops[step.op].function(*inputs, **step.params)
+            matrix = new if matrix is None else new @ matrix
     assert matrix is not None  # noqa: S101  an operator has at least one step
     return Operator.of(matrix)
 

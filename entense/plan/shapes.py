@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entense.errors import RecipeError, RecordError
+from entense.errors import RecipeError, RecordError, naming
 from entense.ops.core import Kind, Spec, function_of, ops
 from entense.ops.load import GIVEN, SERIES, Given, Opened
 from entense.ops.spec import COLUMNS
@@ -39,7 +39,8 @@ def infer(node: Node, inputs: Sequence[Any]) -> Spec:
     if operation.infer is None:
         return _traced(node, inputs)
     given = [inputs] if operation.kind is Kind.GATHER else inputs
-    return operation.infer(*given, **node.params)
+    with naming(node.op):
+        return operation.infer(*given, **node.params)
 
 
 def specs_of(roots: Roots, known: Mapping[Node, Any]) -> dict[Node, Any]:
