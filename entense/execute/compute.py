@@ -145,6 +145,7 @@ def _keep(node: Node, value: Any, number: int, record: Record) -> None:
 
     env, spec = record.env, record.specs[node]
     if kind(node) is Kind.POOL:
+        jax.block_until_ready(value)  # it reads the memory of its columns, which others get next
         env[node] = jax.tree.map(operator.add, env[node], value) if node in env else value
         return
     if node not in env:
