@@ -49,8 +49,8 @@ class Room:
         whole = f" ({_said(demand.with_process())} at once)" if demand.parts > 1 else ""
         raise RecipeError(
             f"{first}: to compute its tensors takes {_said(most)} at the least{whole}, entense "
-            f"itself included, and memory= allows {_said(self._memory)}; allow more, or compute fewer "
-            "tensors at a time"
+            f"itself included, and memory= allows {_said(self._memory)}; allow more, or compute "
+            "fewer tensors at a time"
         )
 
     def parts(self, row: int) -> int:

@@ -17,7 +17,7 @@ from entense.errors import RecipeError
 from entense.execute.ahead import fetch_ahead
 from entense.execute.buffers import Buffers
 from entense.execute.compute import Record, finish, run_stage
-from entense.execute.coverage import coverage, seen
+from entense.execute.coverage import counts_of
 from entense.execute.loading import Loaded, Running, files_of, load
 from entense.execute.room import Room
 from entense.ops.load import GIVEN
@@ -190,14 +190,10 @@ def _check(arrays: Mapping[str, NDArray[Any]], specs: Mapping[str, Spec]) -> Non
 
 def _counts(loaded: Loaded, env: Mapping[Node, Any]) -> Iterator[dict[str, Any]]:
     for root in loaded.program.roots:
-        under = nodes((root,))
-        files = seen(root, loaded.known, loaded.decoded)
-        counts: dict[str, Any] = {
-            "constant": sum(int(item.constant.sum()) for item in files),
-            "nonfinite": sum(int(item.nonfinite.sum()) for item in files),
-        }
         filters = [
-            freedom(node, env[node], loaded.known) for node in under if node.op == "operator"
+            freedom(node, env[node], loaded.known)
+            for node in nodes((root,))
+            if node.op == "operator"
         ]
-        counts |= {"freedom": min(filters)} if filters else {}
-        yield counts | coverage(root, loaded.known, loaded.decoded)
+        left = {"freedom": min(filters)} if filters else {}
+        yield counts_of(root, loaded.known, loaded.decoded) | left

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entense.errors import RecipeError
+from entense.errors import RecipeError, naming
 from entense.ops.core import Kind, ops
 from entense.ops.linear import Operator
 from entense.ops.parcels import codes_of
@@ -64,7 +64,8 @@ def _made(recipe: Node, known: dict[Node, Any]) -> Any:
     operation = ops[recipe.op]
     made = operation.host if operation.kind is Kind.FRAMEWISE else operation.function
     assert made is not None  # noqa: S101  lowering looked
-    return made(*(spec_of(known[item]) for item in recipe.inputs), **recipe.params)
+    with naming(recipe.op):
+        return made(*(spec_of(known[item]) for item in recipe.inputs), **recipe.params)
 
 
 def freedom(node: Node, operator: Operator, known: dict[Node, Any]) -> int:
@@ -98,12 +99,13 @@ def _operator(node: Node, known: dict[Node, Any]) -> Operator:
     matrix: NDArray[np.float64] | None = None
     for step in node.inputs:
         inputs = [spec_of(known[item]) for item in step.inputs]
-        new = ops[step.op].function(*inputs, **step.params)
+        with naming(step.op):
+            new = ops[step.op].function(*inputs, **step.params)
         due = (known[step].shape[0], inputs[0].shape[0])
         if new.shape != due:
             raise RecipeError(
-                f"the op {step.op!r} made a matrix {new.shape}, and its `infer` promised {due}; "
-                "mend one of them"
+                f"the op {step.op!r} made a matrix {new.shape}, {due} was promised; its `infer` is "
+                "wrong, mend it or leave it out"
             )
         matrix = new if matrix is None else new @ matrix
     assert matrix is not None  # noqa: S101  an operator has at least one step

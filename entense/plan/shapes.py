@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entense.errors import RecipeError, RecordError
+from entense.errors import RecipeError, RecordError, naming
 from entense.ops.core import Kind, Spec, function_of, ops
 from entense.ops.load import GIVEN, SERIES, Given, Opened
 from entense.ops.spec import COLUMNS
@@ -45,10 +45,8 @@ def infer(node: Node, inputs: Sequence[Any]) -> Spec:
     if operation.infer is None:
         return _traced(node, inputs)
     given = [inputs] if operation.kind is Kind.GATHER else inputs
-    try:
+    with naming(node.op):
         spec = operation.infer(*given, **node.params)
-    except TypeError as error:
-        raise RecipeError(f"the `infer` of the op {node.op!r} cannot be called: {error}") from error
     if not isinstance(spec, Spec):
         raise RecipeError(
             f"the `infer` of the op {node.op!r} gives {type(spec).__name__}, a Spec is due; make "
