@@ -2,6 +2,7 @@
 # make demo DATA=folder   the same on fMRIPrep outputs of yours (ATLAS=labels.nii.gz OUT=folder)
 # make test            the tests
 # make lint            style and types
+# make docs            docs/operations.md, as the docstrings have it
 # make bench           entense beside its peers (ARGS="--quick")
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ ATLAS ?=
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint docs bench clean
 
 demo: $(VENV)/.installed-all
 	$(BIN)/entense demo $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") $(if $(ATLAS),--atlas "$(ATLAS)")
@@ -24,6 +25,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-test
+	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -15,6 +15,7 @@ from entense.index.layouts import Layout, register_layout
 from entense.namespace import register as _register
 from entense.ops import Kind, Spec, op
 from entense.plan.explain import explain
+from entense.plan.fuse import register_fusion
 from entense.records import (
     Role,
     drop_incomplete,
@@ -73,6 +74,7 @@ __all__ = [
     "read_confounds",
     "register_fetch",
     "register_format",
+    "register_fusion",
     "register_layout",
     "register_storage",
     "relocate",

@@ -170,6 +170,8 @@ def _import(modules: Sequence[str]) -> None:
     """Import the modules that register the user's own ops: those named here, and no others."""
     sys.path.insert(0, "")  # as `python -m` does
     for name in modules:
+        if name.endswith(".py"):
+            raise EntenseError(f"--import {name}: give the module's name, {name[:-3]}")
         try:
             importlib.import_module(name)
         except ImportError as error:

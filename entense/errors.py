@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _SHOWN, _LONGEST = 12, 300  # names, characters
 
@@ -29,6 +30,18 @@ class RecordError(EntenseError):
 
 class ArchiveError(EntenseError):
     """An archive is unfinished, damaged, or in the way."""
+
+
+@contextmanager
+def naming(op: str) -> Iterator[None]:
+    """Name the op in what it raises, where that is no sentence of ours."""
+    try:
+        yield
+    except (EntenseError, ImportError):
+        raise
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise RecordError(f"the op {op!r} cannot be applied: {problem}") from error
 
 
 def hint(name: object, names: Iterable[str]) -> str:

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from entense.errors import EntenseError, hint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
+
+
+def code_of(function: Callable[..., object]) -> str:
+    """Return a function's source, or its byte code where there is no source; of a partial both.
+
+    Examples
+    --------
+    >>> code_of(partial(max, 3)) == code_of(partial(max, 4))
+    False
+    """
+    if isinstance(function, partial):
+        return f"{code_of(function.func)} {function.args} {function.keywords}"
+    function = inspect.unwrap(function)  # what jax.jit has wrapped
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):  # typed at a prompt, or no plain function
+        code = getattr(function, "__code__", None)
+        if code is None:
+            return type(function).__qualname__
+        return repr((code.co_code, [c for c in code.co_consts if not inspect.iscode(c)]))
 
 
 class Registry(Generic[T]):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crc32c import crc32c
@@ -20,7 +23,6 @@ from entense.tensors.graph import from_json, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from entense.archive.assign import Planned
     from entense.archive.folder import Receipt
@@ -37,7 +39,12 @@ def identity_of(job: Job, fmt: Format) -> dict[str, Any]:
         "recipes": dict(job.survey.recipes),
         "tensors": {name: _kind(job, name) for name in job.survey.tensors},
         "columns": {name: str(dtype) for name, dtype in job.scalars.schema.items()},
-        "code": {**_ops(job), f"format {fmt.name}": fmt.digest, "plan": job.survey.how.said},
+        "code": {
+            **_ops(job),
+            f"format {fmt.name}": fmt.digest,
+            "plan": job.survey.how.said,
+            "entense": _entense(),
+        },
         "made_by": made_by(),
     }
     return dict(json.loads(json.dumps(identity)))
@@ -65,6 +72,15 @@ def finish(
     remove_masks(folder, masks)
     save(folder / names.RECORDS, records)
     save(manifest, text)
+
+
+@lru_cache(maxsize=1)
+def _entense() -> str:
+    """Return a digest of all that computes: an op's own code is not all that it calls."""
+    rooms = ("execute", "geometry", "images", "ops", "plan", "records/tables")
+    files = (file for room in rooms for file in Path(__file__).parents[1].glob(f"{room}/**/*.py"))
+    code = b"".join(file.read_bytes() for file in sorted(files))
+    return hashlib.sha256(code).hexdigest()[:16]
 
 
 def _ops(job: Job) -> dict[str, str]:

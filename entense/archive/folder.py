@@ -30,7 +30,7 @@ IDENTITY = {
     "recipes": "recipes",
     "tensors": "dtypes, dimensions or scales",
     "columns": "columns",
-    "code": "code of operations or format",
+    "code": "rules, fusion, or code of operations or format",
     "made_by": "versions or machine",
 }
 """What must not change within one archive, as an error says it."""

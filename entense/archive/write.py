@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from entense.ops.core import Spec
 
 ON_ERROR = ("raise", "skip")
-FEW = 2  # degrees of freedom
-_LOG = logging.getLogger("entense")
 COUNTS = ("constant", "nonfinite", "absent", "freedom", "coverage")
 
 
@@ -136,15 +133,11 @@ def write(
 
 
 def _say_noise(archive: Archive) -> None:
-    """Warn of records of which filters left next to nothing: rounding noise looks like data."""
+    from entense.plan.host import FEW, warn_of_noise
+
     for name in archive.schema:
         few = archive.records.filter(pl.col(name).struct.field("freedom") <= FEW)["record"]
-        if len(few):
-            _LOG.warning(
-                "%s: filters leave at most %d degrees of freedom of %d of %d records (%s): what is "
-                "left is rounding noise; filter less, or leave short runs out",
-                *(name, FEW, len(few), len(archive), ", ".join(few.head(3))),
-            )
+        warn_of_noise(name, few.to_list(), len(archive))
 
 
 def _receipts(writer: _Writer, shards: Sequence[Planned], memory: int | None) -> list[Receipt]:

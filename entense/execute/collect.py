@@ -12,6 +12,7 @@ import polars as pl
 from entense.errors import RecordError, TableError
 from entense.execute.serial import Outcome, run
 from entense.plan.fuse import how_of
+from entense.plan.host import FEW, warn_of_noise
 from entense.plan.survey import survey
 from entense.progress import progress
 from entense.records.identity import with_record_id
@@ -113,15 +114,25 @@ def _chunks(
     rows = range(table.height if known.tensors else 0)
     computed = cast("Generator[Outcome]", run(known, rows, memory=memory))
     failed: list[Outcome] = []
+    few: dict[str, list[int]] = {name: [] for name in known.tensors}
     with closing(computed):
         running = progress(computed, what="collect", unit="records", total=len(rows))
         for start in range(0, max(table.height, 1), size):
             outcomes = [_copied(outcome) for outcome in islice(running, size)]
             failed += [outcome for outcome in outcomes if outcome.error]
+            for name, rows_of in few.items():
+                rows_of += [one.row for one in outcomes if _is_noise(one, name)]
             if failed and size >= table.height:
                 break  # it is a table for which all are due
             yield _materialised(table[start : start + size], known, outcomes)
+    for name, rows_of in few.items():
+        warn_of_noise(name, [_names(table)[row] for row in rows_of], table.height)
     _raise(failed, table)
+
+
+def _is_noise(outcome: Outcome, name: str) -> bool:
+    counts = outcome.counts.get(name, {})
+    return bool(counts.get("freedom", FEW + 1) <= FEW)
 
 
 def _materialised(table: pl.DataFrame, known: Survey, outcomes: Sequence[Outcome]) -> pl.DataFrame:

@@ -145,13 +145,15 @@ def _keep(node: Node, value: Any, number: int, record: Record) -> None:
 
     env, spec = record.env, record.specs[node]
     if kind(node) is Kind.POOL:
+        jax.block_until_ready(value)  # it reads the memory of its columns, which others get next
         env[node] = jax.tree.map(operator.add, env[node], value) if node in env else value
         return
     if node not in env:
         env[node] = record.buffers.lend(spec.shape, value.dtype)
     start = number * BLOCK
-    block = np.asarray(value)[..., : min(BLOCK, spec.shape[-1] - start)]
-    env[node][..., start : start + block.shape[-1]] = real(block, spec)
+    block = real(np.asarray(value), spec)[..., : min(BLOCK, spec.shape[-1] - start)]
+    place = env[node][..., start : start + BLOCK]
+    place[...] = block
 
 
 # frames
@@ -167,7 +169,8 @@ def _run_frames(stage: Stage, _: Form, function: Function, record: Record) -> No
         for node, value in zip(stage.outputs, function(*inputs), strict=True):
             if node not in env:
                 env[node] = record.buffers.lend(specs[node].shape, value.dtype)
-            env[node][start : start + frames] = np.asarray(value)[:frames]
+            place = env[node][start : start + frames]
+            place[...] = np.asarray(value)[:frames]
 
 
 def _of_frames(value: Any, spec: Any, start: int) -> Any:

@@ -43,6 +43,8 @@ class Loaded:
 
     Parameters
     ----------
+    row
+        Its number.
     program
         What its graph compiles to.
     specs
@@ -59,6 +61,7 @@ class Loaded:
         What was kept of the files.
     """
 
+    row: int
     program: Program
     specs: Mapping[Node, Any]
     known: dict[Node, Any]
@@ -66,6 +69,17 @@ class Loaded:
     at_once: int
     buffers: Buffers
     decoded: dict[Node, Decoded] = field(default_factory=dict)
+
+    def of(self, running: Running, row: int) -> Loaded:
+        """Return another row that has the same files: they are not read again."""
+        if row == self.row:
+            return self
+        other = _opened(running, row)
+        if other.parts > 1:
+            other.read(0)
+        else:
+            other.decoded = self.decoded
+        return other
 
     def read(self, part: int) -> None:
         """Read the files, and keep a part of the columns; what is no columns is kept at first."""
@@ -119,6 +133,19 @@ class Loaded:
 
 def load(running: Running, row: int) -> Loaded:
     """Read all files of a row, a first part of them; this runs in a decoding thread."""
+    loaded = _opened(running, row)
+    loaded.read(0)
+    return loaded
+
+
+def files_of(running: Running, row: int) -> object:
+    """Return what is equal for rows of which the same is read."""
+    bound = running.survey.bound[row]
+    files = tuple(value for value in bound.values if not isinstance(value, float))
+    return row if running.survey.errors[row] else (bound.roots, files)
+
+
+def _opened(running: Running, row: int) -> Loaded:
     survey, room = running.survey, running.room
     if (error := survey.errors[row]) is not None:
         raise RecordError(error)
@@ -126,7 +153,5 @@ def load(running: Running, row: int) -> Loaded:
     roots = survey.bound[row].roots
     program, specs = compile_program(roots, known, running.how)
     at_once = 2 if room.bytes is None else 1
-    loaded = Loaded(program, specs, known, room.parts(row), at_once, running.buffers)
     read_tables(program, known)
-    loaded.read(0)
-    return loaded
+    return Loaded(row, program, specs, known, room.parts(row), at_once, running.buffers)

@@ -41,15 +41,16 @@ class Room:
     def check(self, rows: Sequence[int]) -> None:
         """Raise a RecipeError where a record cannot be computed, however it is cut."""
         demands = {row: self._demands[row] for row in rows}
-        most = max((d.least for d in demands.values() if d is not None), default=0) + ITSELF
+        most = max((d.with_process(d.parts) for d in demands.values() if d), default=0)
         if self._memory is None or most <= self._memory or not any(demands.values()):
             return
         row, demand = max(((r, d) for r, d in demands.items() if d), key=lambda one: one[1].least)
         first = next(iter(self._inputs[row].values()), f"row {row}")
+        whole = f" ({_said(demand.with_process())} at once)" if demand.parts > 1 else ""
         raise RecipeError(
-            f"{first}: its tensors take {most / 1e6:,.0f} MB at the least "
-            f"({(demand.bytes() + ITSELF) / 1e6:,.0f} MB at once), and memory= allows "
-            f"{self._memory / 1e6:,.0f} MB; allow more, write float16, or fewer tensors at a time"
+            f"{first}: to compute its tensors takes {_said(most)} at the least{whole}, entense "
+            f"itself included, and memory= allows {_said(self._memory)}; allow more, or compute "
+            "fewer tensors at a time"
         )
 
     def parts(self, row: int) -> int:
@@ -82,6 +83,10 @@ class Room:
         taken = (_resident("HWM") - before) / estimate
         self.bytes = int(self.bytes / max(1.0, taken))
         self._is_measured = True
+
+
+def _said(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size:,} bytes"
 
 
 def _resident(what: str) -> int:

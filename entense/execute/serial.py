@@ -7,6 +7,8 @@ import sys
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +17,8 @@ from entense.errors import RecipeError
 from entense.execute.ahead import fetch_ahead
 from entense.execute.buffers import Buffers
 from entense.execute.compute import Record, finish, run_stage
-from entense.execute.coverage import coverage, seen
-from entense.execute.loading import Loaded, Running, load
+from entense.execute.coverage import counts_of
+from entense.execute.loading import Loaded, Running, files_of, load
 from entense.execute.room import Room
 from entense.ops.load import GIVEN
 from entense.plan.demand import parted
@@ -93,8 +95,8 @@ def run(
     running = Running(survey, how or survey.how, room, Buffers())
     inputs = (() if survey.errors[row] else survey.inputs[row].values() for row in rows)
     with fetch_ahead(inputs) as done:
-        for row, future in _loading(running, rows):
-            outcome = _outcome(running, row, future)
+        for row, future, is_last in _loading(running, rows):
+            outcome = _outcome(running, row, future, is_last=is_last)
             room.measured()
             done()
             yield outcome
@@ -103,21 +105,27 @@ def run(
                 running.buffers.take_back(array)
 
 
-def _loading(running: Running, rows: Sequence[int]) -> Iterator[tuple[int, Future[Loaded]]]:
-    """Yield the rows in order, each on its way to be loaded, with others loading behind it."""
-    todo = deque(rows)
-    loading: deque[tuple[int, Future[Loaded]]] = deque()
+def _loading(running: Running, rows: Sequence[int]) -> Iterator[tuple[int, Future[Loaded], bool]]:
+    """Yield the rows in order, each on its way to be loaded, with others loading behind it.
+
+    Rows of the same files that follow each other, such as the trials of a run, are loaded once; the
+    last of them is told.
+    """
+    todo = deque(list(group) for _, group in groupby(rows, partial(files_of, running)))
+    loading: deque[tuple[list[int], Future[Loaded]]] = deque()
     threads = max(1, min(_cores(), _MOST_DECODERS))
     with ThreadPoolExecutor(threads, thread_name_prefix="entense-decode") as pool:
         try:
             while todo or loading:
                 # the first is computed while the others load; more would only hold memory
                 while todo and len(loading) < max(threads, 2):
-                    if not running.room.admits(todo[0], [row for row, _ in loading]):
+                    if not running.room.admits(todo[0][0], [group[0] for group, _ in loading]):
                         break
-                    row = todo.popleft()
-                    loading.append((row, pool.submit(load, running, row)))
-                yield loading[0]
+                    group = todo.popleft()
+                    loading.append((group, pool.submit(load, running, group[0])))
+                group, future = loading[0]
+                for left, row in zip(reversed(range(len(group))), group, strict=True):
+                    yield row, future, not left
                 loading.popleft()
         finally:  # the caller may stop early, or be interrupted
             pool.shutdown(wait=True, cancel_futures=True)
@@ -127,12 +135,14 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _outcome(running: Running, row: int, future: Future[Loaded]) -> Outcome:
+def _outcome(running: Running, row: int, future: Future[Loaded], *, is_last: bool) -> Outcome:
     survey = running.survey
     bound, specs = survey.bound[row], survey.specs[row]
     try:
-        loaded = future.result()
+        loaded = future.result().of(running, row)
         env = _compute(loaded)
+        if is_last or loaded.parts > 1:
+            loaded.give_back()
         arrays = [np.asarray(env[root], order="C") for root in loaded.program.roots]
         named = dict(zip(survey.tensors, arrays, strict=True))
         _check(named, specs or {})
@@ -165,7 +175,6 @@ def _compute(loaded: Loaded) -> dict[Node, Any]:
         if number >= first:
             run_stage(stage, record)
         finish(stage, record)
-    loaded.give_back()
     return env | raw
 
 
@@ -181,14 +190,10 @@ def _check(arrays: Mapping[str, NDArray[Any]], specs: Mapping[str, Spec]) -> Non
 
 def _counts(loaded: Loaded, env: Mapping[Node, Any]) -> Iterator[dict[str, Any]]:
     for root in loaded.program.roots:
-        under = nodes((root,))
-        files = seen(root, loaded.known, loaded.decoded)
-        counts: dict[str, Any] = {
-            "constant": sum(int(item.constant.sum()) for item in files),
-            "nonfinite": sum(int(item.nonfinite.sum()) for item in files),
-        }
         filters = [
-            freedom(node, env[node], loaded.known) for node in under if node.op == "operator"
+            freedom(node, env[node], loaded.known)
+            for node in nodes((root,))
+            if node.op == "operator"
         ]
-        counts |= {"freedom": min(filters)} if filters else {}
-        yield counts | coverage(root, loaded.known, loaded.decoded)
+        left = {"freedom": min(filters)} if filters else {}
+        yield counts_of(root, loaded.known, loaded.decoded) | left

@@ -13,7 +13,7 @@ import polars as pl
 
 from entense.errors import RecipeError
 from entense.ops.spec import Spec, in_time, is_tr
-from entense.registry import Registry
+from entense.registry import Registry, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,8 +93,21 @@ class Op:
     def digest(self) -> str:
         """16 hexadecimal digits of the op's code: an archive made with other code is another."""
         parts = (self.function, self.infer, self.finish, self.host)
-        text = self.kind.name + "".join(_code(part) for part in parts if part is not None)
+        text = self.kind.name + "".join(code_of(part) for part in parts if part is not None)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """How its method is called: without the tensor that it is a method of."""
+        either = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        lacking = {True: None, False: inspect.Parameter.empty}
+        inputs = [
+            inspect.Parameter(name, either, default=lacking[name in self.optional])
+            for name in self.inputs[1:]
+        ]
+        params = [param.replace(kind=either) for param in self.params.values()]
+        ordered = sorted([*inputs, *params], key=lambda one: one.default is not one.empty)
+        return inspect.Signature(ordered)
 
     def is_number(self, name: str) -> bool:
         """Whether an input is a number, which comes from the cells and is no array."""
@@ -141,6 +154,7 @@ RESERVED = (
 )
 FRAMES = "frames"  # a keyword that is no parameter: how many frames of a padded time axis are real
 # the kinds whose functions, or hosts, run on the CPU and may take what a file says
+UNTRACED = (Kind.OPERATOR, Kind.SPACE, Kind.SUMMARY, Kind.POOL)
 READING = (Kind.OPERATOR, Kind.POOL, Kind.SPACE, Kind.FRAMEWISE, Kind.SUMMARY)
 
 
@@ -245,6 +259,9 @@ def function_of(node: Node) -> Callable[..., Any]:
 
 
 def _add(new: Op) -> None:
+    if not isinstance(new.kind, Kind):
+        kinds = ", ".join(f"et.Kind.{kind.name}" for kind in Kind)
+        raise RecipeError(f"the op {new.name!r} has the kind {new.kind!r}; there are {kinds}")
     if new.name in RESERVED or new.name.startswith("_"):
         raise RecipeError(f"the name {new.name!r} is one of entense's own; give the op another")
     if "cells" in new.params:
@@ -253,6 +270,11 @@ def _add(new: Op) -> None:
         raise RecipeError(f"the op {new.name!r} gathers: it takes one list, and parameters")
     if new.reads and new.kind not in READING:
         raise RecipeError(f"the op {new.name!r} is {new.kind.name}, which reads no files")
+    if new.infer is None and (new.kind in UNTRACED or new.host is not None):
+        raise RecipeError(
+            f"the op {new.name!r} is {new.kind.name}, of which JAX cannot tell the shape: give "
+            "infer=, from the specs of its inputs to that of its result"
+        )
     # a notebook's cell that is run again defines its op again
     if new.name in ops and _where(ops[new.name].function) == _where(new.function):
         ops.replace(new.name, new)
@@ -262,15 +284,6 @@ def _add(new: Op) -> None:
 
 def _where(function: Callable[..., Any]) -> tuple[str, str]:
     return function.__module__, function.__qualname__
-
-
-def _code(function: Callable[..., Any]) -> str:
-    """Return a function's source, or its byte code where there is no source."""
-    try:
-        return inspect.getsource(function)
-    except OSError:
-        code = function.__code__
-        return repr((code.co_code, [c for c in code.co_consts if not inspect.iscode(c)]))
 
 
 def _signature(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+FEWEST = 3  # frames of which a line leaves something
+
+
 def _known(
     *,
     model: str | list[str],
@@ -42,7 +45,15 @@ def _known(
 def _kept(x: Spec, confounds: Regressors, *, model: str | list[str], **params: Any) -> Spec:
     """Infer: the frames that are not censored."""
     rule = rule_of(model, *(params[name] for name in Censoring._fields))
-    return in_time(x) if rule == Censoring() else in_time(x).keeping(left(x, confounds, rule))
+    if rule == Censoring():
+        return in_time(x)
+    frames = left(x, confounds, rule)
+    if frames.sum() < FEWEST:
+        raise RecordError(
+            f"{confounds.path}: censoring leaves {frames.sum()} of {frames.size} frames; censor "
+            "less, or leave such runs out"
+        )
+    return in_time(x).keeping(frames)
 
 
 @op(kind=Kind.OPERATOR, infer=_kept, reads={"confounds": "regressors"}, check=_known)

@@ -10,6 +10,7 @@ import numpy as np
 
 from entense.errors import RecipeError, RecordError
 from entense.ops.core import Kind, Spec, in_time, op
+from entense.ops.timing import check_even
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +31,7 @@ def _cuts(*, low: float, high: float) -> None:
 
 
 def _long_enough(x: Spec, **_: float) -> Spec:
+    check_even(in_time(x), "despike")
     if in_time(x).size("time") < _LEAST:
         raise RecordError(
             f"the run has {x.size('time')} frames, despiking needs {_LEAST}; leave short runs out"

@@ -12,6 +12,7 @@ import numpy as np
 
 from entense.errors import RecordError
 from entense.ops.core import Kind, Spec, is_tr, op
+from entense.ops.timing import is_even
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,8 @@ def _longer(xs: Sequence[Spec]) -> Spec:
         raise RecordError(f"concat joins along time, and the tensors have {first.dims}; use stack")
     _check_shapes("concat", [replace(x, shape=(0, *x.shape[1:])) for x in xs])
     frames = sum(x.shape[0] for x in xs)
-    return replace(first, shape=(frames, *first.shape[1:]), kept=np.empty(0, bool))
+    shape, even = (frames, *first.shape[1:]), all(map(is_even, xs))
+    return replace(first, shape=shape, kept=np.empty(0, bool), even=even)
 
 
 def _deeper(xs: Sequence[Spec]) -> Spec:

@@ -27,7 +27,7 @@ def _places(x: Spec, *, fill: float) -> Places:
 
 
 def _gridded(x: Spec, *, fill: float) -> Spec:
-    shape = (x.shape[0], *voxels_of(x, "grid").shape)
+    shape = (*x.shape[:1], *voxels_of(x, "grid").shape)
     return replace(
         x, dims=("time", "x", "y", "z"), shape=shape, dtype="float32", coords={}, mask=None
     )

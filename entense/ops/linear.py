@@ -57,12 +57,17 @@ class Centred(NamedTuple):
 
 
 def apply(x: Any, operator: Operator) -> Any:
-    """Apply a linear filter: (time, …) float32 or `Centred`, to (time, …) float32."""
+    """Apply a linear filter: (time, …) float32 or `Centred`, to (time, …) float32.
+
+    A column that holds a NaN or an infinity becomes NaN.
+    """
     import jax.numpy as jnp
 
     delta, first = x if isinstance(x, Centred) else (x - x[:1], x[0])
     filtered = jnp.matmul(operator.matrix, delta, precision="highest")
-    return filtered + operator.ones[:, None] * first
+    filtered = filtered + operator.ones[:, None] * first
+    # an infinity stays one, or not, by where it is and by how filters are composed
+    return jnp.where(jnp.isfinite(filtered), filtered, jnp.nan)
 
 
 class Neighbours(NamedTuple):

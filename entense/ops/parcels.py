@@ -87,12 +87,16 @@ class Pool(NamedTuple):
     Parameters
     ----------
     total
-        (time, parcel) float32: the weighted sum of the columns that are finite throughout.
+        (time, parcel) float32: the weighted sum of the columns that are finite throughout, less
+        their first frames: float32 then loses nothing to the baseline.
+    first
+        (parcel,) float32: that of their first frames.
     count
         (parcel,) float32: how many those are, or their weights.
     """
 
     total: Any
+    first: Any
     count: Any
 
 
@@ -101,7 +105,8 @@ def mean(pool: Pool) -> Any:
     import jax.numpy as jnp
 
     some = pool.count > 0
-    return jnp.where(some, pool.total / jnp.where(some, pool.count, 1), jnp.nan)
+    count = jnp.where(some, pool.count, 1)
+    return jnp.where(some, pool.total / count + pool.first / count, jnp.nan)
 
 
 def _means(x: Spec, atlas: Atlas, weights: Maps | None = None) -> Spec:
@@ -163,28 +168,28 @@ def parcellate(x: Any, atlas: Codes | Weights, weights: Maps | None = None) -> P
 
     finite = jnp.isfinite(x).all(axis=0)
     clean, there = jnp.where(finite, x, 0), finite.astype(jnp.float32)
+    # the first frame is summed apart, and how many columns there are beside it
+    rows = jnp.concatenate([clean - clean[:1], clean[:1], there[None]])
     if isinstance(atlas, Weights):
-        return by_product(clean, there, atlas.matrix)
-    if jax.default_backend() == "cpu":
-        return by_segments(clean, there, atlas)
-    # elsewhere a sum over segments adds in whatever order threads arrive
-    parcels = atlas.values.shape[0]
-    return by_product(clean, there, jax.nn.one_hot(atlas.codes - 1, parcels, dtype=jnp.float32))
+        sums = by_product(rows, atlas.matrix)
+    elif jax.default_backend() == "cpu":
+        sums = by_segments(rows, atlas)
+    else:  # a sum over segments adds in whatever order threads arrive
+        parcels = atlas.values.shape[0]
+        sums = by_product(rows, jax.nn.one_hot(atlas.codes - 1, parcels, dtype=jnp.float32))
+    return Pool(sums[:-2], sums[-2], sums[-1])
 
 
-def by_product(clean: Any, there: Any, matrix: Any) -> Pool:
+def by_product(rows: Any, matrix: Any) -> Any:
     """Sum the columns of each parcel as a matrix product, (column, parcel) weights."""
     import jax.numpy as jnp
 
-    sums = jnp.matmul(clean, matrix, precision="highest")
-    return Pool(sums, jnp.matmul(there, matrix, precision="highest"))
+    return jnp.matmul(rows, matrix, precision="highest")
 
 
-def by_segments(clean: Any, there: Any, atlas: Codes) -> Pool:
+def by_segments(rows: Any, atlas: Codes) -> Any:
     """Sum the columns of each parcel, one after the other."""
     import jax
 
     segments = atlas.values.shape[0] + 1
-    sums = jax.ops.segment_sum(clean.T, atlas.codes, num_segments=segments)
-    count = jax.ops.segment_sum(there, atlas.codes, num_segments=segments)
-    return Pool(sums[1:].T, count[1:])
+    return jax.ops.segment_sum(rows.T, atlas.codes, num_segments=segments)[1:].T

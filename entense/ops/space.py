@@ -95,7 +95,8 @@ def mask(x: Spec, mask: Region) -> Neighbours:
 
 
 def _is_shape(what: str, *, shape: list[int] | None) -> None:
-    if shape is not None and (len(shape) != 3 or any(n < 1 for n in shape)):
+    whole = shape is None or all(type(n) is int for n in shape)
+    if shape is not None and (not whole or len(shape) != 3 or any(n < 1 for n in shape)):
         raise RecipeError(
             f"{what}: shape={shape} must be three numbers of voxels, each 1 or more: along right, "
             "anterior and superior"

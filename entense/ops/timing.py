@@ -52,10 +52,16 @@ def left_of(before: Spec, after: Spec) -> NDArray[np.intp] | None:
 
 def check_even(x: Spec, what: str) -> None:
     """Raise unless the frames follow one another without a gap."""
-    at = places(x)
-    missing = at[-1] - at[0] + 1 - len(at)
-    if missing:
+    if not is_even(x):
+        at = places(x)
+        missing = f"{at[-1] - at[0] + 1 - len(at)} were" if x.even else "some were"
         raise RecordError(
-            f"{what} takes frames that follow one another, and {missing} were left out in between; "
+            f"{what} takes frames that follow one another, and {missing} left out in between; "
             "interpolate them and censor afterwards, or let denoise do both: denoise(…, fd=…)"
         )
+
+
+def is_even(x: Spec) -> bool:
+    """Whether the frames follow one another without a gap."""
+    at = places(x)
+    return x.even and bool(not len(at) or at[-1] - at[0] + 1 == len(at))

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 ITSELF = 150_000_000
 """About what a process takes to compute at all: SciPy, a survey, XLA's compiler."""
-_AT_ONCE = 2  # blocks
 _BESIDE = 32  # bytes a voxel of a frame: what a decoder holds beside what it keeps
 
 
@@ -47,6 +46,10 @@ class Demand:
         """Return the worst when the columns are read in some parts."""
         largest = -(-self.parts // parts) / self.parts
         return max(math.ceil(self.decoded * largest) + self.fixed, self.after)
+
+    def with_process(self, parts: int = 1) -> int:
+        """Return the same with what a process takes to compute at all: what `memory` must allow."""
+        return self.bytes(parts) + ITSELF
 
     @property
     def least(self) -> int:
@@ -129,7 +132,7 @@ def _working(stage: Stage, specs: Mapping[Node, Any]) -> int:
     sizes: list[int] = [
         _piece(stage, specs[node]) for node in (*stage.nodes, *stage.inputs) if specs.get(node)
     ]
-    return _AT_ONCE * sum(sizes)
+    return sum(sizes)  # where memory counts, one piece is computed at a time
 
 
 def _piece(stage: Stage, spec: Any) -> int:

@@ -9,7 +9,7 @@ from entense.errors import EntenseError
 from entense.ops.core import is_tr, ops
 from entense.plan.demand import demand_of
 from entense.plan.fuse import Decode, How, Program, Stage, compile_program, how_of
-from entense.plan.host import freedom, make, read_tables
+from entense.plan.host import freedom, make
 from entense.plan.jit import cost_of
 from entense.plan.optimize import source
 from entense.plan.shapes import FRAMES
@@ -100,8 +100,10 @@ def _program(known: Survey, row: int, how: How) -> Iterator[str]:
         times = sum(1 for _ in alike)
         yield f"  {i}. {line}" + (f"  ({times} times)" if times > 1 else "")
     demand = demand_of(program, specs, found)
-    least = f", {_mb(demand.least)} in {demand.parts} parts" if demand.parts > 1 else ""
-    yield f"MEMORY  about {_mb(demand.bytes())} a record{least}"
+    many, parts = demand.parts > 1, demand.parts
+    least = f"; {_mb(demand.with_process(parts))} in {parts} parts" if many else ""
+    whole = _mb(demand.with_process())
+    yield f"MEMORY  about {whole} for the process and a record at a time{least}"
 
 
 def _mb(size: float) -> str:
@@ -125,7 +127,7 @@ def _stages(
         yield _decode(decode, specs, known)
     made: dict[Node, Any] = {}
     for node in program.hosted:
-        yield from _hosted(node, program, known, made)
+        yield from _hosted(node, known, made)
     for stage in program.stages:
         yield _stage(stage, specs, made, names)
 
@@ -146,12 +148,9 @@ def _kept(node: Node, spec: Spec) -> str:
     return f"{spec.shape[1]:,} {plural} ({_mb(spec.nbytes)})"
 
 
-def _hosted(
-    node: Node, program: Program, known: dict[Node, Any], made: dict[Node, Any]
-) -> Iterator[str]:
+def _hosted(node: Node, known: dict[Node, Any], made: dict[Node, Any]) -> Iterator[str]:
     chain = " then ".join(_said(step) for step in node.inputs if step.op in ops)
     try:
-        read_tables(program, known)
         made[node] = make(node, known)
     except EntenseError as error:
         made[node] = None
@@ -173,6 +172,6 @@ def _stage(
     if any(made.get(node, node) is None for node in stage.inputs):  # it was said why
         return f"{stage.cut:<9} device, jit    {steps}"
     cost = cost_of(stage, specs, made)
-    pieces = {"columns": "blocks of columns", "frames": f"times {FRAMES} frames"}.get(stage.cut)
-    many = f"{cost.pieces} {pieces} of {_mb(cost.bytes)}" if pieces else _mb(cost.bytes)
+    pieces = {"columns": "x a block of columns", "frames": f"x {FRAMES} frames"}.get(stage.cut)
+    many = f"{cost.pieces} {pieces}, {_mb(cost.bytes)}" if pieces else _mb(cost.bytes)
     return f"{stage.cut:<9} device, jit    {steps}  ({many}, {cost.flops / 1e9:,.3f} GFLOP)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from entense.errors import RecipeError, naming
 from entense.ops.core import Kind, ops
 from entense.ops.linear import Operator
 from entense.ops.parcels import codes_of
@@ -18,12 +20,14 @@ from entense.plan.shapes import spec_of
 from entense.tensors.graph import Node, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from entense.plan.fuse import Program
 
+FEW = 2  # degrees of freedom
+_LOG = logging.getLogger("entense")
 _limiting = Lock()  # the limit is the process's, whichever thread asks
 
 
@@ -60,7 +64,8 @@ def _made(recipe: Node, known: dict[Node, Any]) -> Any:
     operation = ops[recipe.op]
     made = operation.host if operation.kind is Kind.FRAMEWISE else operation.function
     assert made is not None  # noqa: S101  lowering looked
-    return made(*(spec_of(known[item]) for item in recipe.inputs), **recipe.params)
+    with naming(recipe.op):
+        return made(*(spec_of(known[item]) for item in recipe.inputs), **recipe.params)
 
 
 def freedom(node: Node, operator: Operator, known: dict[Node, Any]) -> int:
@@ -80,11 +85,28 @@ def freedom(node: Node, operator: Operator, known: dict[Node, Any]) -> int:
     return max(0, round(float(kept)))
 
 
+def warn_of_noise(name: str, few: Sequence[str], records: int) -> None:
+    """Warn of records of which filters left next to nothing: rounding noise looks like data."""
+    if few:
+        _LOG.warning(
+            "%s: filters leave at most %d degrees of freedom of %d of %d records (%s): what is "
+            "left is rounding noise; filter less, or leave short runs out",
+            *(name, FEW, len(few), records, ", ".join(few[:3])),
+        )
+
+
 def _operator(node: Node, known: dict[Node, Any]) -> Operator:
     matrix: NDArray[np.float64] | None = None
     for step in node.inputs:
         inputs = [spec_of(known[item]) for item in step.inputs]
-        new = ops[step.op].function(*inputs, **step.params)
+        with naming(step.op):
+            new = ops[step.op].function(*inputs, **step.params)
+        due = (known[step].shape[0], inputs[0].shape[0])
+        if new.shape != due:
+            raise RecipeError(
+                f"the op {step.op!r} made a matrix {new.shape}, {due} was promised; its `infer` is "
+                "wrong, mend it or leave it out"
+            )
         matrix = new if matrix is None else new @ matrix
     assert matrix is not None  # noqa: S101  an operator has at least one step
     return Operator.of(matrix)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from entense.errors import RecipeError, naming
 from entense.ops.core import Kind, function_of, ops
 from entense.ops.linear import Centred, Operator, apply, mix
 from entense.ops.parcels import Codes, Weights
@@ -37,12 +38,15 @@ class Form:
         Which of its inputs are series of columns, beyond whose last frame there may be anything.
     time
         Of each of its nodes, which axis is time, and how long it is made: 0 where it has none.
+    promised
+        Of each of its nodes, the shape and the dtype that it makes.
     """
 
     stage: Stage
     pads: bool
     given: tuple[int, ...]
     time: tuple[tuple[int, int], ...]
+    promised: tuple[tuple[tuple[int, ...], str], ...]
 
 
 def form_of(stage: Stage, specs: Mapping[Node, Any]) -> Form:
@@ -54,7 +58,23 @@ def form_of(stage: Stage, specs: Mapping[Node, Any]) -> Form:
         time = tuple(_time(specs[node], pads=pads) for node in stage.nodes)
     padded_ones = pads and stage.cut == "columns"
     given = [place for place, node in enumerate(stage.inputs) if _is_series(specs.get(node))]
-    return Form(_with_places(stage), pads, tuple(given) if padded_ones else (), time)
+    promised = zip(stage.nodes, time, strict=True)
+    return Form(
+        stage=_with_places(stage),
+        pads=pads,
+        given=tuple(given) if padded_ones else (),
+        time=time,
+        promised=tuple(_promised(stage, specs[node], *when) for node, when in promised),
+    )
+
+
+def _promised(stage: Stage, spec: Any, axis: int, frames: int) -> tuple[tuple[int, ...], str]:
+    shape = list(spec.shape)
+    if frames:
+        shape[axis] = frames
+    if stage.cut == "columns" and is_wide(spec):
+        shape[-1] = BLOCK
+    return tuple(shape), spec.dtype
 
 
 def _is_series(spec: Any) -> bool:
@@ -100,8 +120,11 @@ def function_for(form: Form, _generation: int) -> Callable[..., Any]:
             env[stage.inputs[place]] = _only(inputs[place], counts[place])
         for number, node in enumerate(stage.nodes):
             own, *before = lengths[number]
-            value = _function(node)(*(env[item] for item in node.inputs), **_given(node, before))
+            with naming(node.op):
+                value = _function(node)(*(env[i] for i in node.inputs), **_given(node, before))
             axis, length = form.time[number]
+            if node.op in ops and kind(node) is not Kind.POOL:
+                _check(node, value, form, number)
             if masks and length and kind(node) is not Kind.POOL:
                 value = _within(jax.lax.slice_in_dim(value, 0, length, axis=axis), own, axis)
             env[node] = value
@@ -114,6 +137,19 @@ def function_for(form: Form, _generation: int) -> Callable[..., Any]:
 
     jitted: Callable[..., Any] = jax.jit(run)
     return jitted
+
+
+def _check(node: Node, value: Any, form: Form, number: int) -> None:
+    """Hold an op to what its `infer` promised; joined runs that are padded may be longer."""
+    (axis, length), (shape, dtype) = form.time[number], form.promised[number]
+    made = list(value.shape)
+    if form.pads and length and len(made) == len(shape) and kind(node) is Kind.GATHER:
+        made[axis] = min(made[axis], length)
+    if (tuple(made), str(value.dtype)) != (shape, dtype):
+        raise RecipeError(
+            f"the op {node.op!r} gives {value.dtype} {value.shape}, {dtype} {shape} was promised; "
+            "its `infer` is wrong, mend it or leave it out"
+        )
 
 
 def _only(value: Any, frames: Any) -> Any:

@@ -188,7 +188,7 @@ def optimize(roots: Roots, rules: tuple[Rule, ...] = RULES) -> tuple[Roots, list
     while roots != before:
         before = roots
         for rule in rules:
-            while (changed := rule.rewrite(roots)) != roots:
-                roots = changed
-                used += [rule] if rule not in used else []
+            changed = rule.rewrite(roots)
+            used += [rule] if changed != roots and rule not in used else []
+            roots = changed
     return roots, used

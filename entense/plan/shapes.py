@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entense.errors import RecipeError, RecordError
+from entense.errors import RecipeError, RecordError, naming
 from entense.ops.core import Kind, Spec, function_of, ops
 from entense.ops.load import GIVEN, SERIES, Given, Opened
 from entense.ops.spec import COLUMNS
@@ -28,6 +28,12 @@ PAD = 32
 """Frames that time is padded to: runs of many lengths share few programs."""
 
 
+_NUMPY = (
+    "it asks for numbers that are not there yet; use jax.numpy for numpy, and jnp.where for an "
+    "`if`: "
+)
+
+
 def spec_of(known: Any) -> Any:
     """Return the spec of what was opened; anything else as it is."""
     return known.spec if isinstance(known, Opened | Given) else known
@@ -39,7 +45,14 @@ def infer(node: Node, inputs: Sequence[Any]) -> Spec:
     if operation.infer is None:
         return _traced(node, inputs)
     given = [inputs] if operation.kind is Kind.GATHER else inputs
-    return operation.infer(*given, **node.params)
+    with naming(node.op):
+        spec = operation.infer(*given, **node.params)
+    if not isinstance(spec, Spec):
+        raise RecipeError(
+            f"the `infer` of the op {node.op!r} gives {type(spec).__name__}, a Spec is due; make "
+            "it of the first input's, with dataclasses.replace"
+        )
+    return spec
 
 
 def specs_of(roots: Roots, known: Mapping[Node, Any]) -> dict[Node, Any]:
@@ -173,11 +186,11 @@ def _traced(node: Node, inputs: Sequence[Any]) -> Spec:
     first: Spec = inputs[0]
     known = tuple(None if s is None else _traceable(s) for s in inputs)
     shape, dtype = _shape(node, known, ops.generation)
-    if shape == first.shape:
-        return Spec(first.dims, shape, dtype, first.coords, first.mask, first.tr)
-    if first.dims[0] == "time" and shape[:1] == first.shape[:1]:
+    if shape == first.shape:  # what is known of its frames stays known
+        return replace(first, dtype=dtype)
+    if first.dims[:1] == ("time",) and shape[:1] == first.shape[:1]:
         dims = ("time", *(f"{node.op}_{i}" for i in range(1, len(shape))))
-        return Spec(dims, shape, dtype, tr=first.tr)
+        return replace(first, dims=dims, shape=shape, dtype=dtype, coords={}, mask=None)
     return Spec(tuple(f"{node.op}_{i}" for i in range(len(shape))), shape, dtype)
 
 
@@ -195,5 +208,10 @@ def _shape(node: Node, inputs: tuple[Any, ...], _generation: int) -> tuple[tuple
     except Exception as error:
         # several arrays may not fit together in one record and do so in the others
         kind = RecordError if len(arrays) > 1 else RecipeError
-        raise kind(f"the op {node.op!r} cannot be applied: {error}") from error
+        hint = _NUMPY if "racer" in type(error).__name__ else ""
+        raise kind(f"the op {node.op!r} cannot be applied: {hint}{error}") from error
+    if not hasattr(out, "shape"):
+        raise RecipeError(
+            f"the op {node.op!r} gives {type(out).__name__}, an array is due; mend its function"
+        )
     return tuple(out.shape), str(out.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from entense.errors import RecipeError
 from entense.ops.core import Kind
 from entense.ops.load import GIVEN
 from entense.plan.optimize import CLOSED, DECODED, kind
@@ -79,5 +80,10 @@ def _step(node: Node, axes: Mapping[Node, int], frames: Mapping[Node, Node], siz
     by_column = node.op in ("apply", "dense") or kind(node) in _BY_COLUMN
     over = {axes.get(item) for item in node.inputs if computes(item)}
     if by_column and len(over) == 1 and None not in over:
+        if node not in axes and kind(node) is Kind.COLUMNWISE:
+            raise RecipeError(
+                f"the op {node.op!r} is COLUMNWISE, which treats each column by itself, and its "
+                "result has no columns any more; leave kind= out"
+            )
         return Step(node, "columns", over.pop(), size)
     return Step(node, "whole", None, size)

@@ -52,6 +52,7 @@ class Tensor:
             return self.apply(name, *args, **kwargs)
 
         method.__doc__, method.__name__ = ops[name].function.__doc__, name
+        vars(method)["__signature__"] = ops[name].signature
         return method
 
     def apply(self, name: str, /, *args: Any, **kwargs: Any) -> Tensor:

@@ -75,6 +75,8 @@ class Node:
 
 def canonical(value: Any, name: str = "value") -> Any:
     """Return `value` as the one Python object that stands for it in a recipe."""
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        value = np.dtype(value).name
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, np.ndarray):

@@ -37,7 +37,7 @@ def volume(image: File, *, mask: File | None = None, tr: Seconds = None) -> Tens
 
     Returns
     -------
-    A tensor, for `transform`. Voxels are in the order of
+    (time, voxel) float32: a tensor for `transform`. Voxels are in the order of
     ``nibabel.as_closest_canonical(image).get_fdata()[mask]``, whatever the storage.
 
     Raises
@@ -71,7 +71,7 @@ def surface(image: Files, *, mask: Files | None = None, tr: Seconds = None) -> T
 
     Returns
     -------
-    A tensor, for `transform`.
+    (time, vertex) float32: a tensor for `transform`.
 
     Examples
     --------
@@ -105,7 +105,8 @@ def cifti(
 
     Returns
     -------
-    A tensor, for `transform`; columns in the order of the file.
+    (time, grayordinate), or (time, parcel), float32: a tensor for `transform`, columns in the order
+    of the file.
 
     Examples
     --------
@@ -129,6 +130,10 @@ def table(file: File, columns: Sequence[str] | None = None) -> Tensor:
     columns
         Which, in this order; all unless given.
 
+    Returns
+    -------
+    (time, column) float32: a tensor for `transform`.
+
     Examples
     --------
     >>> import entense as et
@@ -144,7 +149,12 @@ def array(file: File) -> Tensor:
     Parameters
     ----------
     file
-        A role, or a path.
+        A role, or a path: ``.npy``, ``.txt``, ``.tsv`` or ``.csv``.
+
+    Returns
+    -------
+    float32, or the integer or bool type of the file, of 32 bits at most: a tensor for
+    `transform`.
 
     Examples
     --------

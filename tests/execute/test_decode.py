@@ -13,6 +13,7 @@ from scipy import signal
 import entense as et
 from entense.execute import compute, decode
 from entense.images import nifti
+from entense.plan import jit
 
 BOLD = et.volume("bold", mask="mask")
 AXCODES = [
@@ -116,6 +117,7 @@ def test_how_many_voxels_are_computed_at_once_changes_next_to_nothing(study, mon
     before = [study.compute(chain)[0] for chain in chains]
     monkeypatch.setattr(decode, "BLOCK", block)
     monkeypatch.setattr(compute, "BLOCK", block)
+    monkeypatch.setattr(jit, "BLOCK", block)
     for array, chain in zip(before, chains, strict=True):
         np.testing.assert_allclose(study.compute(chain)[0], array, rtol=1e-5, atol=2e-6)
     np.testing.assert_array_equal(study.compute(BOLD)[0], before[0])

@@ -1,30 +1,49 @@
 """The code of README.md and docs/ runs as it stands, in the folder where `make demo` ran."""
 
+import contextlib
+import importlib.util
+import io
 import re
 from pathlib import Path
 
 import pytest
 
 from entense.demo.dataset import make_dataset
+from entense.ops import Kind, ops
+from entense.plan.fuse import fusions
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+CODE = re.compile(r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page):
-    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    """Return the code of a page, each with what the page says that it prints."""
+    return CODE.findall(page.read_text())
+
+
+def normal(text):
+    """Return a text without what depends on XLA's version and on the machine."""
+    return re.sub(r"[\d,.]+ (MB|GFLOP)", r"# \1", text)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_every_block_runs_in_order(tmp_path, monkeypatch, capsys):
+def test_every_block_runs_in_order_and_prints_what_the_page_says(tmp_path, monkeypatch):
     make_dataset(tmp_path / "demo" / "dataset", subjects=4, sessions=1, runs=1, frames=60)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ENTENSE_CACHE", str(tmp_path / "cache"))  # docs/fetch.md sets it, too
+    monkeypatch.syspath_prepend(tmp_path)  # docs/own_ops.md has a module of its own
+    for registry in (ops, fusions):  # what pages register is forgotten
+        monkeypatch.setattr(registry, "_things", dict(registry._things))
+    compared = 0
     for page in PAGES:
-        scope = {}
-        for block in blocks(page):
-            exec(compile(block, str(page), "exec"), scope)
-    assert "STAGES" in capsys.readouterr().out
+        scope = {"__name__": page.stem}
+        for block, says in blocks(page):
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                exec(compile(block, str(page), "exec"), scope)
+            assert not says or normal(said.getvalue()) == normal(says), page.name
+            compared += bool(says)
+    assert compared == 2
     assert (tmp_path / "out" / "entense.json").is_file()
 
 
@@ -34,3 +53,20 @@ def test_the_readme_has_a_block_and_every_link_leads_somewhere():
         prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
         for target in re.findall(r"\]\((?!http)([^)#]+)", prose):
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+def generator():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_operations_is_what_the_docstrings_say():
+    made = generator().page()
+    assert made == (ROOT / "docs" / "operations.md").read_text(), "run `make docs`"
+    methods = [name for name in ops if ops[name].kind not in (Kind.SOURCE, Kind.TABLE)]
+    ours = [name for name in methods if ops[name].function.__module__.startswith("entense.")]
+    assert len(ours) > 30
+    for name in [*ours, "volume", "surface", "cifti", "table", "array"]:
+        assert made.count(f"\n### {name}\n") == made.count(f"](#{name})") == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import entense as et
-from entense.ops.parcels import Codes, by_product, by_segments, mean
+from entense.ops.parcels import Codes, by_product, by_segments
 
 BOLD = et.volume("bold", mask="mask")
 NAMES = {1: "a", 2: "b", 3: "c"}
@@ -183,10 +183,30 @@ def test_sums_over_segments_and_by_a_product_are_the_same():
     x = rng.normal(size=(40, 500)).astype("f4")
     there = (rng.random(500) > 0.1).astype("f4")
     atlas = Codes(codes, np.arange(5, dtype="i4"))
-    segments = by_segments(x * there, there, atlas)
-    product = by_product(x * there, there, jnp.asarray(np.eye(6, dtype="f4")[codes][:, 1:]))
-    np.testing.assert_array_equal(segments.count, product.count)
-    np.testing.assert_allclose(mean(segments), mean(product), rtol=1e-4, atol=1e-6)
+    rows = np.concatenate([x * there, there[None]])
+    segments = by_segments(rows, atlas)
+    product = by_product(rows, jnp.asarray(np.eye(6, dtype="f4")[codes][:, 1:]))
+    np.testing.assert_array_equal(segments[-1], product[-1])
+    np.testing.assert_allclose(segments, product, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("chain", ["at the decoder", "of what was filled"])
+def test_large_parcels_on_a_high_baseline_keep_their_digits(tmp_path, new_study, chain):
+    study = new_study(tmp_path, shape=(40, 40, 20))
+    rng = np.random.default_rng(4)
+    data = 10_000 + 100 * rng.normal(size=(*study.shape, 60)) + 5 * rng.normal(size=60)
+    study.run("01", data=data.astype("f4"))
+    atlas = str(study.atlas(labels=(2, 3, 8)))
+    start = BOLD if chain == "at the decoder" else BOLD.fill_nan()
+    (ours,) = study.compute(start.parcellate(atlas))
+    codes = nib.load(atlas).get_fdata()
+    image = nib.load(study.rows[0]["bold"]).get_fdata()
+    due = np.stack([image[(codes == label) & study.inside].mean(axis=0) for label in (2, 3)], 1)
+
+    def standard(y):
+        return (y - y.mean(axis=0)) / y.std(axis=0, ddof=1)
+
+    assert np.abs(standard(ours[:, :2].astype("f8")) - standard(due)).max() <= 1e-3
 
 
 def test_elsewhere_than_on_a_cpu_parcels_are_a_product(monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from entense.archive.checksum import Buffer, Data
 from entense.archive.schema import as_dtype, digest_of
+from entense.registry import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +76,7 @@ class Format:
     @property
     def digest(self) -> str:
         """16 hexadecimal digits of its code: an archive made with other code is another."""
-        return digest_of([self.name, _code(self.layout), _code(self.seal), self.trailer.hex()])
+        return digest_of([self.name, code_of(self.layout), code_of(self.seal), self.trailer.hex()])
 
     def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
         """Return how many bytes the sample will take, from shapes and dtypes alone."""
@@ -118,11 +118,3 @@ def blank(shape: Sequence[int], dtype: str) -> NDArray[Any]:
     320000
     """
     return np.broadcast_to(np.zeros((), as_dtype(dtype)), shape)
-
-
-def _code(function: Callable[..., object]) -> str:
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):  # typed at a prompt, or no plain function
-        code = getattr(function, "__code__", None)
-        return code.co_code.hex() if code else type(function).__qualname__

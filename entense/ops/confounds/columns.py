@@ -55,6 +55,8 @@ def missing(table: Regressors, name: str) -> RecordError:
     """Return the error of a column that is not there."""
     if "Movement_Regressors" in name_of(table.path):
         remedy = "HCP's movement regressors hold motion alone: take 6P or 24P"
+    elif name == "std_dvars":  # `dvars` is no stand-in: it has another unit
+        remedy = "it is fMRIPrep's standardised DVARS; censor by fd= alone, or leave the table out"
     else:
         remedy = hint(name, table.frame.columns)
     return RecordError(f"{table.path}: there is no column {name!r}; {remedy}")
