@@ -12,7 +12,9 @@ from sklearn.covariance import LedoitWolf
 from entense.ops.connectome import correlation, covariance, partial_correlation
 from entense.ops.dtype import astype
 from entense.ops.edges import fisher_z, vectorise
-from entense.ops.linear import Centred, Operator, apply
+from entense.ops.grid import Places, grid
+from entense.ops.linear import Centred, Neighbours, Operator, apply, mix
+from entense.ops.medians import Members, parcel_median
 from entense.ops.missing import fill_nan
 from entense.ops.parcels import Codes, mean, parcellate
 from entense.ops.standardize import psc, robust_scale, tsnr, zscore
@@ -21,6 +23,10 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(3.0, 1.0, size=(12, 6)).astype("f4")
 CODES = Codes(np.array([0, 1, 1, 2, 2, 2], "i4"), np.array([4, 9, 11], "i4"))
 MATRIX = Operator.of(np.eye(12) - np.full((12, 12), 1 / 12) + 0.1 * RNG.normal(size=(12, 12)))
+NEIGHBOURS = Neighbours(
+    np.array([[0, 1], [4, 4], [2, 5]]), np.array([[0.25, 0.75], [1, 0], [2, -1]])
+)
+MEMBERS = Members(np.array([[0, 1, 5], [2, 4, -1]], "i4"))
 SHRUNK = {"estimator": "ledoit_wolf"}
 OPS = {
     "zscore": zscore,
@@ -40,6 +46,9 @@ OPS = {
     "empirical partial correlation": partial(partial_correlation, estimator="empirical"),
     "edges": lambda x: vectorise(fisher_z(correlation(x))),
     "astype": partial(astype, dtype="float32"),
+    "mix": lambda x: mix(x, NEIGHBOURS),
+    "parcel median": lambda x: parcel_median(x, MEMBERS),
+    "grid": lambda x: grid(x, Places(np.array([[[0, -1, 2], [5, 3, 1]]], "i4"))),
     "apply": lambda x: apply(x, MATRIX),
     "apply to centred": lambda x: apply(Centred(x - 3.0, x[0]), MATRIX),
     "a chain": lambda x: correlation(mean(parcellate(zscore(apply(x, MATRIX)), CODES))[:, :2]),
