@@ -112,9 +112,8 @@ def test_what_cannot_be_cut_is_refused_before_anything_runs(large, unread, tmp_p
     (demand, _) = survey(table).demands
     budget = ITSELF + demand.least - 1
     numbers = (
-        f"take {(ITSELF + demand.least) / 1e6:,.0f} MB at the least "
-        rf"\({(ITSELF + demand.bytes()) / 1e6:,.0f} MB at once\), and memory= allows "
-        f"{budget / 1e6:,.0f} MB; allow more, write float16, or fewer tensors"
+        f"takes {demand.with_process(demand.parts) / 1e6:,.0f} MB at the least.*"
+        f"memory= allows {budget / 1e6:,.0f} MB; allow more, or compute fewer tensors"
     )
     for use in (
         lambda: table.entense.collect(memory=budget),
@@ -136,7 +135,7 @@ def test_the_largest_record_is_the_one_that_is_named(study):
     known = survey(study.records.entense.transform(x=BOLD.zscore()))
     with pytest.raises(et.RecipeError) as error:
         Room(known, ITSELF + known.demands[0].least).check([0, 1])
-    assert str(error.value).startswith(f"{long['bold']}: its tensors take")
+    assert str(error.value).startswith(f"{long['bold']}: to compute its tensors takes")
     Room(known, ITSELF + known.demands[0].least).check([0])
 
 

@@ -80,7 +80,7 @@ IN_TIME = [
     Step("resample_tr", {"tr": 1.3, "method": "spline"}, SERIES, "run"),
 ]
 BY_COLUMN = [
-    Step("despike", {}, SERIES + "many"),
+    Step("despike", {}, SERIES + "even many"),
     Step("zscore", {}, SERIES, "level"),
     Step("psc", {}, SERIES + "level", "level"),
     Step("robust_scale", {}, SERIES, "level"),

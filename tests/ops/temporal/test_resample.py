@@ -8,7 +8,7 @@ from scipy.interpolate import CubicSpline
 
 import entense as et
 from entense.ops.core import Spec
-from entense.ops.resample import resample_tr
+from entense.ops.resample_tr import resample_tr
 from entense.plan.survey import survey
 
 BOLD = et.volume("bold", mask="mask")
