@@ -46,10 +46,18 @@ def three(runs: Runs) -> pl.DataFrame:
     return et.transform(table, series=et.col("clean").parcellate(str(runs.atlas)))
 
 
+def pooled(runs: Runs) -> pl.DataFrame:
+    """Keep the parcels of z-scored voxels alone: much is computed, and little is left."""
+    return et.transform(voxels(runs), series=et.col("clean").parcellate(str(runs.atlas))).drop(
+        "clean"
+    )
+
+
 CHAINS: dict[str, Callable[[Runs], pl.DataFrame]] = {
     "voxels": voxels,
     "parcels": parcels,
     "three": three,
+    "pooled": pooled,
 }
 
 

@@ -17,6 +17,9 @@ FLOORS = {"inflate, disk": True, "inflate, drop": False}  # whether what is infl
 OVER = {"voxels": 1.5, "parcels": 1.25}  # times the fastest floor, at most
 MASKERS = {"voxels": "NiftiMasker", "parcels": "NiftiLabelsMasker"}
 UNDER = {"voxels": 100, "parcels": 8}  # times faster than the masker, at least
+NINE = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
+NINE += ["csf", "white_matter", "global_signal"]
+ORDERS = ("", "_derivative1", "_power2", "_derivative1_power2")
 
 
 def bench(cache: Path, *, quick: bool) -> list[Row]:
@@ -95,12 +98,11 @@ def nilearn(folder: str, what: str) -> dict:
     from nilearn.maskers import NiftiLabelsMasker, NiftiMasker
 
     from benchmarks.chains import FILTERS
-    from entense.ops.confounds import columns
 
     runs = Runs(Path(folder))
     bold = runs.bolds[0]
     table = pl.read_csv(runs.confounds(bold), separator="\t", null_values="n/a")
-    table = table.select(columns("36P")).cast(pl.Float64)
+    table = table.select(base + order for order in ORDERS for base in NINE).cast(pl.Float64)
     confounds = table.fill_null(strategy="backward").to_numpy()
     options = {"detrend": True, "standardize": "zscore_sample", "t_r": TR, **FILTERS}
     start = perf_counter()
