@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from entense.plan.fuse import Program, Stage
     from entense.tensors.graph import Node
 
-ITSELF = 150_000_000
+ITSELF = 220_000_000
 """About what a process takes to compute at all: SciPy, a survey, XLA's compiler."""
 _BESIDE = 32  # bytes a voxel of a frame: what a decoder holds beside what it keeps
 

@@ -30,7 +30,7 @@ def due(study, row):
 
 
 @pytest.mark.parametrize("rows", [range(7), [6, 0, 3], [2, 2], []], ids=str)
-@pytest.mark.parametrize("memory", [None, 240_000_000, 1 << 40], ids=str)
+@pytest.mark.parametrize("memory", [None, 320_000_000, 1 << 40], ids=str)
 def test_outcomes_come_in_the_order_that_was_asked(study, known, rows, memory):
     done = []
     for outcome in run(known, rows, memory=memory):

@@ -261,7 +261,7 @@ def test_what_was_deleted_is_written_again_byte_for_byte(records, written, tmp_p
     records.entense.write(written, **OPTIONS)
     assert content(written) == before
     assert {shard: shard.stat().st_mtime_ns for shard in kept} == kept
-    records.entense.write(tmp_path / "again", memory="240MB", **OPTIONS)
+    records.entense.write(tmp_path / "again", memory="320MB", **OPTIONS)
     assert content(tmp_path / "again") == before
 
 
