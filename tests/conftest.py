@@ -177,3 +177,18 @@ def new_study():
 def study(tmp_path, new_study):
     """An empty `Study` at tmp_path/study: call its `run` once a run."""
     return new_study(tmp_path)
+
+
+@pytest.fixture
+def decodes(monkeypatch):
+    """The paths that are decoded, in order."""
+    from entense.execute import loading
+
+    paths, decode = [], loading.decode
+
+    def count(series, sinks):
+        paths.append(series.path)
+        return decode(series, sinks)
+
+    monkeypatch.setattr(loading, "decode", count)
+    return paths

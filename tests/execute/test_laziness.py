@@ -98,11 +98,11 @@ def alive(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
-def test_a_stream_holds_one_chunk(seven, decodes_of, alive, size):
+def test_a_stream_holds_one_chunk(seven, decodes, alive, size):
     table = seven.records.entense.transform(x=BOLD.zscore())
     due = et.to_numpy(table.entense.collect()["x"])
     before, _ = alive()
-    decodes_of.clear()
+    decodes.clear()
     parts = []
     for part in table.entense.collect(streaming=True, chunk_size=size):
         made, held = alive()
@@ -111,25 +111,12 @@ def test_a_stream_holds_one_chunk(seven, decodes_of, alive, size):
         assert made - before == done  # none of the next chunk
         # what is decoded ahead is what threads are busy with, and not the table
         ahead = max(2, min(serial._cores(), serial._MOST_DECODERS)) + 1
-        assert len(decodes_of) <= done + ahead
+        assert len(decodes) <= done + ahead
         parts.append(part)
     assert [len(part) for part in parts] == [min(size, 7 - n) for n in range(0, 7, size)]
     whole = pl.concat(parts)
     assert whole["subject"].to_list() == table["subject"].to_list()
     np.testing.assert_array_equal(np.stack(list(et.to_numpy(whole["x"]))), np.stack(list(due)))
-
-
-@pytest.fixture
-def decodes_of(monkeypatch):
-    """The paths that are decoded, in order."""
-    paths, decode = [], loading.decode
-
-    def count(series, sinks):
-        paths.append(series.path)
-        return decode(series, sinks)
-
-    monkeypatch.setattr(loading, "decode", count)
-    return paths
 
 
 def test_chunks_of_several_shapes_concat(study):
@@ -159,14 +146,14 @@ def test_errors_come_at_the_end_of_a_stream_and_list_all(seven):
     assert all(path in str(error.value) for path in bad)
 
 
-def test_a_stream_that_is_left_early_leaves_nothing_behind(seven, decodes_of):
+def test_a_stream_that_is_left_early_leaves_nothing_behind(seven, decodes):
     made = seven.records.entense.transform(x=BOLD).entense.collect(streaming=True, chunk_size=1)
     next(made)
     made.close()
-    before = len(decodes_of)
+    before = len(decodes)
     assert before < 7
     assert next(made, None) is None
-    assert len(decodes_of) == before
+    assert len(decodes) == before
 
 
 def test_a_chunk_of_no_record_is_refused(seven):

@@ -5,21 +5,8 @@ import polars as pl
 import pytest
 
 import entense as et
-from entense.execute import loading
 
 BOLD = et.volume("bold", mask="mask")
-
-
-@pytest.fixture
-def decodes(monkeypatch):
-    paths, decode = [], loading.decode
-
-    def count(series, sinks):
-        paths.append(series.path)
-        return decode(series, sinks)
-
-    monkeypatch.setattr(loading, "decode", count)
-    return paths
 
 
 def trials(study):

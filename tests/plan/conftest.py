@@ -16,18 +16,3 @@ def hard(tmp_path_factory, new_study):
     data[(*where[2], 0)] = np.inf
     study.run("01", data=data)
     return study, str(study.atlas())
-
-
-@pytest.fixture
-def decodes(monkeypatch):
-    """The paths that are decoded, in order."""
-    from entense.execute import loading
-
-    paths, decode = [], loading.decode
-
-    def count(header, sinks):
-        paths.append(header.path)
-        return decode(header, sinks)
-
-    monkeypatch.setattr(loading, "decode", count)
-    return paths
