@@ -69,6 +69,14 @@ def scratch(runs: Runs) -> Iterator[Path]:
         yield Path(folder)
 
 
+def compute(table: pl.DataFrame) -> float:
+    """Compute record after record, and let each go; return the seconds."""
+    start = perf_counter()
+    for _ in et.collect(table, streaming=True, chunk_size=1):
+        pass
+    return perf_counter() - start
+
+
 def write(runs: Runs, table: pl.DataFrame, **options: Any) -> float:
     """Write an archive, which is flushed to the disk; return the seconds."""
     with scratch(runs) as folder:

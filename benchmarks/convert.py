@@ -1,7 +1,8 @@
 """Full-size runs from the disk to cleaned voxels, or to parcels and their correlations.
 
-Beside them: inflating the same files on the same cores without doing anything with them, and
-nilearn's maskers on one of them. The page cache is warm for all; what is written is flushed.
+Written and flushed to the disk, beside inflating the same files on the same cores without doing
+anything with them; and kept in memory, beside nilearn's maskers, which keep theirs there. The page
+cache is warm for all.
 """
 
 from dataclasses import replace
@@ -13,6 +14,7 @@ from benchmarks.fresh import Aim, Contender, Row, in_turns, warm
 from benchmarks.inflate import LIBRARIES
 
 CHAINS = ("voxels", "parcels")
+KEPT = ", in memory"
 FLOORS = {"inflate, disk": True, "inflate, drop": False}  # whether what is inflated is kept
 OVER = {"voxels": 1.5, "parcels": 1.25}  # times the fastest floor, at most
 MASKERS = {"voxels": "NiftiMasker", "parcels": "NiftiLabelsMasker"}
@@ -23,7 +25,7 @@ ORDERS = ("", "_derivative1", "_power2", "_derivative1_power2")
 
 
 def bench(cache: Path, *, quick: bool) -> list[Row]:
-    """Measure the floor, ours over all files, and ours and nilearn's on one."""
+    """Measure the floor and ours over all files; in memory, ours and nilearn's."""
     runs = make_runs(cache, [120] * 2 if quick else [200] * 8)
     warm(*runs.bolds)
     rows = in_turns([*_floors(runs), *_ours(runs), _masker(runs, "parcels")], 1 if quick else 3)
@@ -45,16 +47,20 @@ def _floors(runs: Runs) -> list[Contender]:
 
 
 def _ours(runs: Runs) -> list[Contender]:
-    return [
-        Contender(group, "entense", "file", "convert:ours", (str(runs.folder), what, files))
-        for what in CHAINS
-        for group, files in ((what, len(runs.bolds)), (f"{what}, 1 file", 1))
-    ]
+    folder, every = str(runs.folder), len(runs.bolds)
+    contenders = []
+    for what in CHAINS:
+        contenders += [
+            Contender(what, "entense", "file", "convert:written", (folder, what)),
+            Contender(what + KEPT, "entense", "file", "convert:kept", (folder, what, every)),
+            Contender(what + KEPT, "entense, alone", "file", "convert:kept", (folder, what, 1)),
+        ]
+    return contenders
 
 
 def _masker(runs: Runs, what: str) -> Contender:
     name = f"nilearn {MASKERS[what]}"
-    return Contender(f"{what}, 1 file", name, "file", "convert:nilearn", (str(runs.folder), what))
+    return Contender(what + KEPT, name, "file", "convert:nilearn", (str(runs.folder), what))
 
 
 def _fastest(rows: list[Row], group: str) -> Row:
@@ -62,9 +68,9 @@ def _fastest(rows: list[Row], group: str) -> Row:
 
 
 def _with_aims(row: Row, rows: list[Row], best: list[Row]) -> Row:
-    """Say of ours how it stands to the floors, over all files, or to the masker, on one."""
-    what = row.bench.removesuffix(", 1 file")
-    if row.name != "entense":
+    """Say of ours how it stands to the floors, or in memory to the masker."""
+    what = row.bench.removesuffix(KEPT)
+    if not row.name.startswith("entense"):
         return row
     if row.bench in CHAINS:
         ratios = [(floor.bench, row.seconds / floor.seconds) for floor in best]
@@ -74,21 +80,36 @@ def _with_aims(row: Row, rows: list[Row], best: list[Row]) -> Row:
     return replace(
         row,
         aims=tuple(
-            Aim(f"{peer.name} over ours", peer.seconds / row.seconds, UNDER[what], at_least=True)
+            Aim(
+                f"{peer.name} over {row.name}",
+                peer.seconds / row.seconds,
+                UNDER[what],
+                at_least=True,
+            )
             for peer in rows
-            if peer.bench == row.bench and peer.name != row.name
+            if peer.bench == row.bench and peer.name.startswith("nilearn")
         ),
     )
 
 
-def ours(folder: str, what: str, files: int) -> dict:
-    """Write so many runs in one go, in a process that has compiled its programs."""
+def written(folder: str, what: str) -> dict:
+    """Write all runs in one go, in a process that has written before."""
     from benchmarks.chains import CHAINS, write
 
     runs = Runs(Path(folder))
-    table = CHAINS[what](runs).head(files)
-    write(runs, table.head(1))
-    return {"seconds": write(runs, table) / files, "note": f"{files} in one write"}
+    table = CHAINS[what](runs)
+    write(runs, table)
+    seconds = write(runs, table) / table.height
+    return {"seconds": seconds, "note": f"{table.height} in one write, flushed"}
+
+
+def kept(folder: str, what: str, files: int) -> dict:
+    """Compute so many runs one after the other, in a process that has computed before."""
+    from benchmarks.chains import CHAINS, compute
+
+    table = CHAINS[what](Runs(Path(folder))).head(files)
+    compute(table)  # memory that was never touched costs more than memory that was
+    return {"seconds": compute(table) / files, "note": f"{files} in a row, in memory"}
 
 
 def nilearn(folder: str, what: str) -> dict:

@@ -13,7 +13,7 @@ LIMIT = 1.1
 
 
 def bench(cache: Path, *, quick: bool) -> list[Row]:
-    """Measure both sets, each in a process of its own that has written another record."""
+    """Measure both sets, each in a process of its own that has computed another record."""
     half, mean = (4, 120) if quick else (50, 150)
     lengths = [mean + i for i in range(-half, half + 1) if i]
     # one more of the mean length comes first, for the process to warm up with
@@ -39,15 +39,18 @@ def _pair(sets: dict[str, Runs], what: str) -> list[Row]:
 
 
 def ours(folder: str, what: str) -> dict:
-    """Write the first run, then time all others in one write, and what JAX compiles meanwhile."""
-    from benchmarks.chains import CHAINS, write
+    """Compute the first run, then time all others in a row, and what JAX compiles meanwhile.
+
+    In memory: the disk's moods are larger than what is looked for.
+    """
+    from benchmarks.chains import CHAINS, compute
 
     runs = Runs(Path(folder))
     table = CHAINS[what](runs)
-    write(runs, table.head(1))
+    compute(table.head(1))
     spent = _listen()
     others = table.tail(-1)
-    seconds = write(runs, others)
+    seconds = compute(others)
     note = f"{len(spent['backend_compile'])} compilations; " + ", ".join(
         f"{name} {sum(times):.1f} s" for name, times in spent.items()
     )

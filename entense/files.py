@@ -74,16 +74,28 @@ def local(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def open_packed(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file, inflating it where it is a ``.gz``."""
-    from isal import igzip
+def open_packed(path: Path, cores: int = 1) -> Iterator[IO[bytes]]:
+    """Open a file, inflating it where it is a ``.gz``: on one core, or on more at once."""
+    if path.suffix != ".gz":
+        with path.open("rb", buffering=0) as plain:
+            yield plain
+    elif cores == 1:
+        from isal import igzip
 
-    if path.suffix == ".gz":
         with igzip.open(path, "rb") as packed:
             yield packed
     else:
-        with path.open("rb", buffering=0) as plain:
-            yield plain
+        yield from _inflated_at_once(path, cores)
+
+
+def _inflated_at_once(path: Path, cores: int) -> Iterator[IO[bytes]]:
+    import rapidgzip
+
+    try:
+        with rapidgzip.open(str(path), parallelization=cores) as packed:
+            yield packed
+    except RuntimeError as error:  # its word for a file that ends too soon
+        raise OSError(str(error)) from error
 
 
 def is_remote(path: str | Path) -> bool:

@@ -186,9 +186,9 @@ def decodes(monkeypatch):
 
     paths, decode = [], loading.decode
 
-    def count(series, sinks):
+    def count(series, *args):
         paths.append(series.path)
-        return decode(series, sinks)
+        return decode(series, *args)
 
     monkeypatch.setattr(loading, "decode", count)
     return paths

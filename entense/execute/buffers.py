@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakValueDictionary
@@ -25,7 +26,8 @@ class Buffers:
     """
 
     def __init__(self) -> None:
-        self._free: list[NDArray[np.uint8]] = []
+        # by dtype: what is decoded and what is made differ in it, and would swap their memory
+        self._free: dict[np.dtype[Any], list[NDArray[np.uint8]]] = {}
         # weak: what a record that failed was lent goes with the record
         self._ours: WeakValueDictionary[int, NDArray[np.uint8]] = WeakValueDictionary()
         self._lock = Lock()
@@ -34,13 +36,15 @@ class Buffers:
         """Return an array of that shape and dtype; what it holds is undefined."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         with self._lock:
-            memory = min((m for m in self._free if m.size >= size), key=len, default=None)
-            if memory is None:
-                self._free = self._free[1:]  # one too small goes for each that is made
-                memory = np.empty(size, np.uint8)
-                self._ours[id(memory)] = memory
+            free = self._free.setdefault(np.dtype(dtype), [])
+            fits = bisect_left(free, size, key=len)
+            if fits < len(free):
+                memory = free.pop(fits)
             else:
-                self._free = [m for m in self._free if m is not memory]
+                free[-1:] = []  # one too small goes for each that is made
+                # longer than asked for: the next run may be, and what is not touched takes nothing
+                memory = np.empty(size + size // 4, np.uint8)
+                self._ours[id(memory)] = memory
         return memory[:size].view(dtype).reshape(shape)
 
     def take_back(self, array: NDArray[Any]) -> None:
@@ -48,5 +52,6 @@ class Buffers:
         memory = array.base
         with self._lock:
             ours = memory is not None and self._ours.get(id(memory)) is memory
-            if ours and not any(m is memory for m in self._free):
-                self._free.append(cast("NDArray[np.uint8]", memory))
+            free = self._free.setdefault(array.dtype, [])
+            if ours and not any(m is memory for m in free):
+                insort(free, cast("NDArray[np.uint8]", memory), key=len)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, cast, overload
 
@@ -112,19 +111,20 @@ def _chunks(
 ) -> Iterator[pl.DataFrame]:
     """Yield tables of some rows, without those that fail; then raise, where some did."""
     rows = range(table.height if known.tensors else 0)
-    computed = cast("Generator[Outcome]", run(known, rows, memory=memory))
+    computed = cast("Generator[Outcome]", run(known, rows, memory=memory, keeps=True))
     failed: list[Outcome] = []
     few: dict[str, list[int]] = {name: [] for name in known.tensors}
     with closing(computed):
         running = progress(computed, what="collect", unit="records", total=len(rows))
         for start in range(0, max(table.height, 1), size):
-            outcomes = [_copied(outcome) for outcome in islice(running, size)]
+            outcomes = list(islice(running, size))
             failed += [outcome for outcome in outcomes if outcome.error]
             for name, rows_of in few.items():
                 rows_of += [one.row for one in outcomes if _is_noise(one, name)]
             if failed and size >= table.height:
                 break  # it is a table for which all are due
             yield _materialised(table[start : start + size], known, outcomes)
+            del outcomes  # the next chunk comes, and one is held
     for name, rows_of in few.items():
         warn_of_noise(name, [_names(table)[row] for row in rows_of], table.height)
     _raise(failed, table)
@@ -147,13 +147,6 @@ def _materialised(table: pl.DataFrame, known: Survey, outcomes: Sequence[Outcome
         )
         for name in known.tensors
     )
-
-
-def _copied(outcome: Outcome) -> Outcome:
-    """Return an outcome whose arrays outlive the next one."""
-    if outcome.arrays is None:
-        return outcome
-    return replace(outcome, arrays={name: array.copy() for name, array in outcome.arrays.items()})
 
 
 def _raise(failed: Sequence[Outcome], table: pl.DataFrame) -> None:

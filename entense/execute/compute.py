@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from entense.execute.decode import Blocks
+from entense.execute.blocks import Blocks
 from entense.ops.core import Kind, ops
 from entense.ops.linear import Centred, Operator
 from entense.ops.parcels import Codes, Weights

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from entense.execute.blocks import Blocks, Offset
 from entense.ops.linear import Centred
 from entense.ops.parcels import Codes, Weights
 from entense.plan.shapes import BLOCK, padded
@@ -19,58 +20,6 @@ if TYPE_CHECKING:
     from entense.execute.buffers import Buffers
     from entense.images import Series
     from entense.ops.load import Opened
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Columns that were kept, in blocks of one size.
-
-    Parameters
-    ----------
-    rows
-        (block x time, and some more, column) float32, less the first frame or not; zero after the
-        last column.
-    first
-        (block, column) float32, the first frame, where it was taken off.
-    span
-        Which columns of the tensor these are; it begins with a block.
-    frames
-        How many are real.
-    """
-
-    rows: NDArray[np.float32]
-    first: NDArray[np.float32] | None
-    span: range
-    frames: int
-
-    def block(self, number: int, frames: int | None = None) -> Any:
-        """Return a block, by its number in the whole tensor, with `frames` frames or its own.
-
-        What lies beyond its own is the next block: the program that takes it puts zeros there.
-        """
-        place = number - self.span.start // BLOCK
-        rows = self.rows[place * self.frames :][: frames or self.frames]
-        return rows if self.first is None else Centred(rows, self.first[place])
-
-    @property
-    def data(self) -> NDArray[np.float32]:
-        """(block, time, column), without what lies beyond."""
-        blocks = -(-len(self.span) // BLOCK)
-        return self.rows[: blocks * self.frames].reshape(blocks, self.frames, BLOCK)
-
-    def dense(self, start: int = 0, stop: int | None = None) -> Any:
-        """Return some frames, or all that are real, of all columns: (time, column)."""
-        part = self.data[:, start : self.frames if stop is None else stop]
-        flat = part.swapaxes(0, 1).reshape(part.shape[1], -1)[:, : len(self.span)]
-        if self.first is None:
-            return flat
-        return Centred(flat, self.first.reshape(-1)[: len(self.span)])
-
-    def put_into(self, array: NDArray[Any]) -> None:
-        """Copy the columns to their places in (time, column)."""
-        for place, start in enumerate(range(self.span.start, self.span.stop, BLOCK)):
-            width = min(BLOCK, self.span.stop - start)
-            array[:, start : start + width] = self.data[place, : self.frames, :width]
 
 
 @dataclass(frozen=True)
@@ -122,11 +71,12 @@ class _Watch:
         self._index, self._weights = index, weights
         self._floats = weights is not None or np.dtype(series.dtype).kind == "f"
         self._taken = np.empty(index.size, series.dtype)
-        size, dtype = (index.size, series.dtype) if weights is None else (weights.shape[0], "f8")
-        self.size, self.dtype = size, np.dtype(dtype)
-        self.first = np.zeros(size, dtype)
-        self.changed = np.zeros(size, bool)
-        self.bad = np.zeros(size, bool)
+        self.size, dtype = index.size, series.dtype
+        if weights is not None:
+            self.size, dtype = weights.shape[0], "f8"
+        self.first = np.zeros(self.size, dtype)
+        self.changed = np.zeros(self.size, bool)
+        self.bad = np.zeros(self.size, bool)
 
     def see(self, t: int, frame: NDArray[Any]) -> NDArray[Any]:
         """Return the columns of a frame, as stored or as they are mixed."""
@@ -142,6 +92,11 @@ class _Watch:
             np.logical_or(self.bad, ~np.isfinite(kept), out=self.bad)
         return kept
 
+    @property
+    def base(self) -> NDArray[np.float64]:
+        """The first frame; 0 where it is not finite."""
+        return np.where(np.isfinite(self.first), self.first, 0.0)
+
 
 class ColumnSink:
     """Keeps columns, in blocks.
@@ -154,6 +109,8 @@ class ColumnSink:
         (column,) where those that are taken lie in a frame.
     buffers
         Where the memory of the blocks comes from.
+    dtype
+        What they are kept as: as they are stored, or None for float32 numbers.
     centred
         Whether to take the first frame off.
     span
@@ -168,56 +125,41 @@ class ColumnSink:
         index: NDArray[np.intp],
         buffers: Buffers,
         *,
+        dtype: np.dtype[Any] | None,
         centred: bool,
         span: range,
         weights: Any = None,
     ) -> None:
         self._watch = _Watch(series, index, weights)
-        self._series, self._centred, self._span = series, centred, span
+        self._series, self._dtype, self._centred, self._span = series, dtype, centred, span
         blocks = -(-len(span) // BLOCK)
         # the last block is read as far as its padded time goes: so far there must be numbers
         rows = blocks * series.frames + padded(series.frames) - series.frames
-        self._rows = buffers.lend((rows, BLOCK), np.float32)
+        self._rows = buffers.lend((rows, BLOCK), dtype or np.float32)
         self._rows[blocks * series.frames :] = 0
         self._blocks = self._rows[: blocks * series.frames].reshape(blocks, -1, BLOCK)
         self._blocks[-1, :, len(span) - (blocks - 1) * BLOCK :] = 0
-        # integers of 16 bits, and their differences, are exact in float32; wider ones are not
-        narrow = self._watch.dtype.itemsize <= 2 or self._watch.dtype == np.float32
-        self._work = np.zeros(blocks * BLOCK, np.float32 if narrow else np.float64)
-        self._base = np.zeros_like(self._work)
         self._inter: Any = series.inter
         if weights is not None:  # what is mixed of a constant
-            self._inter = np.zeros_like(self._work)
-            self._inter[: self._watch.size] = series.inter * weights.sum(axis=1)
+            self._inter = series.inter * weights.sum(axis=1)
 
     def add(self, t: int, frame: NDArray[Any]) -> None:
         """Keep the columns of frame `t`."""
         kept = self._watch.see(t, frame)
-        work: NDArray[Any] = self._work[: kept.size]
-        base: NDArray[Any] = self._base[: kept.size]
-        work[:] = kept
-        if not self._centred:
-            self._store(t, self._scaled(self._work))
-            return
-        if t == 0:
-            np.copyto(base, work, where=np.isfinite(work))
-        np.subtract(work, base, out=work)
-        if self._series.slope != 1:
-            np.multiply(work, self._series.slope, out=work)
-        self._store(t, self._work)
-
-    def _scaled(self, work: NDArray[Any]) -> NDArray[Any]:
-        slope, inter = self._series.slope, self._series.inter
-        if slope == 1 and inter == 0:
-            return work
-        scaled: NDArray[Any] = work * np.float64(slope) + self._inter
-        return scaled
-
-    def _store(self, t: int, work: NDArray[Any]) -> None:
-        size = self._watch.size
+        if self._dtype is None:
+            kept = self._numbers(t, kept)
         whole = (len(self._blocks) - 1) * BLOCK
-        self._blocks[:-1, t] = work[:whole].reshape(-1, BLOCK)
-        self._blocks[-1, t, : size - whole] = work[whole:size]
+        self._blocks[:-1, t] = kept[:whole].reshape(-1, BLOCK)
+        self._blocks[-1, t, : kept.size - whole] = kept[whole:]
+
+    def _numbers(self, t: int, kept: NDArray[Any]) -> NDArray[Any]:
+        """Return numbers, or what they differ by from the first frame's, made in float64."""
+        slope, inter = np.float64(self._series.slope), self._inter
+        if not self._centred:
+            return kept if slope == 1 and self._series.inter == 0 else kept * slope + inter
+        if t == 0:
+            self._base = self._watch.base
+        return (kept - self._base) * slope
 
     def again(self) -> bool:
         """Once is enough."""
@@ -225,11 +167,21 @@ class ColumnSink:
 
     def result(self) -> Decoded:
         """Return the blocks."""
-        watch, first = self._watch, None
+        watch, offset = self._watch, None
         if self._centred:
-            first = self._scaled(self._base).astype(np.float32).reshape(-1, BLOCK)
-        blocks = Blocks(self._rows, first, self._span, self._series.frames)
+            offset = self._offset(watch.base)
+        blocks = Blocks(self._rows, offset, self._span, self._series.frames)
         return Decoded(blocks, ~watch.changed & ~watch.bad, watch.bad)
+
+    def _offset(self, base: NDArray[np.float64]) -> Offset:
+        """Return what is to be taken off, and what it means; of numbers it is off already."""
+        first, slope = base * self._series.slope + self._inter, self._series.slope
+        if self._dtype is None:
+            base, slope = np.zeros_like(base), 1.0
+        whole = np.zeros((2, len(self._blocks) * BLOCK), np.float32)
+        whole[:, : base.size] = base, first
+        taken, first = whole.reshape(2, -1, BLOCK)
+        return Offset(taken, np.float32(slope), first)
 
 
 class ParcelSink:
@@ -302,15 +254,17 @@ def parcel_weights(codes: Codes | Weights) -> Any:
     return csr_array((np.ones(inside.size), where), (codes.values.size, codes.codes.size))
 
 
-def decode(series: Series, sinks: Sequence[Sink]) -> list[Decoded]:
+def decode(series: Series, sinks: Sequence[Sink], cores: int = 1) -> list[Decoded]:
     """Pass every frame of a file by every sink, and return what each kept.
+
+    It is inflated on so many cores.
 
     A RecordError where the file is cut short or damaged.
     """
     waiting = list(sinks)
     while waiting:
         with np.errstate(invalid="ignore", over="ignore"):
-            for t, frame in enumerate(series.read()):
+            for t, frame in enumerate(series.read(cores)):
                 for sink in waiting:
                     sink.add(t, frame)
         waiting = [sink for sink in waiting if sink.again()]

@@ -10,6 +10,7 @@ import numpy as np
 from entense.errors import RecordError
 from entense.execute.decode import ColumnSink, Decoded, ParcelSink, Sink, decode, sparse_of
 from entense.ops.parcels import codes_of
+from entense.plan.demand import kept_as
 from entense.plan.fuse import How, Program, compile_program
 from entense.plan.host import make, read_tables
 from entense.plan.optimize import COLUMNS_OF_FILES, source
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Running:
-    """What is the same for all rows of a run."""
+    """What is the same for all rows of a run; `cores` inflate each of its files."""
 
     survey: Survey
     how: How
     room: Room
     buffers: Buffers
+    cores: int = 1
 
 
 @dataclass
@@ -57,6 +59,8 @@ class Loaded:
         How many blocks of columns are computed at once.
     buffers
         Where the memory of arrays comes from.
+    cores
+        How many inflate each of its files.
     decoded
         What was kept of the files.
     """
@@ -68,6 +72,7 @@ class Loaded:
     parts: int
     at_once: int
     buffers: Buffers
+    cores: int
     decoded: dict[Node, Decoded] = field(default_factory=dict)
 
     def of(self, running: Running, row: int) -> Loaded:
@@ -89,7 +94,7 @@ class Loaded:
             if not sinks:
                 continue
             series = self.known[source(wanted[0])].series
-            for node, kept in zip(wanted, decode(series, sinks), strict=True):
+            for node, kept in zip(wanted, decode(series, sinks, self.cores), strict=True):
                 before = self.decoded.get(node)
                 self.decoded[node] = kept if before is None else before.joined(kept)
 
@@ -104,8 +109,9 @@ class Loaded:
         span, centred = range(first, min(last, size)), node.op == "centred"
         series = node.inputs[0] if centred else node
         index, weights = self._taken(series, opened, span)
+        dtype = kept_as(node, opened) if weights is None else None
         options: dict[str, Any] = {"centred": centred, "span": span, "weights": weights}
-        return ColumnSink(opened.series, index, self.buffers, **options)
+        return ColumnSink(opened.series, index, self.buffers, dtype=dtype, **options)
 
     def _taken(self, node: Node, opened: Opened, span: range) -> tuple[NDArray[np.intp], Any]:
         """Return where some columns lie in a stored frame, and how they are mixed, if they are."""
@@ -154,4 +160,5 @@ def _opened(running: Running, row: int) -> Loaded:
     program, specs = compile_program(roots, known, running.how)
     at_once = 2 if room.bytes is None else 1
     read_tables(program, known)
-    return Loaded(row, program, specs, known, room.parts(row), at_once, running.buffers)
+    parts, cores = room.parts(row), running.cores
+    return Loaded(row, program, specs, known, parts, at_once, running.buffers, cores)

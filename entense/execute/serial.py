@@ -63,7 +63,12 @@ class Outcome:
 
 
 def run(
-    survey: Survey, rows: Sequence[int], *, memory: int | None = None, how: How | None = None
+    survey: Survey,
+    rows: Sequence[int],
+    *,
+    memory: int | None = None,
+    how: How | None = None,
+    keeps: bool = False,
 ) -> Iterator[Outcome]:
     """Compute rows of a surveyed table.
 
@@ -80,10 +85,12 @@ def run(
     how
         The rules of the optimiser, and the way of fusing; the survey's own unless given.
 
+    keeps
+        Whether the caller keeps the arrays; else they are valid until the next row is asked for.
+
     Yields
     ------
-    An outcome a row; its arrays are valid until the next one is asked for. One bad record never
-    stops the others.
+    An outcome a row. One bad record never stops the others.
 
     Raises
     ------
@@ -92,7 +99,9 @@ def run(
     """
     room = Room(survey, memory)
     room.check(rows)
-    running = Running(survey, how or survey.how, room, Buffers())
+    # of few files each is inflated by several cores, where their memory is not counted
+    cores = 1 if memory is not None else max(1, min(_cores(), _MOST_DECODERS) // max(len(rows), 1))
+    running = Running(survey, how or survey.how, room, Buffers(), cores)
     inputs = (() if survey.errors[row] else survey.inputs[row].values() for row in rows)
     with fetch_ahead(inputs) as done:
         for row, future, is_last in _loading(running, rows):
@@ -100,6 +109,8 @@ def run(
             room.measured()
             done()
             yield outcome
+            if keeps:
+                continue
             # once each, though two tensors may be one array: others may have been lent it by then
             for array in {id(array): array for array in (outcome.arrays or {}).values()}.values():
                 running.buffers.take_back(array)

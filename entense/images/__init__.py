@@ -41,5 +41,8 @@ class Series(Protocol):
     def held(self) -> int:
         """How many bytes of it are in memory while it is read."""
 
-    def read(self) -> Iterator[NDArray[Any]]:
-        """Yield each frame, flat, as stored; it is valid until the next one is asked for."""
+    def read(self, cores: int = 1, /) -> Iterator[NDArray[Any]]:
+        """Yield each frame, flat, as stored; it is valid until the next one is asked for.
+
+        What is packed may be inflated on so many cores at once; that takes more memory.
+        """

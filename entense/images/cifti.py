@@ -70,7 +70,7 @@ class Dense:
         """All of the file: a frame's values lie all over it."""
         return self.frames * self.columns * np.dtype(self.dtype).itemsize
 
-    def read(self) -> Iterator[NDArray[Any]]:
+    def read(self, _cores: int = 1, /) -> Iterator[NDArray[Any]]:
         """Yield each frame, flat; it is valid until the next one is asked for."""
         with opening(self.path) as place:
             count = self.frames * self.columns

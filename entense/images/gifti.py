@@ -60,7 +60,7 @@ class Surface:
         """All of the files: nibabel reads them whole."""
         return self.frames * self.axis.size * np.dtype(self.dtype).itemsize
 
-    def read(self) -> Iterator[NDArray[Any]]:
+    def read(self, _cores: int = 1, /) -> Iterator[NDArray[Any]]:
         """Yield each frame, flat; it is valid until the next one is asked for."""
         parts = [
             _series(path, (self.frames, one.vertices))

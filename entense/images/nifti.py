@@ -63,16 +63,17 @@ class Header:
         """A few frames."""
         return CHUNK
 
-    def read(self) -> Iterator[NDArray[Any]]:
+    def read(self, cores: int = 1, /) -> Iterator[NDArray[Any]]:
         """Yield each stored frame, flat; it is valid until the next one is asked for.
 
-        A RecordError where the file is cut short or damaged; gzip's own checksum is checked.
+        A RecordError where the file is cut short or damaged; gzip's own checksum is checked. It is
+        inflated on so many cores, where it is packed.
         """
         dtype = np.dtype(self.dtype)
         size = math.prod(self.grid.shape) * dtype.itemsize
         at_once = max(1, min(CHUNK // size, self.frames))
         buffer = memoryview(bytearray(at_once * size))
-        with opening(self.path) as place, open_packed(place) as stream:
+        with opening(self.path) as place, open_packed(place, cores) as stream:
             _skip(stream, self.offset)
             for start in range(0, self.frames, at_once):
                 count = min(at_once, self.frames - start)

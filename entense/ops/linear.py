@@ -56,6 +56,34 @@ class Centred(NamedTuple):
         return self.delta + self.first
 
 
+class Stored(NamedTuple):
+    """A series as a file stores it: what it means is for the program that takes it to make.
+
+    Parameters
+    ----------
+    rows
+        (time, …) integers or float32.
+    base
+        (…,) float32, what is to be taken off; None where the series is meant as it is.
+    slope
+        float32, what the rest is to be multiplied by.
+    first
+        (…,) float32, the first frame.
+    """
+
+    rows: Any
+    base: Any = None
+    slope: Any = None
+    first: Any = None
+
+    @property
+    def numbers(self) -> Any:
+        """The series in float32, or `Centred`."""
+        if self.base is None:
+            return self.rows.astype(np.float32)
+        return Centred((self.rows - self.base) * self.slope, self.first)
+
+
 def apply(x: Any, operator: Operator) -> Any:
     """Apply a linear filter: (time, …) float32 or `Centred`, to (time, …) float32.
 

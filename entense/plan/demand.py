@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from entense.ops.load import GIVEN, Opened
 from entense.plan.optimize import DECODED, kind, source
 from entense.plan.shapes import BLOCK, FRAMES, is_timed, is_wide, padded
@@ -77,7 +79,7 @@ def demand_of(program: Program, specs: Mapping[Node, Any], known: Mapping[Node, 
     sinks = [sink for stage in program.decodes for sink in stage.sinks]
     columns = [sink for sink in sinks if sink.op != "parcels"]
     blocks = min((_blocks(specs[sink]) for sink in columns), default=1)
-    decoded = sum(_blocks(specs[sink]) * BLOCK * 4 * specs[sink].shape[0] for sink in columns)
+    decoded = sum(_kept(specs[sink], kept_as(sink, known[source(sink)])) for sink in columns)
     first = _first(program, columns)
     later = {node for stage in program.stages[first:] for node in stage.inputs}
     cut = not later.intersection(columns)
@@ -114,6 +116,25 @@ def parted(program: Program) -> int:
 
 def _blocks(spec: Any) -> int:
     return -(-int(spec.shape[-1]) // BLOCK)
+
+
+def _kept(spec: Any, dtype: np.dtype[Any] | None) -> int:
+    width = np.dtype(dtype or np.float32).itemsize
+    return _blocks(spec) * BLOCK * width * int(spec.shape[0])
+
+
+def kept_as(sink: Node, opened: Opened) -> np.dtype[Any] | None:
+    """Return as what a sink's columns are kept: as stored, where float32 holds them exactly.
+
+    None where the decoder makes float32 of them: of wide numbers, of mixed columns, and of scaled
+    ones that are not centred.
+    """
+    series, dtype = opened.series, np.dtype(opened.series.dtype)
+    centred = sink.op == "centred"
+    mixed = (sink.inputs[0] if centred else sink).op == "mixed"
+    is_exact = dtype.itemsize <= 2 or dtype == np.float32
+    is_meant = centred or (series.slope == 1 and series.inter == 0)
+    return dtype.newbyteorder("=") if is_exact and is_meant and not mixed else None
 
 
 def _beside(opened: Opened) -> int:

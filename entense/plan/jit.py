@@ -10,7 +10,7 @@ import numpy as np
 
 from entense.errors import RecipeError, naming
 from entense.ops.core import Kind, function_of, ops
-from entense.ops.linear import Centred, Operator, apply, mix
+from entense.ops.linear import Centred, Operator, Stored, apply, mix
 from entense.ops.parcels import Codes, Weights
 from entense.plan.fuse import Stage
 from entense.plan.optimize import kind
@@ -114,10 +114,11 @@ def function_for(form: Form, _generation: int) -> Callable[..., Any]:
     masks = form.pads and stage.cut != "frames"  # frames by themselves need none
 
     def run(lengths: Any, *inputs: Any) -> list[Any]:
-        env = dict(zip(stage.inputs, inputs, strict=True))
         counts, lengths = lengths
+        values = [value.numbers if isinstance(value, Stored) else value for value in inputs]
         for place in form.given:
-            env[stage.inputs[place]] = _only(inputs[place], counts[place])
+            values[place] = _only(values[place], counts[place])
+        env = dict(zip(stage.inputs, values, strict=True))
         for number, node in enumerate(stage.nodes):
             own, *before = lengths[number]
             with naming(node.op):

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BLOCK = 16_384
+BLOCK = 4_096
 """Columns that are computed at once: the same for every record, whatever the memory."""
 FRAMES = 8
 """Frames that are computed at once where a stage is cut along time."""
-PAD = 32
+PAD = 40
 """Frames that time is padded to: runs of many lengths share few programs."""
 
 

@@ -256,6 +256,10 @@ def _dtype(array: NDArray[Any]) -> pl.DataType:
 
 
 def _flat_series(name: str, rows: list[NDArray[Any] | None]) -> pl.Series:
-    present = next((row for row in rows if row is not None), None)
-    inner = pl.Float32() if present is None else _dtype(present)
-    return pl.Series(name, [None if r is None else pl.Series(r) for r in rows], pl.List(inner))
+    present = [row for row in rows if row is not None] or [np.empty(0, np.float32)]
+    sizes = [0 if row is None else row.size for row in rows]
+    offsets = pa.array(np.cumsum([0, *sizes]), pa.int64())
+    nulls = pa.array([row is None for row in rows], pa.bool_())
+    # what is one array is shared, not copied
+    flat = pa.array(np.concatenate(present) if len(present) > 1 else present[0])
+    return pl.Series(name, pa.LargeListArray.from_arrays(offsets, flat, mask=nulls))

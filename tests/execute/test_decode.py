@@ -11,7 +11,7 @@ import pytest
 from scipy import signal
 
 import entense as et
-from entense.execute import compute, decode
+from entense.execute import blocks, compute, decode, serial
 from entense.images import nifti
 from entense.plan import jit
 
@@ -115,6 +115,7 @@ def test_how_many_voxels_are_computed_at_once_changes_next_to_nothing(study, mon
     clean = BOLD.denoise("confounds", "9P", high_pass=0.01).zscore()
     chains = (BOLD, clean, clean.parcellate(study.atlas()))
     before = [study.compute(chain)[0] for chain in chains]
+    monkeypatch.setattr(blocks, "BLOCK", block)
     monkeypatch.setattr(decode, "BLOCK", block)
     monkeypatch.setattr(compute, "BLOCK", block)
     monkeypatch.setattr(jit, "BLOCK", block)
@@ -124,6 +125,12 @@ def test_how_many_voxels_are_computed_at_once_changes_next_to_nothing(study, mon
 
 
 # Damage
+
+
+@pytest.fixture(params=[1, 4], autouse=True)
+def cores(request, monkeypatch):
+    """One file alone is inflated by all cores there are, which takes another library."""
+    monkeypatch.setattr(serial, "_cores", lambda: request.param)
 
 
 def error_of(study):

@@ -80,15 +80,15 @@ def test_an_iterator_computes_nothing_until_it_is_asked(seven, nothing_runs):
 
 @pytest.fixture
 def alive(monkeypatch):
-    """How many outcomes' own arrays, those that are copied for a table, are held."""
-    refs, copied = [], collecting._copied
+    """How many outcomes' arrays are made, and how many are held."""
+    refs, running = [], collecting.run
 
-    def copy(outcome):
-        new = copied(outcome)
-        refs.extend(weakref.ref(array) for array in (new.arrays or {}).values())
-        return new
+    def run(*args, **kwargs):
+        for outcome in running(*args, **kwargs):
+            refs.extend(weakref.ref(array) for array in (outcome.arrays or {}).values())
+            yield outcome
 
-    monkeypatch.setattr(collecting, "_copied", copy)
+    monkeypatch.setattr(collecting, "run", run)
 
     def count():
         gc.collect()

@@ -6,6 +6,7 @@ import pytest
 
 import entense as et
 from entense.images import cifti, gifti
+from entense.plan.shapes import BLOCK
 from entense.plan.survey import survey
 
 
@@ -128,5 +129,5 @@ def test_files_that_are_held_whole_count_as_memory(tmp_path, kind, held):
     found = survey(et.transform(brains.table(bold=[bold]), x=getattr(et, kind)("bold")))
     array = 9 * 24 * 4
     (demand,) = found.demands
-    block = 4 * 9 * 16_384
+    block = 4 * 9 * BLOCK
     assert demand.bytes() == held + 32 * 24 + block + array  # the file, what is decoded, the tensor

@@ -54,7 +54,7 @@ def test_a_part_holds_the_blocks_that_are_counted(demand, data):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory, new_study):
-    """Two runs of four blocks of columns."""
+    """Two runs of sixteen blocks of columns."""
     study = new_study(tmp_path_factory.mktemp("large"), shape=(40, 40, 40))
     for subject in ("01", "02"):
         study.run(subject, frames=33)
@@ -76,15 +76,15 @@ def test_a_smaller_budget_means_more_passes_and_the_same_bytes(large, decodes):
     study, atlas = large
     known = survey(study.records.entense.transform(ts=parcels(atlas), z=parcels(atlas).zscore()))
     demand = known.demands[0]
-    assert demand.parts == 4
+    assert demand.parts == 16
     due = made(known)
     assert sorted(decodes) == sorted(row["bold"] for row in study.rows)
     passes = []
-    for parts in (1, 2, 4):
+    for parts in (1, 4, 16):
         decodes.clear()
         assert made(known, ITSELF + demand.bytes(parts)) == due
         passes.append(len(decodes))
-    assert passes == [2, 4, 8]
+    assert passes == [2, 8, 32]
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def sizes(known):
 
 def test_a_program_is_compiled_once_a_shape(study):
     for subject in ("01", "02", "03"):
-        study.run(subject, tr=1.9)
+        study.run(subject, frames=79, tr=1.9)
     known = survey(readme(study))
     assert len({bound.roots for bound in known.bound}) == 1
     before = sizes(known)
@@ -117,7 +117,7 @@ def test_a_program_is_compiled_once_a_shape(study):
     study.run("04", frames=47, tr=1.9)
     known = survey(readme(study))
     assert all(outcome.error is None for outcome in run(known, [0, 3, 1]))
-    # 47 frames are padded to as many as 40 are
+    # 47 frames are padded to as many as 79 are
     assert sizes(known) == once
 
 
