@@ -69,6 +69,15 @@ class Header:
         A RecordError where the file is cut short or damaged; gzip's own checksum is checked. It is
         inflated on so many cores, where it is packed.
         """
+        try:
+            yield from self._frames(cores)
+        except RecordError:
+            if cores > 1:  # archives keep what is wrong, in words that no number of cores changes
+                for _ in self._frames(1):
+                    pass
+            raise
+
+    def _frames(self, cores: int) -> Iterator[NDArray[Any]]:
         dtype = np.dtype(self.dtype)
         size = math.prod(self.grid.shape) * dtype.itemsize
         at_once = max(1, min(CHUNK // size, self.frames))

@@ -25,7 +25,10 @@ BLOCK = 4_096
 FRAMES = 8
 """Frames that are computed at once where a stage is cut along time."""
 PAD = 40
-"""Frames that time is padded to: runs of many lengths share few programs."""
+"""Frames that time is padded to: runs of many lengths share few programs.
+
+Scanners are mostly told round numbers: 120, 200, 240, 400 or 1,200 frames take no padding.
+"""
 
 
 _NUMPY = (
@@ -176,7 +179,7 @@ def padded(frames: int) -> int:
     Examples
     --------
     >>> padded(200), padded(224)
-    (224, 224)
+    (200, 240)
     """
     return -(-frames // PAD) * PAD
 

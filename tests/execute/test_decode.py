@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import os
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -182,3 +183,17 @@ def test_no_gzip_under_a_name_that_says_so(study):
     path = Path(study.run("01")["bold"])
     path.write_bytes(gzip.decompress(path.read_bytes()))
     assert "copy it again" in error_of(study)
+
+
+def test_what_is_wrong_is_said_alike_on_any_number_of_cores(study, monkeypatch):
+    """Archives keep the words, and their bytes must depend on no number of cores."""
+    path = Path(study.run("01")["bold"])
+    whole = path.read_bytes()
+    said = []
+    for data in (whole[:100], whole[:-3], whole[:-20], whole[:-6] + bytes(6)):
+        path.write_bytes(data)
+        for cores in (1, 4):
+            monkeypatch.setattr(serial, "_cores", partial(int, cores))
+            said.append(error_of(study))
+    assert said[::2] == said[1::2]
+    assert len(set(said)) == 3  # two are cut short

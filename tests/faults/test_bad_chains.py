@@ -223,7 +223,7 @@ def test_an_op_that_gives_fewer_columns_than_it_promised(root):
 
     with pytest.raises(RecipeError) as raised:
         of(staged(root), volume().detrend().every_other().zscore()).entense.collect()
-    said(raised, "'every_other' gives float32 (40, 8192)", "was promised", "`infer`")
+    said(raised, "'every_other' gives float32 (40, 2048)", "was promised", "`infer`")
 
 
 def test_an_op_that_raises_while_its_shape_is_looked_at(root):
