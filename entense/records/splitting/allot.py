@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -36,42 +38,52 @@ def allot(sizes: Sequence[int], shares: Sequence[Fraction]) -> NDArray[np.int64]
     >>> allot([1, 1, 1, 1], [Fraction(3, 4), Fraction(1, 4)]).tolist()
     [[1, 0], [1, 0], [0, 1], [1, 0]]
     """
-    due = [[size * share for share in shares] for size in sizes]
-    whole = np.array([[int(cell) for cell in row] for row in due], np.int64)
-    rests = np.array([[cell % 1 for cell in row] for row in due], object)
-    up = _carried(rests)
-    _level(up, rests)
-    return whole + up
+    unit = math.lcm(*(share.denominator for share in shares))
+    weights = np.array([int(share * unit) for share in shares], object)  # whole, of any size
+    due = np.array(sizes, object)[:, None] * weights  # in parts of a group, 1 / unit each
+    rests = due % unit
+    up = _carried(rests, unit)
+    _level(up, rests, unit)
+    counts: NDArray[np.int64] = (due // unit).astype(np.int64) + up
+    return counts
 
 
-def _carried(rests: NDArray[Any]) -> NDArray[np.bool_]:
+def _carried(rests: NDArray[Any], unit: int) -> NDArray[np.bool_]:
     """Round up, row by row, the splits that are owed the most so far."""
     up = np.zeros(rests.shape, bool)
-    owed = np.zeros(rests.shape[1], object)
-    for row, rest in zip(up, rests, strict=True):
-        owed += rest
-        first = sorted(np.flatnonzero(rest), key=lambda split: -owed[split])  # stable: first first
-        row[first[: int(rest.sum())]] = True
-        owed -= row.astype(int)
+    owed = [0] * rests.shape[1]
+    for row, rest in enumerate(rests.tolist()):
+        owed = list(map(operator.add, owed, rest))
+        free = [split for split, part in enumerate(rest) if part]
+        free.sort(key=lambda split: -owed[split])  # stable: first first
+        for split in free[: sum(rest) // unit]:
+            up[row, split] = True
+            owed[split] -= unit
     return up
 
 
-def _level(up: NDArray[np.bool_], rests: NDArray[Any]) -> None:
+def _level(up: NDArray[np.bool_], rests: NDArray[Any], unit: int) -> None:
     """Shift what was rounded up between splits while that brings their sums nearer to the due.
 
     Carrying alone is not enough where a row has nothing to round for the split that is owed the
     most. The sums are then as near as any rounding gets them, in squares, and so within one.
     """
-    free = rests > 0
+    free = (rests > 0).astype(bool)
     due = rests.sum(axis=0)
-    while path := _path((up.T.astype(int) @ (free & ~up)) > 0, up.sum(axis=0).astype(object) - due):
+    while path := _path(_moves(up, free), (up.sum(axis=0) * unit - due).tolist(), unit):
         for here, there in pairwise(path):  # a shortest path takes no row twice
             row = np.argmax(up[:, here] & free[:, there] & ~up[:, there])
             up[row, [here, there]] = False, True
 
 
-def _path(moves: NDArray[np.bool_], over: NDArray[Any]) -> list[int]:
-    """Find the shortest way from a split that has more than one too many, beside its end."""
+def _moves(up: NDArray[np.bool_], free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(split, split): whether a row could round up the second in the place of the first."""
+    moves: NDArray[np.bool_] = (up.T.astype(int) @ (free & ~up)) > 0
+    return moves
+
+
+def _path(moves: NDArray[np.bool_], over: Sequence[int], unit: int) -> list[int]:
+    """Find a shortest way from a split to one that is worse off by more than a group, or none."""
     for start in sorted(range(len(over)), key=lambda split: -over[split]):
         paths = {start: [start]}
         for here in (queue := [start]):
@@ -79,6 +91,6 @@ def _path(moves: NDArray[np.bool_], over: NDArray[Any]) -> list[int]:
                 if there not in paths:
                     paths[there] = [*paths[here], there]
                     queue.append(there)
-                    if over[start] - over[there] > 1:
+                    if over[start] - over[there] > unit:
                         return paths[there]
     return []

@@ -40,7 +40,10 @@ def _read(given: Any, keys: list[str]) -> pl.DataFrame:
     if isinstance(given, Mapping):
         return pl.concat(_rows(name, groups, keys) for name, groups in given.items())
     if not isinstance(given, str | Path | pl.DataFrame | pl.LazyFrame):
-        raise TableError(f'lists are due, {{"train": ["01", "02"]}}, or a table, not {given!r}')
+        raise TableError(
+            'fractions or lists are due, {"train": 0.8, …} or {"train": ["01"], …}, '
+            f"not {given!r}"
+        )
     [one] = table_sets(given)
     names = {old: new for old, new in BIDS_IDS.items() if old in one.rows and new not in one.rows}
     table = one.rows.rename(names)
