@@ -6,7 +6,7 @@ from entense.records.identity import with_record_id
 from entense.records.pivot import pivot
 from entense.records.quality import quality
 from entense.records.relocate import relocate
-from entense.records.split import split
+from entense.records.splitting import Groups, kfold, register_split, split, split_report
 from entense.records.staging import presets
 from entense.records.staging.facts import facts
 from entense.records.staging.report import explain_stage
@@ -16,6 +16,7 @@ from entense.records.tables.confounds import read_confounds
 from entense.records.tables.join import join_table
 
 __all__ = [
+    "Groups",
     "Role",
     "drop_incomplete",
     "events",
@@ -24,13 +25,16 @@ __all__ = [
     "facts",
     "include",
     "join_table",
+    "kfold",
     "pivot",
     "presets",
     "quality",
     "read_confounds",
+    "register_split",
     "relocate",
     "role",
     "split",
+    "split_report",
     "stage",
     "with_record_id",
 ]

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from entense.errors import TableError
-from entense.records import split
+from entense.errors import EntenseError, TableError
+from entense.records import register_split, split
+from entense.records.splitting.schemes import schemes
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 
@@ -55,6 +56,21 @@ def test_the_same_everywhere():
     # written down once: a change here breaks the splits of published work
     found = dealt(split(subjects(10), {"train": 0.7, "test": 0.3}, seed=0))
     assert {name for name, part in found.items() if part == "test"} == {"000", "003", "009"}
+
+
+def test_random_splits_of_earlier_versions_are_kept():
+    # written by the code that knew no strata
+    def initials(frame, fractions, **asked):
+        return "".join(split(frame, fractions, **asked)["split"])
+
+    fifths = {"a": 0.6, "b": 0.2, "c": 0.2}
+    frame = pl.DataFrame({"site": [i % 3 for i in range(12)], "family": [*"aabbccddeeff"]})
+    sites = {"by": ["site", "family"], "seed": 3}
+    assert initials(subjects(12).with_columns(pl.col("subject").str.tail(2)), fifths, seed=7) == (
+        "abcbcbaaaaaa"
+    )
+    assert initials(frame, {"a": 1 / 3, "b": 2 / 3}, **sites) == "bababbbbbaab"
+    assert initials(frame, {"a": 0.5, "b": 0.5}, by="family", seed=1) == "bbbbaaaabbaa"
 
 
 def test_seeds_differ():
@@ -119,3 +135,43 @@ def test_a_split_is_not_overwritten():
     once = split(subjects(10), SHARES)
     with pytest.raises(TableError, match="has a column 'split' already"):
         split(once, SHARES)
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """Forget what a test registers."""
+    monkeypatch.setattr(schemes, "_things", dict(schemes._things))
+
+
+def test_a_scheme_of_ones_own_sees_groups_and_what_was_given(own):
+    seen = []
+
+    def newest(groups, cuts, seed):
+        seen.append((groups, seed))
+        return ["test" if year >= cuts["test"] else "train" for year in groups.means["year"]]
+
+    assert register_split("newest", newest) is newest
+    frame = pl.DataFrame(
+        {"subject": [2, 10, 2], "year": [2010, 2015, 2014], "site": ["b", "a", None]}
+    )
+    asked = {"representative": "year", "stratify": "site", "scheme": "newest", "seed": 5}
+    assert split(frame, {"test": 2013}, **asked)["split"].to_list() == ["train", "test", "train"]
+    [(groups, seed)] = seen
+    assert seed == 5
+    assert groups.keys.equals(pl.DataFrame({"subject": [10, 2]}))  # by their text
+    assert groups.names == [("10",), ("2",)]
+    assert groups.records.to_list() == [1, 2]
+    assert groups.classes["site"].to_list() == [["a"], ["b", None]]
+    assert len(set(groups.ranks(0) + groups.ranks(1))) == 4
+
+
+@pytest.mark.parametrize("answer", [["a"], ["a", None], ["a", 1], []])
+def test_a_scheme_that_forgets_a_group(own, answer):
+    register_split("forgetful", lambda *_: answer)
+    with pytest.raises(TableError, match="'forgetful' must return a name for each of 2 groups"):
+        split(subjects(2), {"a": 1.0}, scheme="forgetful")
+
+
+def test_a_name_that_is_taken(own):
+    with pytest.raises(EntenseError, match="the split scheme 'random' is already registered"):
+        register_split("random", lambda *_: [])

@@ -1,0 +1,167 @@
+"""What is shared out: groups of records, and what they are like."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+import polars as pl
+
+from entense.errors import TableError
+from entense.records.tables.labels import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+@final
+@dataclass(frozen=True)
+class Groups:
+    """The groups that a scheme shares out, sorted by their names as text.
+
+    Parameters
+    ----------
+    keys
+        (group, by): their names, of the types that the records have.
+    records
+        UInt32: how many records each has.
+    classes
+        (group, stratify) List(String): the values of its records, each once, sorted.
+    means
+        (group, representative) Float64: the mean over its records; null where none has a number.
+    bins
+        How many bins of equal size the means are put into.
+    """
+
+    keys: pl.DataFrame
+    records: pl.Series
+    classes: pl.DataFrame
+    means: pl.DataFrame
+    bins: int
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def names(self) -> list[tuple[str, ...]]:
+        """The name of each group as text, a text for each column."""
+        return self.keys.select(pl.all().cast(pl.String)).rows()
+
+    @property
+    def binned(self) -> pl.DataFrame:
+        """(group, representative) Int64: the bin of each, from 0; null where there is no mean."""
+        place = pl.all().rank("min").cast(pl.Int64) - 1  # equal means: one bin
+        return self.means.select(place * self.bins // pl.all().count().cast(pl.Int64))
+
+    def ranks(self, seed: int) -> list[str]:
+        """Return a text for each group whose order is random, and the same on any machine."""
+        return [digest(seed, *name) for name in self.names]
+
+    def strata(self, seed: int) -> list[tuple[str, ...]]:
+        """Return the stratum of each group, a text for each column, in an order of the seed's."""
+        columns = [*self.classes.get_columns(), *self.binned.get_columns()]
+        words = [[digest(seed, i, v) for v in c.to_list()] for i, c in enumerate(columns)]
+        return [tuple(word[row] for word in words) for row in range(len(self))]
+
+
+def digest(*values: object) -> str:
+    """Return the hash of some values, in hexadecimal digits."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def columns_of(given: str | Sequence[str] | None) -> list[str]:
+    """Return one column, several or none as a list, each once.
+
+    Examples
+    --------
+    >>> columns_of("site"), columns_of(None)
+    (['site'], [])
+    """
+    return [given] if isinstance(given, str) else list(dict.fromkeys(given or []))
+
+
+def groups_of(
+    frame: pl.DataFrame | pl.LazyFrame,
+    by: Sequence[str],
+    stratify: Sequence[str],
+    representative: Sequence[str],
+    bins: int,
+) -> Groups:
+    """Collect the groups of a table and what they are like; nothing else of the frame is read.
+
+    Raises
+    ------
+    TableError
+        A column is not there or of a wrong type, or a record is in no group.
+    """
+    _check(frame.collect_schema(), by, stratify, representative, bins)
+    table = (
+        frame.lazy()
+        .group_by(by)
+        .agg(
+            pl.len().alias(" records"),
+            *(_distinct(name).alias(f" class {name}") for name in stratify),
+            *(_numbers(name).alias(f" numbers {name}") for name in representative),
+        )
+        .sort(pl.col(by).cast(pl.String))
+        .collect()
+    )
+    keys = table.select(by)
+    if any(keys.null_count().row(0)):
+        raise TableError(
+            f"some records have no {' or '.join(by)} to split by: fill it, or drop those records"
+        )
+    classes = table.select(pl.col(f" class {name}").alias(name) for name in stratify)
+    means = {name: _means(table[f" numbers {name}"]) for name in representative}
+    return Groups(keys, table[" records"], classes, pl.DataFrame(means), bins)
+
+
+def _distinct(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.String).unique().sort(nulls_last=True)
+
+
+def _numbers(name: str) -> pl.Expr:
+    number = pl.col(name).cast(pl.Float64)
+    return number.filter(number.is_finite())
+
+
+def _means(numbers: pl.Series) -> pl.Series:
+    """Take exact sums, which do not depend on the order of the rows."""
+    means = [math.fsum(values) / len(values) if values else None for values in numbers.to_list()]
+    return pl.Series(means, dtype=pl.Float64)
+
+
+def _check(
+    schema: pl.Schema,
+    by: Sequence[str],
+    stratify: Sequence[str],
+    representative: Sequence[str],
+    bins: int,
+) -> None:
+    _check_there(schema, by or [""], "split by")
+    _check_there(schema, stratify, "stratify by")
+    _check_there(schema, representative, "represent")
+    if floats := [name for name in stratify if schema[name].is_float()]:
+        raise TableError(
+            f"{listed(floats)} has numbers with fractions, and strata are classes: say "
+            "representative=..., or cast it to whole numbers"
+        )
+    numeric = [n for n in representative if schema[n].is_numeric() or schema[n].is_temporal()]
+    if others := [name for name in representative if name not in numeric]:
+        raise TableError(
+            f"{listed(others)} has no numbers to take the mean and quantiles of: say stratify=..."
+        )
+    if bins < 2:
+        raise TableError(f"bins={bins} makes no quantiles: give 2 or more")
+
+
+def _check_there(schema: pl.Schema, names: Iterable[str], use: str) -> None:
+    if missing := [name for name in names if name not in schema]:
+        raise TableError(
+            f"there is no column {', '.join(missing)!r} to {use}; there are: {', '.join(schema)}"
+        )
+    if nested := [name for name in names if schema[name].is_nested()]:
+        raise TableError(f"{listed(nested)} holds lists or structs: give a column of single values")
