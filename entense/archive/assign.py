@@ -1,18 +1,22 @@
-"""Which record goes into which shard, decided before anything is computed."""
+"""Which record goes into which shards, decided before anything is computed."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from entense.archive.formats import formats
 from entense.archive.formats.base import blank
 from entense.archive.manifest import MASKS
 from entense.archive.schema import coords_digest, digest_of, mask_digest, tr_of
+from entense.archive.series import path_of
+from entense.archive.sharding import groups_of
 from entense.errors import ArchiveError
 from entense.files import version_of
 from entense.index.fetch import name_of
@@ -22,8 +26,9 @@ from entense.tensors.graph import to_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from entense.archive.formats import Format
     from entense.archive.job import Job
+    from entense.archive.manifest import Series
+    from entense.archive.sharding import Sharding
     from entense.plan.bind import Bound
     from entense.plan.survey import Spec, Survey
     from entense.tensors.graph import Node
@@ -33,12 +38,22 @@ AT_ONCE = 8  # files asked for at once: it is the disk that takes the time
 
 @dataclass(frozen=True)
 class Planned:
-    """A shard to come."""
+    """Records that share a shard in each series."""
 
-    path: str  # relative, as train/train-000000.tar
     split: str
+    number: int  # within its split
     rows: tuple[int, ...]  # of the sorted table
+    files: tuple[str, ...]  # relative, as train/train-000000.tar: all that may come to be
     digest: str  # of all that decides its bytes, the archive's identity and the inputs apart
+
+    @property
+    def name(self) -> str:
+        """Its name, as train-000000."""
+        return f"{self.split}-{self.number:06}"
+
+    def path(self, series: Series, record: str) -> str:
+        """Return the file that a record of it has in a series."""
+        return path_of(series, self.split, self.name, record)
 
 
 def splits_of(table: pl.DataFrame) -> list[str]:
@@ -59,20 +74,20 @@ def splits_of(table: pl.DataFrame) -> list[str]:
     return splits
 
 
-def assign(job: Job, fmt: Format, limit: int) -> list[Planned]:
-    """Cut each split, in the order of the ids, into shards of about `limit` bytes.
+def assign(job: Job, series: Sequence[Series], sharding: Sharding) -> list[Planned]:
+    """Cut each split into shards, the same in each series.
 
     A record whose survey failed counts as much as the one before it, so that its repair moves
     few others.
     """
-    sizes, splits = _sizes(job, fmt), splits_of(job.table)
-    shards = []
+    sizes, splits = _sizes(job, series), splits_of(job.table)
+    groups, order = groups_of(job.table, sharding.by), sharding.order(job.ids)
+    parts = []
     for split in dict.fromkeys(splits):
-        rows = [row for row, name in enumerate(splits) if name == split]
-        for number, part in enumerate(_cut(rows, sizes, limit)):
-            path = f"{split}/{split}-{number:06}{fmt.extension}"
-            shards.append(Planned(path, split, part, _digest(job, part)))
-    return shards
+        rows = [row for row in order if splits[row] == split]
+        for number, part in enumerate(sharding.cut(rows, sizes, groups)):
+            parts.append(_planned(job, series, split, number, part))
+    return parts
 
 
 def inputs_of(survey: Survey) -> list[dict[str, list[Any]]]:
@@ -85,26 +100,33 @@ def inputs_of(survey: Survey) -> list[dict[str, list[Any]]]:
         return list(progress(found, what="inputs", unit="records", total=len(survey.inputs)))
 
 
-def _sizes(job: Job, fmt: Format) -> list[int]:
+def _planned(
+    job: Job, series: Sequence[Series], split: str, number: int, rows: tuple[int, ...]
+) -> Planned:
+    part = Planned(split, number, rows, (), _digest(job, rows))
+    files = dict.fromkeys(part.path(one, job.ids[row]) for one in series for row in rows)
+    return replace(part, files=tuple(files))
+
+
+def _sizes(job: Job, series: Sequence[Series]) -> list[int]:
+    """Return the bytes of each record: those of the format that takes most."""
     known = next(specs for specs in job.survey.specs if specs is not None)
     sizes = []
-    for row, (key, specs) in enumerate(zip(job.ids, job.survey.specs, strict=True)):
+    for row, specs in enumerate(job.survey.specs):
         known = known if specs is None else specs
-        blanks = {name: blank(spec.shape, spec.dtype) for name, spec in known.items()}
-        sizes.append(fmt.size(key, blanks, job.values(row)))
+        sizes.append(_size(job, row, known, series))
     return sizes
 
 
-def _cut(rows: Sequence[int], sizes: Sequence[int], limit: int) -> list[tuple[int, ...]]:
-    parts: list[list[int]] = []
-    held = 0
-    for row in rows:
-        if not parts or held + sizes[row] > limit:
-            parts.append([])
-            held = 0
-        parts[-1].append(row)
-        held += sizes[row]
-    return [tuple(part) for part in parts]
+def _size(job: Job, row: int, specs: Mapping[str, Spec], series: Sequence[Series]) -> int:
+    blanks = {name: blank(spec.shape, spec.dtype) for name, spec in specs.items()}
+    sizes: Counter[str] = Counter()
+    for one in series:
+        fmt, held = formats[one.format], {name: blanks[name] for name in one.tensors}
+        for name in one.tensors:
+            fmt.check(name, specs[name])
+        sizes[one.format] += fmt.size(job.ids[row], held, job.values(row))
+    return max(sizes.values())
 
 
 def _digest(job: Job, rows: Sequence[int]) -> str:

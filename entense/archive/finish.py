@@ -12,7 +12,8 @@ from crc32c import crc32c
 
 from entense.archive import manifest as names
 from entense.archive.folder import is_whole, keep_masks, kept_masks, remove_masks
-from entense.archive.manifest import MaskFile, ShardFile, made_by, sealed
+from entense.archive.formats import formats
+from entense.archive.manifest import MaskFile, made_by, sealed
 from entense.archive.schema import common, coords_digest, scale_of
 from entense.archive.shard import save
 from entense.archive.table import records_table, to_parquet
@@ -26,22 +27,26 @@ if TYPE_CHECKING:
 
     from entense.archive.assign import Planned
     from entense.archive.folder import Receipt
-    from entense.archive.formats import Format
     from entense.archive.job import Job
+    from entense.archive.manifest import Series
+    from entense.archive.sharding import Sharding
     from entense.geometry import Columns
     from entense.plan.survey import Spec
 
 
-def identity_of(job: Job, fmt: Format) -> dict[str, Any]:
+def identity_of(job: Job, series: Sequence[Series], sharding: Sharding) -> dict[str, Any]:
     """Return what must not change within one archive, as JSON gives it back."""
+    used = dict.fromkeys(one.format for one in series)
     identity = {
-        "format": fmt.name,
+        "series": [vars(one) for one in series],
+        "sharding": sharding.said,
         "recipes": dict(job.survey.recipes),
         "tensors": {name: _kind(job, name) for name in job.survey.tensors},
         "columns": {name: str(dtype) for name, dtype in job.scalars.schema.items()},
         "code": {
             **_ops(job),
-            f"format {fmt.name}": fmt.digest,
+            **{f"format {name}": formats[name].digest for name in used},
+            f"sharding {sharding.scheme}": sharding.digest,
             "plan": job.survey.how.said,
             "entense": _entense(),
         },
@@ -53,17 +58,17 @@ def identity_of(job: Job, fmt: Format) -> dict[str, Any]:
 def finish(
     job: Job,
     identity: Mapping[str, Any],
-    shards: Sequence[Planned],
+    parts: Sequence[Planned],
     receipts: Sequence[Receipt],
     folder: Path,
 ) -> None:
     """Write masks, records.parquet and the manifest, unless they are there as they should be."""
-    rows = _rows(shards, receipts)
+    rows = _rows(parts, receipts)
     masks = _save_masks(folder, job)
     records = to_parquet(records_table(job.table, job.survey.tensors, rows))
     body = _manifest(job, rows, records) | {
-        **{name: identity[name] for name in ("format", "recipes", "columns", "code", "made_by")},
-        "shards": _shards(shards, receipts),
+        **{name: value for name, value in identity.items() if name != "tensors"},
+        "shards": [vars(file) for receipt in receipts for file in receipt.files],
         "masks": {digest: vars(mask) for digest, mask in masks.items()},
     }
     manifest, text = folder / names.NAME, sealed(body)
@@ -106,23 +111,19 @@ def _kind(job: Job, name: str) -> list[Any]:
     return [dtypes[0], dims[0], scale_of(specs)]
 
 
-def _rows(shards: Sequence[Planned], receipts: Sequence[Receipt]) -> list[dict[str, Any]]:
+def _rows(parts: Sequence[Planned], receipts: Sequence[Receipt]) -> list[dict[str, Any]]:
     """Return what became of each record: its split, its shard, where its tensors lie, its error."""
-    found, number = {}, 0
-    for shard, receipt in zip(shards, receipts, strict=True):
-        for row, places, error in zip(shard.rows, receipt.tensors, receipt.errors, strict=True):
-            place = number if places else None
-            found[row] = {**(places or {}), "split": shard.split, "shard": place, "error": error}
-        number += any(receipt.tensors)
+    found, before = {}, 0
+    for part, receipt in zip(parts, receipts, strict=True):
+        for row, places, error in zip(part.rows, receipt.tensors, receipt.errors, strict=True):
+            placed = {
+                name: {**place, "shard": before + place["shard"]}
+                for name, place in (places or {}).items()
+            }
+            first = min((place["shard"] for place in placed.values()), default=None)
+            found[row] = {**placed, "split": part.split, "shard": first, "error": error}
+        before += len(receipt.files)
     return [found[row] for row in sorted(found)]
-
-
-def _shards(shards: Sequence[Planned], receipts: Sequence[Receipt]) -> list[dict[str, Any]]:
-    return [
-        vars(ShardFile(r.path, r.bytes, r.crc32c, shard.split, sum(map(bool, r.tensors))))
-        for shard, r in zip(shards, receipts, strict=True)
-        if any(r.tensors)
-    ]
 
 
 def _manifest(job: Job, rows: Sequence[Mapping[str, Any]], records: bytes) -> dict[str, Any]:

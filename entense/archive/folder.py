@@ -8,12 +8,13 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from crc32c import crc32c
 
 from entense.archive import manifest as names
-from entense.archive.manifest import MaskFile, check_inside, sealed, unsealed
+from entense.archive.manifest import MaskFile, ShardFile, check_inside, sealed, unsealed
 from entense.archive.shard import partial, refusals, save
 from entense.errors import ArchiveError
 
@@ -26,11 +27,12 @@ CHUNK = 2**23
 MASK = re.compile(r"\.?([0-9a-f]{16})(\.nii\.gz|\.dscalar\.nii)(\.partial)?")
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 IDENTITY = {
-    "format": "format",
+    "series": "format or disaggregation",
+    "sharding": "sharding",
     "recipes": "recipes",
     "tensors": "dtypes, dimensions or scales",
     "columns": "columns",
-    "code": "rules, fusion, or code of operations or format",
+    "code": "rules, fusion, or code of operations, format or sharding",
     "made_by": "versions or machine",
 }
 """What must not change within one archive, as an error says it."""
@@ -42,19 +44,18 @@ class Begun:
 
     identity: Mapping[str, Any]  # what must not change within one archive
     records: Sequence[str]  # all ids, sorted
-    shards: Sequence[str]  # all paths
+    parts: Mapping[str, Sequence[str]]  # of what is written at once: name to files
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What is known of a shard that is done; it has no file where every record failed."""
+    """What is known of a part that is done; it has no file where every record failed."""
 
-    path: str
-    bytes: int
-    crc32c: int
+    name: str
+    files: Sequence[ShardFile]
     digest: str  # of all that decides its bytes beside identity and inputs: ids, shapes, scalars
     inputs: Sequence[Mapping[str, Sequence[Any]]]  # a record: slot to name, version
-    tensors: Sequence[Mapping[str, Mapping[str, Any]] | None]  # a record: where its tensors lie
+    tensors: Sequence[Mapping[str, Mapping[str, Any]] | None]  # a record: where, in which file
     errors: Sequence[str | None]  # a record
 
 
@@ -91,26 +92,27 @@ def begin(folder: Path, begun: Begun, *, overwrite: bool) -> None:
     """
     before = _read_begun(folder)
     if before and overwrite:
-        _remove(folder, before.shards)
+        _remove(folder, before.parts)
     elif before:
         _check_same(folder, before, begun)
-        discard(folder, set(before.shards) - set(begun.shards))
+        discard(folder, {name: files for name, files in before.parts.items()
+                         if files != begun.parts.get(name)})  # fmt: skip
     save(_begun(folder), sealed(vars(begun)))
 
 
 def keep(folder: Path, receipt: Receipt) -> None:
-    """Save the receipt of a shard."""
-    save(_receipt(folder, receipt.path), sealed(vars(receipt)))
+    """Save the receipt of a part."""
+    body = vars(receipt) | {"files": [vars(file) for file in receipt.files]}
+    save(_receipt(folder, receipt.name), sealed(body))
 
 
-def kept(folder: Path, shard: str) -> Receipt | None:
-    """Return the receipt of a shard, or None; it does not look at the shard."""
+def kept(folder: Path, part: str) -> Receipt | None:
+    """Return the receipt of a part, or None; it does not look at the files."""
     try:
-        text = _receipt(folder, shard).read_bytes()
-        receipt = unsealed(text, lambda body: Receipt(**body))
+        receipt = unsealed(_receipt(folder, part).read_bytes(), _as_receipt)
     except (OSError, ValueError):
-        return None  # no receipt, or a damaged one: the shard is written again
-    return receipt if receipt.path == shard else None
+        return None  # no receipt, or a damaged one: the part is written again
+    return receipt if receipt.name == part else None
 
 
 def keep_masks(folder: Path, masks: Mapping[str, MaskFile]) -> None:
@@ -127,7 +129,7 @@ def kept_masks(folder: Path) -> dict[str, MaskFile]:
         return {}
 
 
-def is_whole(folder: Path, file: names.File | Receipt) -> bool:
+def is_whole(folder: Path, file: names.File) -> bool:
     """Whether a file has the size and the bytes that are known of it."""
     return checksum(folder / file.path) == (file.bytes, file.crc32c)
 
@@ -144,12 +146,14 @@ def checksum(path: Path) -> tuple[int, int]:
     return size, crc
 
 
-def discard(folder: Path, shards: Iterable[str]) -> None:
-    """Remove shards and their receipts, and first the manifest: what is left is unfinished."""
-    for shard in shards:
-        path = folder / shard
-        _unlink(folder, folder / names.NAME, _receipt(folder, shard), path, partial(path))
-        _remove_if_empty(path.parent)
+def discard(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
+    """Remove parts and their receipts, and first the manifest: what is left is unfinished."""
+    for name, files in parts.items():
+        _unlink(folder, folder / names.NAME, _receipt(folder, name))
+        for path in (folder / file for file in files):
+            _unlink(folder, path, partial(path))
+            for above in path.relative_to(folder).parents[:-1]:
+                _remove_if_empty(folder / above)
 
 
 def remove_masks(folder: Path, wanted: Iterable[str]) -> None:
@@ -169,8 +173,12 @@ def _masks(folder: Path) -> Path:
     return folder / HIDDEN / "masks.json"
 
 
-def _receipt(folder: Path, shard: str) -> Path:
-    return folder / HIDDEN / "receipts" / f"{shard.replace('/', '_')}.json"
+def _receipt(folder: Path, part: str) -> Path:
+    return folder / HIDDEN / "receipts" / f"{part}.json"
+
+
+def _as_receipt(body: dict[str, Any]) -> Receipt:
+    return Receipt(**(body | {"files": [ShardFile(**file) for file in body["files"]]}))
 
 
 def _lock(fd: int, folder: Path) -> None:
@@ -197,8 +205,8 @@ def _read_begun(folder: Path) -> Begun | None:
             f"{path} is damaged, so what is in {folder} is unknown; "
             "delete that folder, or choose another"
         ) from error
-    for shard in begun.shards:
-        check_inside(shard, path)
+    for name in (*begun.parts, *chain.from_iterable(begun.parts.values())):
+        check_inside(name, path)
     return begun
 
 
@@ -230,9 +238,9 @@ def _in_the_way(folder: Path, how: str) -> ArchiveError:
     )
 
 
-def _remove(folder: Path, shards: Sequence[str]) -> None:
+def _remove(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
     """Remove an archive: every file that is its own, the note that it is one last."""
-    discard(folder, shards)
+    discard(folder, parts)
     remove_masks(folder, ())
     tables = (folder / names.RECORDS, folder / names.NAME, _masks(folder))
     _unlink(folder, *tables, *map(partial, tables), _begun(folder))

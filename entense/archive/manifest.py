@@ -17,11 +17,11 @@ from entense.archive.schema import Tensor, as_dtype
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 T = TypeVar("T")
 
-VERSION = 1
+VERSION = 2
 NAME = "entense.json"
 RECORDS = "records.parquet"
 MASKS = "masks"
@@ -38,10 +38,21 @@ class File:
 
 @dataclass(frozen=True)
 class ShardFile(File):
-    """A shard: its split and how many records it holds."""
+    """A shard: its split, how many records it holds, and of which series it is."""
 
     split: str
     records: int
+    series: int = 0
+    number: int = 0  # within its split: shards of one number hold the same records
+
+
+@dataclass(frozen=True)
+class Series:
+    """Shards of one format that hold some of the tensors of every record."""
+
+    format: str
+    tensors: tuple[str, ...]
+    folder: str  # where they lie, `{split}` standing for the split
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,8 @@ class MaskFile(File):
 class Manifest:
     """The whole of entense.json."""
 
-    format: str
+    series: Sequence[Series]  # together they hold each tensor once a format
+    sharding: Mapping[str, Any]  # as `write` was asked for it
     recipes: Mapping[str, str]  # tensor to the canonical JSON of its recipe
     tensors: Mapping[str, Tensor]
     columns: Mapping[str, str]  # scalars inside the samples, to their Polars dtype
@@ -65,9 +77,28 @@ class Manifest:
     coords: Mapping[str, Mapping[str, Sequence[int | str]]]  # by digest: labels by dimension
     records: File
     failures: int
-    code: Mapping[str, str]  # digests of the operations and of the format
+    code: Mapping[str, str]  # digests of the operations, formats and sharding
     made_by: Mapping[str, str]  # versions and kind of machine
     version: int  # of this layout
+
+    @property
+    def format(self) -> str:
+        """The first of its formats, from which tensors are read unless others are asked for."""
+        return self.series[0].format
+
+    @property
+    def formats(self) -> list[str]:
+        """The formats, each of which holds all tensors."""
+        return list(dict.fromkeys(series.format for series in self.series))
+
+    def series_of(self, tensors: Iterable[str], fmt: str | None = None) -> list[int]:
+        """Return the series that hold some tensors in a format (the first unless given)."""
+        wanted, fmt = set(tensors), fmt or self.format
+        return [
+            number
+            for number, series in enumerate(self.series)
+            if series.format == fmt and wanted.intersection(series.tensors)
+        ]
 
     @classmethod
     def from_json(cls, text: bytes, where: Path) -> Manifest:
@@ -157,18 +188,29 @@ def _instructions() -> str:
 
 
 def _manifest(body: dict[str, Any], where: Path) -> Manifest:
-    if body.get("version") != VERSION:
+    version = body.get("version")
+    if version != VERSION:
+        old = isinstance(version, int) and version < VERSION
+        remedy = "write the archive again" if old else "upgrade entense to open it"
         raise ArchiveError(
-            f"{where} has version {body.get('version')} of the layout and this entense reads "
-            f"version {VERSION}; upgrade entense to open it"
+            f"{where} has version {version} of the layout and this entense reads "
+            f"version {VERSION}; {remedy}"
         )
     parts = {
         "tensors": {name: _tensor(info, body) for name, info in body["tensors"].items()},
+        "series": tuple(_series(**series) for series in body["series"]),
         "shards": tuple(ShardFile(**shard) for shard in body["shards"]),
         "masks": {digest: MaskFile(**mask) for digest, mask in body["masks"].items()},
         "records": File(**body["records"]),
     }
-    return Manifest(**(body | parts))
+    manifest = Manifest(**(body | parts))
+    for shard in manifest.shards:
+        manifest.series[shard.series]  # an index that is there
+    return manifest
+
+
+def _series(format: str, tensors: Sequence[str], folder: str) -> Series:
+    return Series(format, tuple(tensors), folder)
 
 
 def _tensor(info: dict[str, Any], body: dict[str, Any]) -> Tensor:

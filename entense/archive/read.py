@@ -254,7 +254,7 @@ class Archive:
         lines += [f"  {name}: {dtype}" for name, dtype in m.columns.items()]
         head = (
             f"archive {self.folder}: {len(self)} records{failed} ({splits}) in {len(m.shards)} "
-            f"{m.format} shards, {size / 1e6:.1f} MB"
+            f"{' and '.join(m.formats)} shards, {size / 1e6:.1f} MB"
         )
         return "\n".join([head, *lines])
 
@@ -270,7 +270,7 @@ class Archive:
         self._tensor(tensor)
         at = self._places[tensor].row(row, named=True)
         record = self.records["record"][row]
-        if at["shard"] is None:
+        if at["size"] is None:
             raise RecordError(
                 f"record {record} could not be computed: {self.records['error'][row]}"
             )
@@ -305,4 +305,4 @@ class Archive:
 
     @cached_property
     def _places(self) -> dict[str, pl.DataFrame]:
-        return {name: self.records.select("shard", name).unnest(name) for name in self.schema}
+        return {name: self.records[name].struct.unnest() for name in self.schema}

@@ -6,14 +6,14 @@ import errno
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from entense.archive.checksum import Buffer, Data, add
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -21,8 +21,18 @@ AT_ONCE = 512  # buffers a call; every system allows at least so many
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Shard:
-    """A file being written beside its place: it appears there when it is finished, whole.
+class Closes(Protocol):
+    """What can be closed, and closed again."""
+
+    def close(self) -> object:
+        """Let go of the file."""
+
+
+S = TypeVar("S", bound=Closes)
+
+
+class Stream:
+    """A file that buffers are written to, one after the other.
 
     Attributes
     ----------
@@ -33,20 +43,23 @@ class Shard:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._temporary = path, partial(path)
-        with refusals(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-            self._fd: int | None = os.open(self._temporary, flags, 0o666)
+        self._folder = path.parent
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self._fd: int | None = os.open(path, flags, 0o666)
         self.bytes = 0
         self.crc32c = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether more can be appended."""
+        return self._fd is not None
+
     def append(self, buffers: Sequence[Buffer]) -> None:
         """Write buffers one after the other, without copying them."""
-        assert self._fd is not None  # noqa: S101  nobody appends to a finished file
+        assert self._fd is not None  # noqa: S101  nobody appends to a closed file
         views = [_view(buffer) for buffer in buffers if len(buffer)]
         # both release the GIL: the checksums are made while the system copies
-        with ThreadPoolExecutor(1) as beside, refusals(self._path.parent):
+        with ThreadPoolExecutor(1) as beside, refusals(self._folder):
             crc = beside.submit(add, self.crc32c, buffers)
             for first in range(0, len(views), AT_ONCE):
                 _write_all(self._fd, views[first : first + AT_ONCE])
@@ -58,27 +71,49 @@ class Shard:
         if self._fd is not None and sys.platform == "linux":
             os.posix_fadvise(self._fd, start, self.bytes - start, os.POSIX_FADV_DONTNEED)
 
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+class Shard(Generic[S]):
+    """A file being written beside its place: it appears there when it is finished, whole.
+
+    Parameters
+    ----------
+    path
+        Its place.
+    begin
+        Opens what writes it, given the name that it has until then.
+    """
+
+    def __init__(self, path: Path, begin: Callable[[Path], S]) -> None:
+        self.path, self.temporary = path, partial(path)
+        with refusals(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.sink = begin(self.temporary)
+
     def finish(self) -> None:
-        """Make the file last, and give it its name; where that fails, leave nothing behind."""
-        assert self._fd is not None  # noqa: S101  nobody finishes twice
+        """Make the closed file last, and give it its name; where that fails, leave nothing."""
         try:
-            with refusals(self._path.parent):
-                os.fsync(self._fd)
-                self._temporary.replace(self._path)
-                sync_folder(self._path.parent)
+            with refusals(self.path.parent):
+                sync(self.temporary)
+                self.temporary.replace(self.path)
+                sync(self.path.parent)
         finally:
             self.abandon()
 
     def abandon(self) -> None:
         """Leave nothing behind but what was finished."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-            self._temporary.unlink(missing_ok=True)
+        with suppress(Exception):  # what is thrown away need not be whole
+            self.sink.close()
+        self.temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Shard]:
+def writing(path: Path) -> Iterator[Stream]:
     """Write a file that appears at `path` when the block ends well, and not at all otherwise.
 
     Raises
@@ -91,14 +126,15 @@ def writing(path: Path) -> Iterator[Shard]:
     >>> import tempfile
     >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp()) / "a.bin"
-    >>> with writing(path) as shard:
-    ...     shard.append([b"ab", b"c"])
+    >>> with writing(path) as file:
+    ...     file.append([b"ab", b"c"])
     >>> path.read_bytes()
     b'abc'
     """
-    shard = Shard(path)
+    shard = Shard(path, Stream)
     try:
-        yield shard
+        yield shard.sink
+        shard.sink.close()
         shard.finish()
     finally:
         shard.abandon()
@@ -117,9 +153,9 @@ def partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last."""
-    fd = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make the bytes of a file, or the names in a folder, last."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:
@@ -153,6 +189,6 @@ def refusals(folder: Path) -> Iterator[None]:
                 "the shards that are finished are kept"
             ) from error
         raise ArchiveError(
-            f"the folder {folder} cannot be written ({error.strerror}); make it writable or "
-            "choose another, and write again: the shards that are finished are kept"
+            f"the folder {folder} cannot be written ({error.strerror or error}); make it writable "
+            "or choose another, and write again: the shards that are finished are kept"
         ) from error

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PLACEMENT = pl.Struct(
     {
+        "shard": pl.Int64,
         "offset": pl.Int64,
         "size": pl.Int64,
         "shape": pl.List(pl.Int64),
@@ -35,9 +36,10 @@ PLACEMENT = pl.Struct(
         "coverage": pl.List(pl.Float32),
     }
 )
-"""Where a tensor of a record lies in its shard, and what is particular to it.
+"""Where a tensor of a record lies, in the first format, and what is particular to it.
 
-`crc32c` has four bytes, little endian, a block of frames.
+`shard` counts the manifest's shards. `offset` is null where a library writes the format. `crc32c`
+has four bytes, little endian, a block of frames.
 """
 
 PLACES = (  # applied in order, they leave the name of a file
@@ -148,13 +150,22 @@ def _has_columns(table: pl.DataFrame, manifest: Manifest) -> bool:
 
 
 def _lies_right(table: pl.DataFrame, manifest: Manifest) -> bool:
+    """Whether each record's tensors lie in shards of their series, as many as these should have."""
     there = table.filter(pl.col("shard").is_not_null())
-    sizes = pl.Series([shard.bytes for shard in manifest.shards], dtype=pl.Int64)
-    counts = dict(there["shard"].value_counts().iter_rows())
-    if counts != {place: shard.records for place, shard in enumerate(manifest.shards)}:
+    first = pl.min_horizontal(pl.col(name).struct.field("shard") for name in manifest.tensors)
+    if not there["shard"].equals(there.select(first).to_series(), check_names=False):
         return False
-    ends = sizes[there["shard"]]
-    return all(_fits(there[name].struct.unnest(), t, ends) for name, t in manifest.tensors.items())
+    return all(_are_there(there[name].struct.unnest(), name, manifest) for name in manifest.tensors)
+
+
+def _are_there(place: pl.DataFrame, tensor: str, manifest: Manifest) -> bool:
+    series = manifest.series_of([tensor])
+    shards = enumerate(manifest.shards)
+    due = {number: shard.records for number, shard in shards if shard.series in series}
+    if dict(place["shard"].value_counts().iter_rows()) != due:
+        return False
+    sizes = pl.Series([shard.bytes for shard in manifest.shards], dtype=pl.Int64)
+    return _fits(place, manifest.tensors[tensor], sizes[place["shard"]])
 
 
 def _fits(place: pl.DataFrame, tensor: Tensor, ends: pl.Series) -> bool:
@@ -168,7 +179,7 @@ def _fits(place: pl.DataFrame, tensor: Tensor, ends: pl.Series) -> bool:
     right = pl.all_horizontal(
         pl.min_horizontal("offset", "size") >= 0,
         pl.col("frames_per_block") >= 1,
-        pl.col("end") - pl.col("offset") >= pl.col("size"),
+        pl.col("offset").is_null() | (pl.col("end") - pl.col("offset") >= pl.col("size")),
         shape.list.eval(pl.element().is_between(0, LARGEST)).list.all(),
         shape.list.len() == len(tensor.dims),
         count * width == pl.col("size"),

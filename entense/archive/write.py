@@ -12,15 +12,14 @@ import polars as pl
 
 from entense.archive import folder as folders
 from entense.archive.assign import Planned, assign, inputs_of
-from entense.archive.checksum import block_rows
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.finish import finish, identity_of
 from entense.archive.folder import Begun, Receipt
-from entense.archive.formats import formats
 from entense.archive.job import prepare
+from entense.archive.part import Part
 from entense.archive.read import Archive, open_archive
-from entense.archive.schema import coords_digest, mask_digest, tr_of
-from entense.archive.shard import Shard
+from entense.archive.series import series_of
+from entense.archive.sharding import Sharding
 from entense.archive.table import check_free
 from entense.errors import ArchiveError
 from entense.progress import progress
@@ -29,11 +28,9 @@ from entense.sizes import bytes_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
-    from entense.archive.formats import Format
-    from entense.archive.formats.base import Framed
     from entense.archive.job import Job
+    from entense.archive.manifest import Series
     from entense.execute.serial import Outcome
-    from entense.ops.core import Spec
 
 ON_ERROR = ("raise", "skip")
 COUNTS = ("constant", "nonfinite", "absent", "freedom", "coverage")
@@ -43,9 +40,14 @@ def write(
     frame: pl.DataFrame | pl.LazyFrame,
     path: str | Path,
     *,
-    format: str = "webdataset",
+    format: str | Sequence[str] = "webdataset",
     columns: Sequence[str] = (),
-    shard_size: str | int = "512MB",
+    shard_size: str | int | None = "512MB",
+    shard_records: int | None = None,
+    shard_by: str | Sequence[str] | None = None,
+    shuffle: int | None = None,
+    sharding: str = "size",
+    disaggregate: str | None = None,
     dtype: Mapping[str, str] | None = None,
     on_error: str = "raise",
     memory: str | int | None = None,
@@ -66,11 +68,25 @@ def write(
     path
         The folder: absent, empty, or holding this archive, finished or not.
     format
-        ``"webdataset"`` (tar), ``"tfrecord"``, or a registered format.
+        ``"webdataset"`` (tar), ``"tfrecord"``, or a registered format; or a list of them: each
+        is written, in a folder of its own, from one computation.
     columns
         Numbers, booleans and strings of the table that go into the samples themselves.
     shard_size
-        About how large a shard is: ``"512MB"`` or a number of bytes.
+        About how large a shard may be: ``"512MB"`` or a number of bytes; None for no limit.
+    shard_records
+        How many records a shard may have; None for no limit.
+    shard_by
+        Column, or columns: records of a split that agree in them share a shard, even where these
+        are more than a shard may have.
+    shuffle
+        Seed of the order in which records are cut into shards, the same on any machine. None: in
+        the order of their ids.
+    sharding
+        ``"size"``, or a way of cutting that `register_sharding` was given.
+    disaggregate
+        ``"tensor"``: each tensor in shards of its own, the columns in all of them. Shards of one
+        number hold the same records in the same order, and are of `shard_size` together.
     dtype
         Tensor to the dtype that it is stored in: ``{"clean": "float16"}``.
     on_error
@@ -97,9 +113,9 @@ def write(
     RecipeError
         When a record cannot be computed within `memory`, however it is cut, before any is.
     ArchiveError
-        When the folder holds something else or another archive, another process is writing there,
-        a column cannot go into a sample, or the disk is full. When records failed, its attribute
-        `failures` has the reasons by record id.
+        When the folder holds something else, another archive or one that is cut into shards
+        otherwise, another process is writing there, a column cannot go into a sample, or the disk
+        is full. When records failed, its attribute `failures` has the reasons by record id.
 
     Examples
     --------
@@ -112,8 +128,8 @@ def write(
 
     if on_error not in ON_ERROR:
         raise ArchiveError(f'on_error={on_error!r} is neither "raise" nor "skip"; use one of them')
-    target, fmt, skip = Path(path), formats[format], on_error == "skip"
-    size = bytes_of(shard_size, "shard_size")
+    target, skip = Path(path), on_error == "skip"
+    cut = Sharding.of(shard_size, shard_records, shard_by, shuffle, sharding)
     budget = None if memory is None else bytes_of(memory, "memory")
     folders.claim(target)
     job = prepare(frame, columns, dtype, how_of(without, fusion))
@@ -121,12 +137,13 @@ def write(
     if not any(job.survey.specs):
         errors = map(str, job.survey.errors)
         raise FailedRecordsError(dict(zip(job.ids, errors, strict=True)), len(job.ids))
-    identity, shards = identity_of(job, fmt), assign(job, fmt, size)
+    series = series_of(format, job.survey.tensors, disaggregate)
+    identity, parts = identity_of(job, series, cut), assign(job, series, cut)
     with folders.locked(target):
-        begun = Begun(identity, job.ids, [shard.path for shard in shards])
+        begun = Begun(identity, job.ids, {part.name: list(part.files) for part in parts})
         folders.begin(target, begun, overwrite=overwrite)
-        receipts = _receipts(_Writer(job, fmt, target, skip=skip), shards, budget)
-        finish(job, identity, shards, receipts, target)
+        receipts = _receipts(_Writer(job, series, target, skip=skip), parts, budget)
+        finish(job, identity, parts, receipts, target)
     archive = open_archive(target)
     _say_noise(archive)
     return archive
@@ -140,32 +157,32 @@ def _say_noise(archive: Archive) -> None:
         warn_of_noise(name, few.to_list(), len(archive))
 
 
-def _receipts(writer: _Writer, shards: Sequence[Planned], memory: int | None) -> list[Receipt]:
-    """Return the receipt of each shard, writing those that are not there yet or not good.
+def _receipts(writer: _Writer, parts: Sequence[Planned], memory: int | None) -> list[Receipt]:
+    """Return the receipt of each part, writing those that are not there yet or not good.
 
     Raises
     ------
     FailedRecordsError
         When records failed that may not be skipped, or all.
     """
-    checked = progress(shards, what="check", unit="shards", total=len(shards))
-    known = {shard.path: writer.good(shard) for shard in checked}
-    missing = [shard for shard in shards if known[shard.path] is None]
-    folders.discard(writer.folder, [shard.path for shard in missing])
-    known.update((receipt.path, receipt) for receipt in _written(writer, missing, memory))
+    checked = progress(parts, what="check", unit="shards", total=len(parts))
+    known = {part.name: writer.good(part) for part in checked}
+    missing = [part for part in parts if known[part.name] is None]
+    folders.discard(writer.folder, {part.name: part.files for part in missing})
+    known.update((receipt.name, receipt) for receipt in _written(writer, missing, memory))
     receipts = [receipt for receipt in known.values() if receipt is not None]
-    failures = writer.failures(shards, receipts)
+    failures = writer.failures(parts, receipts)
     if failures and (not writer.skip or len(failures) == len(writer.job.ids)):
         raise FailedRecordsError(failures, len(writer.job.ids))
     return receipts
 
 
-def _written(writer: _Writer, shards: Sequence[Planned], memory: int | None) -> Iterator[Receipt]:
-    """Write shards and yield their receipts."""
+def _written(writer: _Writer, parts: Sequence[Planned], memory: int | None) -> Iterator[Receipt]:
+    """Write parts and yield their receipts."""
     from entense.execute.serial import run
 
     survey = writer.job.survey
-    rows = [row for shard in shards for row in shard.rows if survey.specs[row] is not None]
+    rows = [row for part in parts for row in part.rows if survey.specs[row] is not None]
     computed = cast("Generator[Outcome]", run(survey, rows, memory=memory))
     kept = sum(specs is not None for specs in survey.specs) - len(rows)
     total = kept + len(rows)
@@ -173,8 +190,8 @@ def _written(writer: _Writer, shards: Sequence[Planned], memory: int | None) -> 
     # one thread waits for the disk, while the next shard is decoded, computed and appended
     with closing(computed), ThreadPoolExecutor(1) as disk:
         last = disk.submit(lambda: None)
-        for shard in shards:
-            receipt, finish = writer.append(shard, outcomes)
+        for part in parts:
+            receipt, finish = writer.append(part, outcomes)
             before, last = last, disk.submit(finish)
             before.result()
             yield receipt
@@ -184,50 +201,47 @@ def _written(writer: _Writer, shards: Sequence[Planned], memory: int | None) -> 
 class _Writer:
     """What all shards of an archive are written with."""
 
-    def __init__(self, job: Job, fmt: Format, folder: Path, *, skip: bool) -> None:
-        self.job, self.format, self.folder, self.skip = job, fmt, folder, skip
+    def __init__(self, job: Job, series: Sequence[Series], folder: Path, *, skip: bool) -> None:
+        self.job, self.series, self.folder, self.skip = job, series, folder, skip
         self._inputs = inputs_of(job.survey)  # as they are before any voxel is read
         self._errors: dict[int, str] = {}  # with whole paths, which archives must not have
 
-    def good(self, shard: Planned) -> Receipt | None:
-        """Return the receipt of a shard if it, the inputs and the bytes on the disk agree."""
-        receipt = folders.kept(self.folder, shard.path)
-        if receipt is None or receipt.digest != shard.digest:
+    def good(self, part: Planned) -> Receipt | None:
+        """Return the receipt of a part if it, the inputs and the bytes on the disk agree."""
+        receipt = folders.kept(self.folder, part.name)
+        if receipt is None or receipt.digest != part.digest:
             return None
-        if receipt.inputs != self._inputs_of(shard) or (any(receipt.errors) and not self.skip):
+        if receipt.inputs != self._inputs_of(part) or (any(receipt.errors) and not self.skip):
             return None
-        lost = any(receipt.tensors) and not folders.is_whole(self.folder, receipt)
-        return None if lost else receipt
+        whole = all(folders.is_whole(self.folder, file) for file in receipt.files)
+        return receipt if whole else None
 
     def append(
-        self, shard: Planned, outcomes: Iterator[Outcome]
+        self, planned: Planned, outcomes: Iterator[Outcome]
     ) -> tuple[Receipt, Callable[[], None]]:
-        """Write a shard's records; return its receipt, and what makes both last."""
-        tensors: list[dict[str, Any] | None] = []
-        file = Shard(self.folder / shard.path)
+        """Write a part's records; return its receipt, and what makes both last."""
+        part = Part(self.folder, planned, self.series)
         try:
-            tensors.extend(self._append(row, file, outcomes) for row in shard.rows)
-            file.append([self.format.trailer])
+            tensors = [self._append(row, part, outcomes) for row in planned.rows]
+            files = part.close()
         except BaseException:  # Ctrl-C too: half a shard is of no use
-            file.abandon()
+            part.abandon()
             raise
-        errors, inputs = [self._short(row) for row in shard.rows], self._inputs_of(shard)
-        receipt = Receipt(
-            shard.path, file.bytes, file.crc32c, shard.digest, inputs, tensors, errors
-        )
-        return receipt, partial(self._finish, file, receipt)
+        errors, inputs = [self._short(row) for row in planned.rows], self._inputs_of(planned)
+        receipt = Receipt(planned.name, files, planned.digest, inputs, tensors, errors)
+        return receipt, partial(self._finish, part, receipt)
 
-    def failures(self, shards: Sequence[Planned], receipts: Sequence[Receipt]) -> dict[str, str]:
+    def failures(self, parts: Sequence[Planned], receipts: Sequence[Receipt]) -> dict[str, str]:
         """Return record id to error, of every record that failed, now or in a run before."""
         return {
             self.job.ids[row]: self._errors.get(row, error)
-            for shard, receipt in zip(shards, receipts, strict=True)
-            for row, error in zip(shard.rows, receipt.errors, strict=True)
+            for part, receipt in zip(parts, receipts, strict=True)
+            for row, error in zip(part.rows, receipt.errors, strict=True)
             if error
         }
 
-    def _append(self, row: int, file: Shard, outcomes: Iterator[Outcome]) -> dict[str, Any] | None:
-        """Append a record to its shard; return where its tensors lie, None where it failed."""
+    def _append(self, row: int, part: Part, outcomes: Iterator[Outcome]) -> dict[str, Any] | None:
+        """Append a record to its part; return where its tensors lie, None where it failed."""
         specs = self.job.survey.specs[row]
         if specs is None:
             self._errors[row] = self.job.survey.errors[row] or "it could not be surveyed"
@@ -237,42 +251,26 @@ class _Writer:
             self._errors[row] = outcome.error or "it could not be computed"
             return None
         arrays = {name: outcome.arrays[name] for name in self.job.survey.tensors}
-        framed = self.format.frame(self.job.ids[row], arrays, self.job.values(row))
-        begin = file.bytes
-        file.append(framed.buffers)
-        file.start_writeback(begin)
+        places = part.append(self.job.ids[row], arrays, self.job.values(row), specs)
         return {
-            name: _placement(framed, name, specs[name], begin)
-            | {count: outcome.counts.get(name, {}).get(count) for count in COUNTS}
-            for name in arrays
+            name: place | {count: outcome.counts.get(name, {}).get(count) for count in COUNTS}
+            for name, place in places.items()
         }
 
-    def _finish(self, file: Shard, receipt: Receipt) -> None:
-        """Make a shard last, then say so in its receipt; leave none that may not be there."""
+    def _finish(self, part: Part, receipt: Receipt) -> None:
+        """Make a part last, then say so in its receipt; leave none that may not be there."""
         may_be = self.skip or not any(receipt.errors)
-        if may_be and any(receipt.tensors):
-            file.finish()
-        file.abandon()
+        try:
+            if may_be:
+                part.finish()
+        finally:
+            part.abandon()
         if may_be:
             folders.keep(self.folder, receipt)
 
-    def _inputs_of(self, shard: Planned) -> list[dict[str, Any]]:
-        return [self._inputs[row] for row in shard.rows]
+    def _inputs_of(self, part: Planned) -> list[dict[str, Any]]:
+        return [self._inputs[row] for row in part.rows]
 
     def _short(self, row: int) -> str | None:
         error = self._errors.get(row)
         return error and without_folders(error, self.job.survey.inputs[row].values())
-
-
-def _placement(framed: Framed, name: str, spec: Spec, begin: int) -> dict[str, Any]:
-    data = framed.data[name]
-    return {
-        "offset": begin + framed.offsets[name],
-        "size": len(data),
-        "shape": spec.shape,
-        "frames_per_block": block_rows(spec.shape, len(data)),
-        "crc32c": data.blocks.tobytes().hex(),
-        "mask": mask_digest(spec),
-        "coords": coords_digest(spec.coords),
-        "tr": tr_of(spec),
-    }

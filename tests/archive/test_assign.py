@@ -3,15 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entense.archive.assign import _cut, splits_of
+from entense.archive.assign import splits_of
 from entense.archive.job import scalars_of
+from entense.archive.sharding import Limits, by_size
 from entense.errors import ArchiveError
 from entense.sizes import bytes_of
 
 
 @given(st.lists(st.integers(1, 50)), st.integers(1, 100))
 def test_shards_hold_every_record_once_in_order_and_as_many_as_fit(sizes, limit):
-    parts = _cut(range(len(sizes)), sizes, limit)
+    parts = by_size(sizes, range(len(sizes)), Limits(limit))
     assert [row for part in parts for row in part] == list(range(len(sizes)))
     totals = [sum(sizes[row] for row in part) for part in parts]
     for part, total in zip(parts, totals, strict=True):

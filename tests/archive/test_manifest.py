@@ -51,7 +51,20 @@ def test_a_sealed_text_that_lacks_or_adds_parts_is_refused(manifest):
 def test_a_newer_version_is_refused(manifest):
     body = unsealed(manifest, dict)
     with pytest.raises(ArchiveError, match=r"upgrade entense"):
-        Manifest.from_json(sealed(body | {"version": 2}), WHERE)
+        Manifest.from_json(sealed(body | {"version": 3}), WHERE)
+
+
+def test_an_older_version_is_to_be_written_again(manifest):
+    body = unsealed(manifest, dict)
+    with pytest.raises(ArchiveError, match=r"version 1 .*write the archive again"):
+        Manifest.from_json(sealed(body | {"version": 1}), WHERE)
+
+
+def test_a_shard_of_no_series_is_refused(manifest):
+    body = unsealed(manifest, dict)
+    shards = [shard | {"series": 1} for shard in body["shards"]]
+    with pytest.raises(ArchiveError, match=r"damaged"):
+        Manifest.from_json(sealed(body | {"shards": shards}), WHERE)
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../up", "train/../../up", "", "a\\b", "a\0b"])

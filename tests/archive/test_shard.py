@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from entense.archive import checksum as module
 from entense.archive.blocks import Place, read_rows
 from entense.archive.checksum import Data, add, block_rows
-from entense.archive.shard import Shard, save, writing
+from entense.archive.shard import Shard, Stream, save, writing
 from entense.errors import ArchiveError
 
 
@@ -43,9 +43,9 @@ def test_checksums_of_parts_join_to_that_of_the_whole(parts):
 
 def test_an_abandoned_or_failed_shard_leaves_nothing_and_is_not_synced(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("synced"))
-    file = Shard(tmp_path / "train" / "a")
-    file.append([b"abc"])
-    file.abandon()
+    shard = Shard(tmp_path / "train" / "a", Stream)
+    shard.sink.append([b"abc"])
+    shard.abandon()
     with pytest.raises(KeyboardInterrupt), writing(tmp_path / "train" / "b") as file:
         file.append([b"abc"])
         raise KeyboardInterrupt

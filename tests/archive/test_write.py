@@ -107,7 +107,7 @@ def test_a_replaced_input_rewrites_only_its_shard(records, tmp_path):
     np.testing.assert_array_equal(archive[4]["clean"], value)
     shard = archive.manifest.shards[archive.records["shard"][4]].path
     changed = {p.name for p, t in times(archive.folder).items() if p.is_file() and before[p] != t}
-    receipt = f"{shard.replace('/', '_')}.json"
+    receipt = f"{Path(shard).stem}.json"
     assert changed == {Path(shard).name, receipt, "records.parquet", "entense.json"}
     write(records, tmp_path / "fresh", shard_size=SMALL)
     assert files(tmp_path / "fresh") == files(tmp_path / "out")
@@ -170,9 +170,11 @@ def test_records_of_different_dimensions_are_refused_in_words(tmp_path):
         write(table, tmp_path / "out")
 
 
-def test_other_shard_sizes_leave_no_old_shards(records, tmp_path):
+def test_another_sharding_is_refused_or_leaves_no_old_shards(records, tmp_path):
     write(records, tmp_path / "out", shard_size="3kB")
-    write(records, tmp_path / "out", shard_size="1MB")
+    with pytest.raises(ArchiveError, match=r"differs in its sharding; .*overwrite=True"):
+        write(records, tmp_path / "out", shard_size="1MB")
+    write(records, tmp_path / "out", shard_size="1MB", overwrite=True)
     write(records, tmp_path / "fresh", shard_size="1MB")
     assert files(tmp_path / "fresh") == files(tmp_path / "out")
 
@@ -354,7 +356,7 @@ class TestFolder:
         changed = replace(ops["npy"], function=lambda x: x + 1)
         with monkeypatch.context() as patch:
             patch.setitem(ops._things, "npy", changed)
-            with pytest.raises(ArchiveError, match=r"code of operations or format"):
+            with pytest.raises(ArchiveError, match=r"code of operations, format or sharding"):
                 write(records, tmp_path / "out")
         tar = formats["webdataset"]
 
@@ -363,7 +365,7 @@ class TestFolder:
 
         changed = replace(tar, layout=layout)
         monkeypatch.setitem(formats._things, "webdataset", changed)
-        with pytest.raises(ArchiveError, match=r"code of operations or format"):
+        with pytest.raises(ArchiveError, match=r"code of operations, format or sharding"):
             write(records, tmp_path / "out")
 
     def test_resuming_on_another_kind_of_machine_is_refused(self, records, tmp_path, monkeypatch):

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from entense.archive.formats.base import Format
+from typing import TypeVar
+
+from entense.archive.formats.base import AnyFormat, Format
 from entense.archive.formats.tfrecord import TFRECORD
 from entense.archive.formats.webdataset import WEBDATASET
 from entense.registry import Registry
 
 __all__ = ["Format", "formats", "register_format"]
 
-formats: Registry[Format] = Registry("format")
+formats: Registry[AnyFormat] = Registry("format")
+F = TypeVar("F", bound=AnyFormat)
 
 
-def register_format(fmt: Format) -> Format:
+def register_format(fmt: F) -> F:
     """Make a format known to ``write(format=fmt.name)``.
 
     Parameters
     ----------
     fmt
-        The format; its name must not be taken.
+        The format, framed by us or written by a library; its name must not be taken.
 
     Returns
     -------
-    Format
+    AnyFormat
         The same format.
 
     Raises
@@ -36,7 +39,8 @@ def register_format(fmt: Format) -> Format:
     >>> register_format(raw_bytes).name
     'rawbytes'
     """
-    return formats.add(fmt.name, fmt)
+    formats.add(fmt.name, fmt)
+    return fmt
 
 
 register_format(TFRECORD)

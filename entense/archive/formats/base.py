@@ -1,20 +1,24 @@
-"""What a format is: where the bytes of one sample go."""
+"""What a format is: where the bytes of one sample go, or the library that knows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from entense.archive.checksum import Buffer, Data
 from entense.archive.schema import as_dtype, digest_of
+from entense.archive.shard import Stream
 from entense.registry import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from entense.ops.core import Spec
 
 Scalar: TypeAlias = bool | int | float | str | None
 Arrays: TypeAlias = "Mapping[str, NDArray[Any]]"
@@ -29,6 +33,64 @@ class Framed:
     buffers: list[Buffer]
     offsets: dict[str, int]
     data: dict[str, Data]
+
+
+class Sink(Protocol):
+    """A shard being written, under the name that it has until it is whole."""
+
+    def append(
+        self,
+        key: str,
+        arrays: Arrays,
+        scalars: Mapping[str, Scalar],
+        specs: Mapping[str, Spec],
+    ) -> Framed | None:
+        """Add a record; say where its tensors lie, if their bytes lie there as they are."""
+
+    def close(self) -> tuple[int, int] | None:
+        """End the shard; say its size and CRC-32C, if they are known without reading it again."""
+
+
+class AnyFormat(Protocol):
+    """What `write` asks of a format, framed by us or not.
+
+    Attributes
+    ----------
+    name
+        What ``write(format=...)`` calls it.
+    extension
+        The suffix of a shard's file name, with the dot.
+    single
+        Whether a file holds one tensor of one record.
+    digest
+        16 hexadecimal digits of its code: an archive made with other code is another.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def extension(self) -> str: ...  # noqa: D102
+    @property
+    def single(self) -> bool: ...  # noqa: D102
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+
+    def check(self, name: str, spec: Spec) -> None:
+        """Raise `ArchiveError` for a tensor that it cannot hold."""
+
+    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
+        """Return about how many bytes a sample takes; the arrays are `blank`."""
+
+    def begin(self, path: Path) -> Sink:
+        """Begin a shard at `path`."""
+
+
+@runtime_checkable
+class Foreign(AnyFormat, Protocol):
+    """A format whose files a library writes and reads."""
+
+    def read(self, path: Path, key: str, tensor: str, start: int, stop: int) -> NDArray[Any]:
+        """Return rows `start` to `stop` of a tensor's first dimension; a 0-d tensor whole."""
 
 
 def no_seal(buffers: Sequence[Buffer]) -> bytes:
@@ -74,9 +136,22 @@ class Format:
     trailer: bytes = b""
 
     @property
+    def single(self) -> bool:
+        """Whether a file holds one tensor of one record: never, samples follow each other."""
+        return False
+
+    @property
     def digest(self) -> str:
         """16 hexadecimal digits of its code: an archive made with other code is another."""
         return digest_of([self.name, code_of(self.layout), code_of(self.seal), self.trailer.hex()])
+
+    def check(self, name: str, spec: Spec) -> None:
+        """Raise for a dtype that no archive has; what else it cannot hold `layout` refuses."""
+        as_dtype(spec.dtype)
+
+    def begin(self, path: Path) -> _FramedSink:
+        """Begin a shard at `path`."""
+        return _FramedSink(self, path)
 
     def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
         """Return how many bytes the sample will take, from shapes and dtypes alone."""
@@ -107,6 +182,36 @@ class Format:
             at += len(buffers[-1])
         buffers.append(self.seal(buffers))
         return Framed(buffers, offsets, data)
+
+
+class _FramedSink:
+    """A shard of samples, one after the other."""
+
+    def __init__(self, fmt: Format, path: Path) -> None:
+        self._format, self._file = fmt, Stream(path)
+
+    def append(
+        self,
+        key: str,
+        arrays: Arrays,
+        scalars: Mapping[str, Scalar],
+        specs: Mapping[str, Spec],
+    ) -> Framed:
+        """Write a sample; return it, its offsets from the beginning of the shard."""
+        framed, begin = self._format.frame(key, arrays, scalars), self._file.bytes
+        self._file.append(framed.buffers)
+        self._file.start_writeback(begin)
+        offsets = {name: begin + offset for name, offset in framed.offsets.items()}
+        return replace(framed, offsets=offsets)
+
+    def close(self) -> tuple[int, int]:
+        """End the shard; return its size and CRC-32C."""
+        try:
+            if self._file.is_open:
+                self._file.append([self._format.trailer])
+        finally:
+            self._file.close()
+        return self._file.bytes, self._file.crc32c
 
 
 def blank(shape: Sequence[int], dtype: str) -> NDArray[Any]:

@@ -1,0 +1,115 @@
+"""The files of records that are written together: one in each series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from entense.archive.checksum import Data, block_rows
+from entense.archive.folder import checksum
+from entense.archive.formats import formats
+from entense.archive.manifest import ShardFile
+from entense.archive.schema import coords_digest, mask_digest, tr_of
+from entense.archive.shard import Shard, refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from entense.archive.assign import Planned
+    from entense.archive.formats.base import Framed, Scalar, Sink
+    from entense.archive.manifest import Series
+    from entense.ops.core import Spec
+
+
+@dataclass
+class _File:
+    """A file being written."""
+
+    path: str
+    shard: Shard[Sink]
+    number: int  # among the part's
+    series: int
+    records: int = 0
+    sums: tuple[int, int] | None = None  # size and CRC-32C, once it is closed
+
+    def close(self) -> tuple[int, int]:
+        if self.sums is None:
+            with refusals(self.shard.path.parent):
+                self.sums = self.shard.sink.close() or checksum(self.shard.temporary)
+        return self.sums
+
+
+class Part:
+    """The files of one `Planned`: each begun when its first record comes."""
+
+    def __init__(self, folder: Path, planned: Planned, series: Sequence[Series]) -> None:
+        self._folder, self._planned, self._series = folder, planned, series
+        self._files: dict[str, _File] = {}
+
+    def append(
+        self,
+        record: str,
+        arrays: Mapping[str, NDArray[Any]],
+        scalars: Mapping[str, Scalar],
+        specs: Mapping[str, Spec],
+    ) -> dict[str, dict[str, Any]]:
+        """Add a record to each series; return where its tensors lie in the first format."""
+        places: dict[str, dict[str, Any]] = {}
+        for number, series in enumerate(self._series):
+            held = {name: arrays[name] for name in series.tensors}
+            file = self._file(number, record)
+            with refusals(file.shard.path.parent):
+                framed = file.shard.sink.append(record, held, scalars, specs)
+            file.records += 1
+            if formats[series.format].single:
+                file.close()  # lest thousands are open
+            if series.format == self._series[0].format:
+                for name, array in held.items():
+                    places[name] = _placement(file.number, framed, name, array, specs[name])
+        return places
+
+    def close(self) -> list[ShardFile]:
+        """End the files; return what is known of each."""
+        split, number = self._planned.split, self._planned.number
+        return [
+            ShardFile(file.path, *file.close(), split, file.records, file.series, number)
+            for file in self._files.values()
+        ]
+
+    def finish(self) -> None:
+        """Make the files last, under their names."""
+        for file in self._files.values():
+            file.shard.finish()
+
+    def abandon(self) -> None:
+        """Leave nothing behind but what was finished."""
+        for file in self._files.values():
+            file.shard.abandon()
+
+    def _file(self, series: int, record: str) -> _File:
+        path = self._planned.path(self._series[series], record)
+        if path not in self._files:
+            begin = formats[self._series[series].format].begin
+            shard = Shard(self._folder / path, begin)
+            self._files[path] = _File(path, shard, len(self._files), series)
+        return self._files[path]
+
+
+def _placement(
+    shard: int, framed: Framed | None, name: str, array: NDArray[Any], spec: Spec
+) -> dict[str, Any]:
+    data = framed.data[name] if framed else Data(array)
+    return {
+        "shard": shard,
+        "offset": framed.offsets[name] if framed else None,
+        "size": len(data),
+        "shape": spec.shape,
+        "frames_per_block": block_rows(spec.shape, len(data)),
+        "crc32c": data.blocks.tobytes().hex(),
+        "mask": mask_digest(spec),
+        "coords": coords_digest(spec.coords),
+        "tr": tr_of(spec),
+    }
