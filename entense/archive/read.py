@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +14,18 @@ import polars as pl
 from entense.archive import manifest as names
 from entense.archive.blocks import Place, read_rows
 from entense.archive.folder import HIDDEN
+from entense.archive.loaders import archive, tensorflow, webdataset
 from entense.archive.manifest import Manifest
 from entense.archive.table import read_records
 from entense.archive.verify import Verified, verify
 from entense.errors import ArchiveError, RecordError, hint
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    import tensorflow as tf
     from nibabel import Cifti2Image, Nifti1Image
     from numpy.typing import NDArray
 
-    from entense.archive.loaders.batches import Loader, Reader, Source
     from entense.archive.schema import Tensor
 
 
@@ -81,6 +80,12 @@ class Archive:
     manifest: Manifest
     records: pl.DataFrame
 
+    loader = archive.loader
+    to_grain = archive.to_grain
+    to_torch = archive.to_torch
+    to_tf = tensorflow.to_tf
+    to_webdataset = webdataset.to_webdataset
+
     @property
     def schema(self) -> Mapping[str, Tensor]:
         """Tensor name to its dtype, dims, shape, coords, mask and TR."""
@@ -97,7 +102,7 @@ class Archive:
         """
         row = self.row(record)
         tensors = {name: self.read(row, name) for name in self.schema}
-        return tensors | self._scalars.row(row, named=True)
+        return tensors | self.scalars.row(row, named=True)
 
     def row(self, record: int | str) -> int:
         """Return the row of a record, given by id or by number; negative counts from the end."""
@@ -115,7 +120,7 @@ class Archive:
     def read(self, row: int, tensor: str) -> NDArray[Any]:
         """Return one tensor of a record, checked."""
         place = self._place(row, tensor)
-        out = np.empty(place.shape, self._tensor(tensor).dtype)
+        out = np.empty(place.shape, self.tensor(tensor).dtype)
         read_rows(place, 0, place.rows, out)
         return out
 
@@ -156,7 +161,7 @@ class Archive:
         from entense.geometry import unmask
         from entense.images.masks import read_columns
 
-        shared = self._tensor(tensor).mask
+        shared = self.tensor(tensor).mask
         digest = shared if record is None else self._places[tensor]["mask"][self.row(record)]
         file = self.manifest.masks.get(str(digest))
         if file is None:
@@ -171,65 +176,8 @@ class Archive:
                 f"({file.voxels},) or (time, {file.voxels}); give all voxels, in their order"
             )
         one = None if record is None else self._places[tensor]["tr"][self.row(record)]
-        tr = self._tensor(tensor).tr if one is None else one
+        tr = self.tensor(tensor).tr if one is None else one
         return unmask(values, read_columns(str(self.folder / file.path)), tr)
-
-    def loader(
-        self,
-        split: str | None = None,
-        *,
-        batch_size: int,
-        window: int | None = None,
-        windows_per_record: int = 1,
-        seed: int | None = None,
-        drop_last: bool = False,
-        tensors: Sequence[str] | None = None,
-    ) -> Loader:
-        """Return batches of NumPy arrays, read straight from the shards.
-
-        Parameters
-        ----------
-        split
-            Only the records of this split; None for all. Failed records are never in it.
-        batch_size
-            Records, or windows, in a batch.
-        window
-            Frames to cut from each tensor whose first dimension is time; None for all of them.
-        windows_per_record
-            How many windows of each record an epoch has.
-        seed
-            Shuffles records and places windows at random, differently each epoch; None: records
-            in the order of their ids, windows evenly spaced.
-        drop_last
-            Leave out a last batch that is smaller than the others.
-        tensors
-            Which tensors to read; None for all.
-
-        Returns
-        -------
-        Loader
-            Iterate over it for an epoch; each time is another.
-
-        Examples
-        --------
-        >>> archive = open_archive("out")
-        >>> loader = archive.loader("train", batch_size=8, window=32, windows_per_record=16, seed=0)
-        >>> next(iter(loader))["clean"].shape[:2]
-        (8, 32)
-        """
-        from entense.archive.loaders.batches import Loader, named
-
-        source = self._source(self.rows(split), named(tensors) or self.schema)
-        return Loader(source, batch_size, window, windows_per_record, seed, drop_last)
-
-    def to_tf(self, split: str | None = None) -> tf.data.Dataset:
-        """Return the records as a `tf.data.Dataset` of dicts, in the order of the shards.
-
-        See `entense.archive.loaders.tensorflow.to_tf`.
-        """
-        from entense.archive.loaders.tensorflow import to_tf
-
-        return to_tf(self, split)
 
     def rows(self, split: str | None) -> list[int]:
         """Return the rows of a split's records (None: of all), without those that failed.
@@ -245,6 +193,31 @@ class Archive:
             wanted &= pl.col("split") == split
         return self.records.select(wanted.arg_true()).to_series().to_list()
 
+    @cached_property
+    def scalars(self) -> pl.DataFrame:
+        """The columns that the samples hold, after the records' ids."""
+        return self.records.select("record", *self.manifest.columns)
+
+    def tensor(self, name: str) -> Tensor:
+        """Return what all records share of a tensor; an ArchiveError where there is none."""
+        if name not in self.schema:
+            raise ArchiveError(
+                f"there is no tensor {name!r} in {self.folder}; {hint(name, self.schema)}"
+            )
+        return self.schema[name]
+
+    def shapes(self, tensor: str) -> NDArray[np.int64]:
+        """Return the shape of a tensor in every record, (records, dims); zeros where it failed."""
+        dims = len(self.tensor(tensor).dims)
+        shapes = self._places[tensor]["shape"].fill_null([0] * dims).to_list()
+        return np.array(shapes, np.int64).reshape(len(self), dims)
+
+    def read_rows(
+        self, row: int, tensor: str, start: int, stop: int, out: NDArray[Any], *, check: bool = True
+    ) -> None:
+        """Read rows (frames) of a tensor of a record into `out`, which is C-contiguous."""
+        read_rows(self._place(row, tensor), start, stop, out, check=check)
+
     def __repr__(self) -> str:
         m = self.manifest
         size = sum(shard.bytes for shard in m.shards)
@@ -258,16 +231,9 @@ class Archive:
         )
         return "\n".join([head, *lines])
 
-    def _tensor(self, name: str) -> Tensor:
-        if name not in self.schema:
-            raise ArchiveError(
-                f"there is no tensor {name!r} in {self.folder}; {hint(name, self.schema)}"
-            )
-        return self.schema[name]
-
     def _place(self, row: int, tensor: str) -> Place:
         """Return where a tensor of a record lies; a RecordError where it could not be computed."""
-        self._tensor(tensor)
+        self.tensor(tensor)
         at = self._places[tensor].row(row, named=True)
         record = self.records["record"][row]
         if at["size"] is None:
@@ -278,30 +244,13 @@ class Archive:
         shape, crcs = tuple(at["shape"]), np.frombuffer(at["crc32c"], "<u4")
         return Place(shard, at["offset"], at["size"], shape, at["frames_per_block"], crcs, record)
 
-    def _source(self, rows: list[int], tensors: Iterable[str]) -> Source:
-        """Return some records for the loader, which reads windows of them by their offset."""
-        from entense.archive.loaders.batches import Source, without_nulls
-
-        def readers(records: Sequence[int]) -> Generator[Reader]:
-            yield from (partial(self._read_rows, rows[record]) for record in records)
-
-        kinds = {name: self._tensor(name) for name in tensors}
-        shapes = {
-            name: [tuple(shape) for shape in self._places[name]["shape"][rows].to_list()]
-            for name in kinds
-        }
-        return Source(kinds, shapes, without_nulls(self._scalars)[rows], readers)
-
-    def _read_rows(self, row: int, tensor: str, start: int, stop: int, out: NDArray[Any]) -> None:
-        read_rows(self._place(row, tensor), start, stop, out)
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a process needs that gets a copy: not what can be made of it anew."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {record: row for row, record in enumerate(self.records["record"])}
-
-    @cached_property
-    def _scalars(self) -> pl.DataFrame:
-        return self.records.select("record", *self.manifest.columns)
 
     @cached_property
     def _places(self) -> dict[str, pl.DataFrame]:

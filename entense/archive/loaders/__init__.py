@@ -1,1 +1,1 @@
-"""Batches for training: NumPy from an archive or a table, and tf.data."""
+"""Batches and samples for training: NumPy, JAX, PyTorch, TensorFlow, grain, webdataset."""

@@ -1,35 +1,37 @@
-"""Work done ahead, in one thread and within bounds."""
+"""Work done ahead, in threads and within bounds."""
 
 from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterable
 
 T = TypeVar("T")
 
 
-def prefetched(items: Generator[T], ahead: int = 2) -> Generator[T]:
-    """Yield `items`, of which up to `ahead` are made in a thread before they are asked for.
+def in_order(tasks: Iterable[Callable[[], T]], threads: int, ahead: int) -> Generator[T]:
+    """Yield what `tasks` return, in their order; up to `ahead` are done before they are asked for.
 
-    An error comes out where its item would have. `items` is closed with the generator.
+    An error comes out where its result would have. What was not begun when the generator is
+    closed never is, and its threads have ended then.
 
     Examples
     --------
-    >>> list(prefetched(n * n for n in range(4)))
-    [0, 1, 4, 9]
+    >>> list(in_order([lambda: 1, lambda: 4], threads=2, ahead=1))
+    [1, 4]
     """
-    waiting: deque[Future[T | None]] = deque()
-    with closing(items), ThreadPoolExecutor(1, "entense-prefetch") as thread:
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(threads, "entense-read") as pool:
         try:
-            waiting.extend(thread.submit(next, items, None) for _ in range(ahead))
-            while (item := waiting.popleft().result()) is not None:
-                waiting.append(thread.submit(next, items, None))
-                yield item
+            for task in tasks:
+                waiting.append(pool.submit(task))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()

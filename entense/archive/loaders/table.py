@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import polars as pl
 
 from entense.archive.job import prepare
-from entense.archive.loaders.batches import Loader, Source, named, without_nulls
+from entense.archive.loaders.cache import Cache
+from entense.archive.loaders.loader import Loader
+from entense.archive.loaders.source import Skipped, Source, columns_of, named
 from entense.archive.schema import common
 from entense.errors import RecordError, TableError, hint
 from entense.sizes import bytes_of
 from entense.tensors.lazy import tensor_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from entense.archive.job import Job
-    from entense.archive.loaders.batches import Reader
+    from entense.archive.loaders.loader import OnError, Ragged, To
+    from entense.archive.loaders.source import Reader
     from entense.execute.serial import Outcome
-    from entense.ops.core import Spec
 
 
 def loader(
@@ -36,14 +41,22 @@ def loader(
     seed: int | None = None,
     drop_last: bool = False,
     tensors: Sequence[str] | None = None,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 1,
+    ragged: Ragged = "error",
+    on_error: OnError = "raise",
+    to: To = "numpy",
     columns: Sequence[str] = (),
     dtype: Mapping[str, str] | None = None,
     memory: str | int | None = None,
+    cache: str | int | None = None,
 ) -> Loader:
     """Return batches of a table's lazy tensors, computed as they are asked for.
 
-    The batches are those of `Archive.loader`. With `seed`, records are shuffled and the windows
-    of one record follow each other, so that each record is computed once an epoch.
+    The batches are those of `Archive.loader`, in another order: with `seed`, records are shuffled
+    and the windows of one record follow each other, on one rank, so that each record is computed
+    once an epoch. It is computed by all cores; `workers` is how many batches are made ahead.
 
     Parameters
     ----------
@@ -53,19 +66,24 @@ def loader(
         Only the records that have it in the column `split`; None for all.
     batch_size, window, windows_per_record, seed, drop_last, tensors
         As `Archive.loader` says.
+    rank, world, workers, ragged, on_error, to
+        As `Archive.loader` says.
     columns
         Numbers, booleans and strings of the table that go into the batches.
     dtype
         Tensor to its dtype: ``{"clean": "float16"}``.
     memory
         About how much memory the computation may take: ``"4GB"`` or a number of bytes.
+    cache
+        How much memory computed records may take: ``"2GB"`` or a number of bytes. They are kept
+        for later epochs, which then compute only what did not fit. None: nothing is kept.
 
     Raises
     ------
     TableError
         When the table has no lazy tensor, no record, or none of that split.
     RecordError
-        When a record cannot be computed.
+        When a record cannot be computed (with ``on_error="skip"``, when none can).
 
     Examples
     --------
@@ -77,8 +95,21 @@ def loader(
     table = table if split is None else _in_split(table, split)
     job = prepare(_only(table, named(tensors)) if tensors else table, columns, dtype)
     budget = None if memory is None else bytes_of(memory, "memory")
-    source = _source(job, budget)
-    return Loader(source, batch_size, window, windows_per_record, seed, drop_last)
+    kept = 0 if cache is None else bytes_of(cache, "cache")
+    return Loader(
+        _source(job, budget, kept, skips=on_error == "skip"),
+        batch_size,
+        window=window,
+        windows_per_record=windows_per_record,
+        seed=seed,
+        drop_last=drop_last,
+        rank=rank,
+        world=world,
+        workers=workers,
+        ragged=ragged,
+        on_error=on_error,
+        to=to,
+    )
 
 
 def _only(table: pl.DataFrame, tensors: Sequence[str]) -> pl.DataFrame:
@@ -101,53 +132,68 @@ def _in_split(table: pl.DataFrame, split: str) -> pl.DataFrame:
     return found
 
 
-def _source(job: Job, memory: int | None) -> Source:
-    """Return records that are computed as they are asked for, neighbours that are one once."""
-    specs = [_specs(job, row) for row in range(len(job.ids))]
-    of = {name: [found[name] for found in specs] for name in job.survey.tensors}
-
-    def readers(records: Sequence[int]) -> Generator[Reader]:
-        from entense.execute.serial import run
-
-        rows = [row for n, row in enumerate(records) if n == 0 or records[n - 1] != row]
-        computed = cast("Generator[Outcome]", run(job.survey, rows, memory=memory))
-        with closing(computed):
-            current = None
-            for record in records:
-                if record != current:
-                    outcome, current = next(computed), record
-                yield partial(_copy, _arrays(job, outcome))
-
+def _source(job: Job, memory: int | None, cache: int, *, skips: bool) -> Source:
+    """Return records that are computed as they are asked for."""
+    survey = job.survey
+    errors = [_failed(job, row, survey.errors[row]) for row in range(len(job.ids))]
+    rows = [row for row, specs in enumerate(survey.specs) if specs is not None]
+    lost = [row for row, specs in enumerate(survey.specs) if specs is None]
+    if lost and not (skips and rows):
+        raise errors[lost[0]]
+    specs = {name: [(survey.specs[row] or {})[name] for row in rows] for name in survey.tensors}
     return Source(
-        tensors={name: common(found) for name, found in of.items()},
-        shapes={name: [spec.shape for spec in found] for name, found in of.items()},
-        scalars=without_nulls(job.table.select("record").with_columns(job.scalars)),
-        readers=readers,
+        tensors={name: common(found) for name, found in specs.items()},
+        shapes={
+            name: np.array([spec.shape for spec in found], np.int64).reshape(len(rows), -1)
+            for name, found in specs.items()
+        },
+        columns=columns_of(job.table.select("record").with_columns(job.scalars)[rows]),
+        opened=partial(_opened, job, rows, memory, Cache(cache)),
         dear=True,
+        failed=[Skipped(job.ids[row], str(errors[row])) for row in lost],
     )
 
 
-def _specs(job: Job, row: int) -> Mapping[str, Spec]:
-    specs = job.survey.specs[row]
-    if specs is None:
-        raise _failed(job, row, job.survey.errors[row])
-    return specs
+@contextmanager
+def _opened(
+    job: Job, rows: Sequence[int], memory: int | None, cache: Cache, records: Sequence[int]
+) -> Iterator[Reader]:
+    """Compute records, which are then read in this order, as far as the cache has them not."""
+    from entense.execute.serial import run
+
+    distinct = [record for record, _ in groupby(records)]
+    missing = [rows[record] for record in distinct if record not in cache.arrays]
+    computed = cast("Generator[Outcome]", run(job.survey, missing, memory=memory))
+    with closing(computed):
+        yield _Computed(job, computed, cache).read
 
 
-def _arrays(job: Job, outcome: Outcome) -> Mapping[str, NDArray[Any]]:
-    if outcome.arrays is None:
-        raise _failed(job, outcome.row, outcome.error)
-    return outcome.arrays
+@dataclass(eq=False)
+class _Computed:
+    """Records one after the other: the cache's, and what is computed for want of it."""
+
+    job: Job
+    computed: Iterator[Outcome]
+    cache: Cache
+    current: int | None = None
+    outcome: Outcome | None = None
+
+    def read(self, record: int, tensor: str, start: int, stop: int, out: NDArray[Any]) -> None:
+        """Copy rows of a record, the current one or one that follows."""
+        array = (self.cache.arrays.get(record) or self._arrays(record))[tensor]
+        out[...] = array[start:stop] if array.ndim else array
+
+    def _arrays(self, record: int) -> Mapping[str, NDArray[Any]]:
+        if record != self.current or self.outcome is None:
+            self.outcome, self.current = next(self.computed), record
+        arrays = self.outcome.arrays
+        if arrays is None:
+            raise _failed(self.job, self.outcome.row, self.outcome.error)
+        self.cache.keep(record, arrays)
+        return arrays
 
 
 def _failed(job: Job, row: int, error: str | None) -> RecordError:
     return RecordError(
         f"record {job.ids[row]} cannot be computed: {error}; mend it, or filter it out"
     )
-
-
-def _copy(
-    arrays: Mapping[str, NDArray[Any]], tensor: str, start: int, stop: int, out: NDArray[Any]
-) -> None:
-    array = arrays[tensor]
-    out[...] = array[start:stop] if array.ndim else array

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from entense.archive.loaders.shards import shard_files
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _samples(archive: Archive, rows: list[int]) -> Iterator[dict[str, Any]]:
 
 def _parsed(tf: Any, archive: Archive, split: str | None, signature: dict[str, Any]) -> Any:
     """Let TensorFlow read and parse the shards."""
-    data = tf.data.TFRecordDataset(_files(archive, split))
+    data = tf.data.TFRecordDataset(shard_files(archive, split))
     features = {name: _feature(tf, archive, name) for name in signature if name != "record"}
     features[KEY] = tf.io.FixedLenFeature((), tf.string)
 
@@ -126,15 +127,3 @@ def _finish(tf: Any, value: Any, spec: Any, is_tensor: bool) -> Any:
             dense = tf.concat([dense, [float("nan")]], 0)
         return dense[0]
     return value
-
-
-def _files(archive: Archive, split: str | None) -> list[str]:
-    """Return the shards of a split, which TensorFlow would read in part without a word if cut."""
-    shards = [shard for shard in archive.manifest.shards if split in (None, shard.split)]
-    paths = [archive.folder / shard.path for shard in shards]
-    for shard, path in zip(shards, paths, strict=True):
-        if not path.exists() or path.stat().st_size != shard.bytes:
-            raise ArchiveError(
-                f"{path} is missing or cut; copy it again, or run write again, which mends it"
-            )
-    return [str(path) for path in paths]

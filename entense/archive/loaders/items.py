@@ -1,0 +1,97 @@
+"""Records, or windows of them, one by one and in any order: what grain and torch take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from entense.archive.loaders.batches import read_batch
+from entense.archive.loaders.loader import order_of
+from entense.archive.loaders.windows import Windows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from entense.archive.loaders.source import Source
+
+    Drawn: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(eq=False)
+class Items:
+    """The items of an epoch, in its order: ``items[i]`` is a dict of arrays and scalars.
+
+    A dict has each tensor in its own dtype, each scalar (a number that may be null a float, with
+    NaN; a string ``""``), ``"record"``, the id, and ``"start"``, the first frame. It is what
+    grain calls a random access data source. It can be pickled; nothing is open between two items.
+
+    Parameters
+    ----------
+    source
+        Where the records are.
+    window, windows_per_record, seed, rank, world
+        As `Archive.loader` says.
+    epoch
+        With `seed`, it decides order and windows.
+    """
+
+    source: Source
+    window: int | None = None
+    windows_per_record: int = 1
+    seed: int | None = None
+    rank: int = 0
+    world: int = 1
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        self._drawn: tuple[int, Drawn] | None = None
+        self._windows = Windows(self.source, self.window)
+        self._order = order_of(
+            self._windows,
+            each=self.windows_per_record,
+            seed=self.seed,
+            rank=self.rank,
+            world=self.world,
+        )
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there is no item {index}, there are {len(self)}")
+        return self.of(*(numbers[index] for numbers in self._of_epoch()))
+
+    def of(self, record: int, start: int) -> dict[str, Any]:
+        """Return the item that begins at a frame of a record."""
+        with self.source.opened([record]) as read:
+            batch, _ = read_batch(self._windows, read, np.array([record]), np.array([start]))
+        tensors = {name: np.asarray(batch.pop(name)[0]) for name in self.source.tensors}
+        return tensors | {name: _plain(values[0]) for name, values in batch.items()}
+
+    def part(self, part: int, parts: int) -> list[tuple[int, int]]:
+        """Return record and start of each item of an equal part of the epoch's, dealt in turn."""
+        records, starts = self._of_epoch()
+        mine = slice(part, None, parts)
+        return list(zip(records[mine].tolist(), starts[mine].tolist(), strict=True))
+
+    def __repr__(self) -> str:
+        options = ("window", "windows_per_record", "seed", "rank", "world", "epoch")
+        values = ", ".join(f"{name}={getattr(self, name)}" for name in options)
+        return f"Items(records={self.source.digest}, {values})"
+
+    def _of_epoch(self) -> Drawn:
+        """Return records and first frames of the epoch, drawn once."""
+        drawn = self._drawn
+        if drawn is None or drawn[0] != self.epoch:
+            self._drawn = drawn = self.epoch, self._order.items(self.epoch)
+        return drawn[1]
+
+
+def _plain(value: Any) -> Any:
+    """Return a scalar as Python has it, and what a null of strings is where there is no null."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return "" if value is None else value

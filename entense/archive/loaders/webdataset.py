@@ -1,0 +1,75 @@
+"""An archive as a pipeline of webdataset, which reads the shards itself."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from entense.archive.loaders.shards import shard_files
+from entense.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from webdataset import WebDataset
+
+    from entense.archive.read import Archive
+
+
+def to_webdataset(archive: Archive, split: str | None = None) -> WebDataset:
+    """Return webdataset's own pipeline over the shards of a split.
+
+    A sample is what webdataset makes of it: ``"__key__"``, the record's id, ``"<tensor>.npy"``
+    each tensor as an array, ``"json"`` the scalars, where there are any. Shards are split among
+    nodes and workers; where there are fewer shards than workers, the others get nothing.
+
+    Only plain paths of shards of the archive reach webdataset, which would run a URL that begins
+    with ``pipe:``, and members are decoded by no decoder that could unpickle them. webdataset
+    checks no checksum: run `Archive.verify` on what you copied.
+
+    Parameters
+    ----------
+    archive
+        An open archive of webdataset shards, on a local disk.
+    split
+        Only the records of this split; None for all.
+
+    Raises
+    ------
+    ArchiveError
+        When webdataset is not installed, the shards are of another format, there is no such
+        split, or a shard is missing or cut.
+
+    Examples
+    --------
+    >>> from entense.archive import open_archive
+    >>> samples = to_webdataset(open_archive("out"), "train").shuffle(100)
+    >>> sorted(next(iter(samples)))
+    ['__key__', '__local_path__', '__url__', 'clean.npy']
+    """
+    try:
+        import webdataset as wds
+    except ImportError as error:
+        raise ArchiveError(
+            'to_webdataset needs webdataset; install it with: pip install "entense[webdataset]"'
+        ) from error
+    if archive.manifest.format != "webdataset":
+        raise ArchiveError(
+            f"the shards of {archive.folder} are {archive.manifest.format}, which webdataset does "
+            'not read; use loader or to_torch, or write with format="webdataset"'
+        )
+    data = wds.WebDataset(
+        shard_files(archive, split),
+        shardshuffle=False,
+        nodesplitter=wds.split_by_node,
+        empty_check=False,
+    )
+    return data.decode(_decoded, pre=[], post=[])
+
+
+def _decoded(extension: str, content: bytes) -> Any:
+    """Return the content of a member; None, for webdataset, where it is not one of ours."""
+    if extension.endswith(".npy"):
+        return np.load(io.BytesIO(content), allow_pickle=False)
+    return json.loads(content) if extension == ".json" else None
