@@ -15,6 +15,8 @@ from entense.archive import manifest as names
 from entense.archive.blocks import Place, read_rows
 from entense.archive.folder import HIDDEN
 from entense.archive.manifest import Manifest
+from entense.archive.opened import Opened
+from entense.archive.placed import NOWHERE, Placed
 from entense.archive.table import read_records
 from entense.archive.verify import Verified, verify
 from entense.errors import ArchiveError, RecordError, hint
@@ -116,7 +118,7 @@ class Archive:
         """Return one tensor of a record, checked."""
         place = self._place(row, tensor)
         out = np.empty(place.shape, self._tensor(tensor).dtype)
-        read_rows(place, 0, place.rows, out)
+        read_rows(place, 0, place.rows, out, self._opened)
         return out
 
     def verify(self) -> Verified:
@@ -268,15 +270,14 @@ class Archive:
     def _place(self, row: int, tensor: str) -> Place:
         """Return where a tensor of a record lies; a RecordError where it could not be computed."""
         self._tensor(tensor)
-        at = self._places[tensor].row(row, named=True)
-        record = self.records["record"][row]
-        if at["shard"] is None:
+        placed, record = self._placed[tensor], self.records["record"][row]
+        shard, offset, size, step = placed.numbers(row)
+        if shard == NOWHERE:
             raise RecordError(
                 f"record {record} could not be computed: {self.records['error'][row]}"
             )
-        shard = self.folder / self.manifest.shards[at["shard"]].path
-        shape, crcs = tuple(at["shape"]), np.frombuffer(at["crc32c"], "<u4")
-        return Place(shard, at["offset"], at["size"], shape, at["frames_per_block"], crcs, record)
+        path, shape = self._shards[shard], tuple(placed.shapes[row].tolist())
+        return Place(path, offset, size, shape, step, placed.crcs(row), record)
 
     def _source(self, rows: list[int], tensors: Iterable[str]) -> Source:
         """Return some records for the loader, which reads windows of them by their offset."""
@@ -287,13 +288,12 @@ class Archive:
 
         kinds = {name: self._tensor(name) for name in tensors}
         shapes = {
-            name: [tuple(shape) for shape in self._places[name]["shape"][rows].to_list()]
-            for name in kinds
+            name: list(map(tuple, self._placed[name].shapes[rows].tolist())) for name in kinds
         }
         return Source(kinds, shapes, without_nulls(self._scalars)[rows], readers)
 
     def _read_rows(self, row: int, tensor: str, start: int, stop: int, out: NDArray[Any]) -> None:
-        read_rows(self._place(row, tensor), start, stop, out)
+        read_rows(self._place(row, tensor), start, stop, out, self._opened)
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -306,3 +306,15 @@ class Archive:
     @cached_property
     def _places(self) -> dict[str, pl.DataFrame]:
         return {name: self.records.select("shard", name).unnest(name) for name in self.schema}
+
+    @cached_property
+    def _placed(self) -> dict[str, Placed]:
+        return {name: Placed(self._places[name], len(t.dims)) for name, t in self.schema.items()}
+
+    @cached_property
+    def _shards(self) -> list[Path]:
+        return [self.folder / shard.path for shard in self.manifest.shards]
+
+    @cached_property
+    def _opened(self) -> Opened:
+        return Opened()
