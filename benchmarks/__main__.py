@@ -12,7 +12,7 @@ from pathlib import Path
 import entense
 from benchmarks.fresh import Row, cores
 
-BENCHES = ("index", "scale", "write", "convert", "censor", "lengths", "memory")
+BENCHES = ("index", "scale", "write", "windows", "read", "open", "flat", "convert", "censor", "lengths", "memory")
 PACKAGES = ("jax", "polars", "nilearn", "webdataset", "tensorflow", "bids2table")
 PACKAGES += ("isal", "zlib-ng", "deflate", "rapidgzip")
 

@@ -16,6 +16,8 @@ from entense.archive.blocks import Place, read_rows
 from entense.archive.folder import HIDDEN
 from entense.archive.loaders import archive, tensorflow, webdataset
 from entense.archive.manifest import Manifest
+from entense.archive.opened import Opened
+from entense.archive.placed import NOWHERE, Placed
 from entense.archive.table import read_records
 from entense.archive.verify import Verified, verify
 from entense.errors import ArchiveError, RecordError, hint
@@ -121,7 +123,7 @@ class Archive:
         """Return one tensor of a record, checked."""
         place = self._place(row, tensor)
         out = np.empty(place.shape, self.tensor(tensor).dtype)
-        read_rows(place, 0, place.rows, out)
+        read_rows(place, 0, place.rows, out, self._opened)
         return out
 
     def verify(self) -> Verified:
@@ -208,15 +210,14 @@ class Archive:
 
     def shapes(self, tensor: str) -> NDArray[np.int64]:
         """Return the shape of a tensor in every record, (records, dims); zeros where it failed."""
-        dims = len(self.tensor(tensor).dims)
-        shapes = self._places[tensor]["shape"].fill_null([0] * dims).to_list()
-        return np.array(shapes, np.int64).reshape(len(self), dims)
+        self.tensor(tensor)
+        return self._placed[tensor].shapes
 
     def read_rows(
         self, row: int, tensor: str, start: int, stop: int, out: NDArray[Any], *, check: bool = True
     ) -> None:
         """Read rows (frames) of a tensor of a record into `out`, which is C-contiguous."""
-        read_rows(self._place(row, tensor), start, stop, out, check=check)
+        read_rows(self._place(row, tensor), start, stop, out, self._opened, check=check)
 
     def __repr__(self) -> str:
         m = self.manifest
@@ -234,15 +235,14 @@ class Archive:
     def _place(self, row: int, tensor: str) -> Place:
         """Return where a tensor of a record lies; a RecordError where it could not be computed."""
         self.tensor(tensor)
-        at = self._places[tensor].row(row, named=True)
-        record = self.records["record"][row]
-        if at["size"] is None:
+        placed, record = self._placed[tensor], self.records["record"][row]
+        shard, offset, size, step = placed.numbers(row)
+        if shard == NOWHERE:
             raise RecordError(
                 f"record {record} could not be computed: {self.records['error'][row]}"
             )
-        shard = self.folder / self.manifest.shards[at["shard"]].path
-        shape, crcs = tuple(at["shape"]), np.frombuffer(at["crc32c"], "<u4")
-        return Place(shard, at["offset"], at["size"], shape, at["frames_per_block"], crcs, record)
+        path, shape = self._shards[shard], tuple(placed.shapes[row].tolist())
+        return Place(path, offset, size, shape, step, placed.crcs(row), record)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a process needs that gets a copy: not what can be made of it anew."""
@@ -255,3 +255,15 @@ class Archive:
     @cached_property
     def _places(self) -> dict[str, pl.DataFrame]:
         return {name: self.records[name].struct.unnest() for name in self.schema}
+
+    @cached_property
+    def _placed(self) -> dict[str, Placed]:
+        return {name: Placed(self._places[name], len(t.dims)) for name, t in self.schema.items()}
+
+    @cached_property
+    def _shards(self) -> list[Path]:
+        return [self.folder / shard.path for shard in self.manifest.shards]
+
+    @cached_property
+    def _opened(self) -> Opened:
+        return Opened()

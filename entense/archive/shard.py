@@ -5,19 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from entense.archive.checksum import Buffer, Data, add
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 
 AT_ONCE = 512  # buffers a call; every system allows at least so many
+ENOUGH = 2**19  # bytes a call: more would leave the processor's cache before they are written
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -55,16 +56,17 @@ class Stream:
         return self._fd is not None
 
     def append(self, buffers: Sequence[Buffer]) -> None:
-        """Write buffers one after the other, without copying them."""
+        """Write buffers one after the other, without copying them.
+
+        A tensor's blocks are written as soon as their checksums are made: the processor's cache
+        then still has them.
+        """
         assert self._fd is not None  # noqa: S101  nobody appends to a closed file
-        views = [_view(buffer) for buffer in buffers if len(buffer)]
-        # both release the GIL: the checksums are made while the system copies
-        with ThreadPoolExecutor(1) as beside, refusals(self._folder):
-            crc = beside.submit(add, self.crc32c, buffers)
-            for first in range(0, len(views), AT_ONCE):
-                _write_all(self._fd, views[first : first + AT_ONCE])
-        self.crc32c = crc.result()
-        self.bytes += sum(map(len, views))
+        with refusals(self._folder):
+            for views in _gathered(buffers):
+                _write_all(self._fd, views)
+        self.crc32c = add(self.crc32c, buffers)
+        self.bytes += sum(map(len, buffers))
 
     def start_writeback(self, start: int) -> None:
         """Have the system begin to write what follows `start`: the last fsync then finds little."""
@@ -162,8 +164,24 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
-def _view(buffer: Buffer) -> memoryview:
-    return buffer.view if isinstance(buffer, Data) else memoryview(buffer)
+def _gathered(buffers: Sequence[Buffer]) -> Iterator[list[memoryview]]:
+    """Yield all that there is to write in order, small parts together."""
+    views: list[memoryview] = []
+    size = 0
+    for part in chain.from_iterable(map(_checked, buffers)):
+        views.append(part)
+        size += len(part)
+        if size >= ENOUGH or len(views) == AT_ONCE:
+            yield views
+            views, size = [], 0
+    if views:
+        yield views
+
+
+def _checked(buffer: Buffer) -> Iterable[memoryview]:
+    if isinstance(buffer, Data):
+        return buffer.checked()
+    return [memoryview(buffer)] if buffer else []
 
 
 def _write_all(fd: int, views: list[memoryview]) -> None:
