@@ -47,8 +47,8 @@ def split(
     by
         The column, or columns, whose values make a group.
     stratify
-        Columns of categories, the most important first: each split gets its share of the groups of
-        each combination. A group's class is the value of its records, or all of their values where
+        Columns of categories: each split gets its share of the groups of each combination. A
+        group's class is the value of its records, or all of their values where
         they differ (a group of F and M is neither F nor M); absent is a value, too.
     representative
         Columns of numbers: so too of the groups of each quantile of the mean over their records.
