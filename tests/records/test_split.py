@@ -1,6 +1,8 @@
 import math
 from collections import Counter
+from fractions import Fraction
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import assume, given
@@ -84,6 +86,13 @@ def test_shares_that_binary_cannot_write_are_exact():
     assert Counter(split(subjects(9), {"a": 1 / 3, "b": 2 / 3})["split"]) == {"a": 3, "b": 6}
 
 
+def test_fractions_of_other_types_are_the_same():
+    expected = split(subjects(10), {"1": 0.5, "2": 0.25, "3": 0.25})
+    shares = {1: Fraction(1, 2), 2: np.float32(0.25), 3: 0.25}
+    assert split(subjects(10), shares).equals(expected)
+    assert set(split(subjects(3), {"all": 1})["split"]) == {"all"}
+
+
 def test_shares_are_of_groups_and_not_of_rows():
     frame = pl.concat([subjects(10), subjects(1, runs=100)])
     assert Counter(dealt(split(frame, {"a": 0.5, "b": 0.5})).values()) == {"a": 5, "b": 5}
@@ -106,7 +115,15 @@ def test_families_stay_together():
 
 
 @pytest.mark.parametrize(
-    "fractions", [{}, {"a": 0.5}, {"a": 0.5, "b": 0.6}, {"a": 1.5, "b": -0.5}, {"a": 1.0, "b": 0.0}]
+    "fractions",
+    [
+        {},
+        {"a": 0.5},
+        {"a": 0.5, "b": 0.6},
+        {"a": 1.5, "b": -0.5},
+        {"a": 1.0, "b": 0.0},
+        {"a": math.nan},
+    ],
 )
 def test_wrong_fractions(fractions):
     with pytest.raises(TableError, match="must be positive and sum to 1"):

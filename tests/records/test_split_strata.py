@@ -210,13 +210,16 @@ def test_folds_lie_beside_a_split_and_stay_lazy():
         ({"representative": ["age", "iq"]}, "there is no column 'iq' to represent"),
         ({"stratify": "age"}, "age has numbers with fractions.*representative=..., or cast"),
         ({"representative": "sex"}, "sex has no numbers.*say stratify=..."),
-        ({"stratify": "runs"}, "runs holds lists or structs"),
-        ({"by": "runs"}, "runs holds lists or structs"),
-        ({"representative": "age", "bins": 1}, "bins=1 makes no quantiles: give 2 or more"),
+        ({"stratify": "runs"}, "runs holds lists, structs or tensors to stratify by"),
+        ({"by": "runs"}, "runs holds lists, structs or tensors to split by"),
+        ({"representative": "bold"}, "bold holds lists, structs or tensors to represent"),
+        ({"bins": 1}, "bins=1 makes no quantiles: give a whole number of 2 or more"),
+        ({"bins": 2.5}, r"bins=2\.5 makes no quantiles"),
     ],
 )
 def test_columns_that_do_not_fit(asked, said):
-    frame = cohort(20).with_columns(runs=pl.lit([1, 2], pl.List(pl.Int64)))
+    frame = cohort(20).with_columns(runs=pl.lit([1, 2], pl.List(pl.Int64)), path=pl.lit("/a.npy"))
+    frame = frame.entense.transform(bold=et.array("path"))
     with pytest.raises(TableError, match=said):
         et.split(frame, SHARES, **asked)
     with pytest.raises(TableError, match=said):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import operator
+from collections import defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def allot(sizes: Sequence[int], shares: Sequence[Fraction]) -> NDArray[np.int64]:
+def allot(
+    sizes: Sequence[int], shares: Sequence[Fraction], kinds: Sequence[tuple[str, ...]]
+) -> NDArray[np.int64]:
     """Round what is due to whole groups: down or up, each stratum, and each split in sum.
 
     Parameters
@@ -25,6 +27,9 @@ def allot(sizes: Sequence[int], shares: Sequence[Fraction]) -> NDArray[np.int64]
         How many groups each stratum has.
     shares
         What each split is to get of them; 1 in sum.
+    kinds
+        What each stratum is in each column that makes the strata: the sums over all that are alike
+        in one of them are kept near to what is due, too, as far as that goes.
 
     Returns
     -------
@@ -35,30 +40,33 @@ def allot(sizes: Sequence[int], shares: Sequence[Fraction]) -> NDArray[np.int64]
     Examples
     --------
     >>> from fractions import Fraction
-    >>> allot([1, 1, 1, 1], [Fraction(3, 4), Fraction(1, 4)]).tolist()
-    [[1, 0], [1, 0], [0, 1], [1, 0]]
+    >>> halves = [Fraction(1, 2), Fraction(1, 2)]
+    >>> allot([1, 1, 1, 1], halves, [("F", "a"), ("F", "b"), ("M", "a"), ("M", "b")]).tolist()
+    [[1, 0], [0, 1], [0, 1], [1, 0]]
     """
     unit = math.lcm(*(share.denominator for share in shares))
     weights = np.array([int(share * unit) for share in shares], object)  # whole, of any size
     due = np.array(sizes, object)[:, None] * weights  # in parts of a group, 1 / unit each
     rests = due % unit
-    up = _carried(rests, unit)
+    up = _carried(rests, unit, kinds)
     _level(up, rests, unit)
     counts: NDArray[np.int64] = (due // unit).astype(np.int64) + up
     return counts
 
 
-def _carried(rests: NDArray[Any], unit: int) -> NDArray[np.bool_]:
-    """Round up, row by row, the splits that are owed the most so far."""
+def _carried(rests: NDArray[Any], unit: int, kinds: Sequence[tuple[str, ...]]) -> NDArray[np.bool_]:
+    """Round up, row by row, the splits that are owed the most so far, in all and of its kinds."""
     up = np.zeros(rests.shape, bool)
-    owed = [0] * rests.shape[1]
-    for row, rest in enumerate(rests.tolist()):
-        owed = list(map(operator.add, owed, rest))
-        free = [split for split, part in enumerate(rest) if part]
-        free.sort(key=lambda split: -owed[split])  # stable: first first
-        for split in free[: sum(rest) // unit]:
-            up[row, split] = True
-            owed[split] -= unit
+    owed: dict[object, Any] = defaultdict(lambda: np.zeros(rests.shape[1], object))
+    for row, rest, kind in zip(up, rests, kinds, strict=True):
+        accounts = ["all", *enumerate(kind)]
+        for account in accounts:
+            owed[account] += rest
+        due = sum(owed[account] for account in accounts)
+        first = sorted(np.flatnonzero(rest), key=due.__getitem__, reverse=True)  # stable
+        row[first[: rest.sum() // unit]] = True
+        for account in accounts:
+            owed[account] -= row.astype(int) * unit
     return up
 
 

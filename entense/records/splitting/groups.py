@@ -154,14 +154,21 @@ def _check(
         raise TableError(
             f"{listed(others)} has no numbers to take the mean and quantiles of: say stratify=..."
         )
-    if bins < 2:
-        raise TableError(f"bins={bins} makes no quantiles: give 2 or more")
+    if not isinstance(bins, int) or bins < 2:
+        raise TableError(f"bins={bins!r} makes no quantiles: give a whole number of 2 or more")
 
 
 def _check_there(schema: pl.Schema, names: Iterable[str], use: str) -> None:
     if missing := [name for name in names if name not in schema]:
         raise TableError(
-            f"there is no column {', '.join(missing)!r} to {use}; there are: {', '.join(schema)}"
+            f"there is no column {', '.join(map(str, missing))!r} to {use}; there are: "
+            f"{', '.join(schema)}"
         )
-    if nested := [name for name in names if schema[name].is_nested()]:
-        raise TableError(f"{listed(nested)} holds lists or structs: give a column of single values")
+    if others := [name for name in names if not _is_plain(schema[name])]:
+        raise TableError(
+            f"{listed(others)} holds lists, structs or tensors to {use}: give single values"
+        )
+
+
+def _is_plain(kind: pl.DataType) -> bool:
+    return not (kind.is_nested() or isinstance(kind, pl.BaseExtension))

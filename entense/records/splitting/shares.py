@@ -23,9 +23,9 @@ def by_shares(groups: Groups, fractions: Mapping[str, float | Fraction], seed: i
             "splits: ask for fewer, or add data"
         )
     strata = _members(groups, seed)
-    counts = allot([len(members) for members in strata], list(shares.values()))
+    counts = allot([*map(len, strata.values())], [*shares.values()], [*strata])
     found: dict[int, str] = {}
-    for members, row in zip(strata, counts.tolist(), strict=True):
+    for members, row in zip(strata.values(), counts.tolist(), strict=True):
         names = [name for name, n in zip(shares, row, strict=True) for _ in range(n)]
         found |= dict(zip(members, names, strict=True))
     return [found[group] for group in range(len(groups))]
@@ -51,8 +51,13 @@ def read_shares(fractions: Any) -> dict[str, Fraction]:
         raise TableError(
             f"the fractions {dict(fractions)} must be positive and sum to 1, not {float(total):g}"
         )
-    shares = {n: Fraction(share).limit_denominator(10**9) for n, share in fractions.items()}
+    shares = {str(name): _exact(share) for name, share in fractions.items()}
     return {name: share / sum(shares.values()) for name, share in shares.items()}
+
+
+def _exact(share: Any) -> Fraction:
+    exact = share if isinstance(share, Fraction) else Fraction(float(share))
+    return exact.limit_denominator(10**9)
 
 
 def are_numbers(fractions: Mapping[str, Any]) -> bool:
@@ -60,10 +65,10 @@ def are_numbers(fractions: Mapping[str, Any]) -> bool:
     return all(isinstance(share, Real) for share in fractions.values())
 
 
-def _members(groups: Groups, seed: int) -> list[list[int]]:
-    """Return the groups of each stratum; what is similar is next to each other, to even out."""
+def _members(groups: Groups, seed: int) -> dict[tuple[str, ...], list[int]]:
+    """Return the groups of each stratum, shuffled, as the strata are."""
     ranks, strata = groups.ranks(seed), groups.strata(seed)
     members: dict[tuple[str, ...], list[int]] = {stratum: [] for stratum in sorted(strata)}
     for group in sorted(range(len(groups)), key=ranks.__getitem__):
         members[strata[group]].append(group)
-    return list(members.values())
+    return members

@@ -47,8 +47,8 @@ def split(
     by
         The column, or columns, whose values make a group.
     stratify
-        Columns of categories, the most important first: each split gets its share of the groups of
-        each combination. A group's class is the value of its records, or all of their values where
+        Columns of categories: each split gets its share of the groups of each combination. A
+        group's class is the value of its records, or all of their values where
         they differ (a group of F and M is neither F nor M); absent is a value, too.
     representative
         Columns of numbers: so too of the groups of each quantile of the mean over their records.
@@ -81,10 +81,10 @@ def split(
     ['train', 'train', 'test', 'test', 'train']
     """
     _check_free(frame, "split")
-    kind = columns_of(by), columns_of(stratify), columns_of(representative)
-    groups = groups_of(frame, *kind, bins)
+    keys = columns_of(by)
+    groups = groups_of(frame, keys, columns_of(stratify), columns_of(representative), bins)
     found = dealt(scheme or _scheme_of(fractions), groups, fractions, seed)
-    return attach(frame, groups.keys.with_columns(found), kind[0])
+    return attach(frame, groups.keys.with_columns(found), keys)
 
 
 def kfold(
@@ -125,11 +125,11 @@ def kfold(
     _check_free(frame, "fold")
     if not isinstance(k, int) or k < 2:
         raise TableError(f"{k!r} folds cannot be made: give a whole number of 2 or more")
-    kind = columns_of(by), columns_of(stratify), columns_of(representative)
-    groups = groups_of(frame, *kind, bins)
+    keys = columns_of(by)
+    groups = groups_of(frame, keys, columns_of(stratify), columns_of(representative), bins)
     shares = {str(fold): Fraction(1, k) for fold in range(k)}
     found = dealt("random", groups, shares, seed).cast(pl.Int64).alias("fold")
-    return attach(frame, groups.keys.with_columns(found), kind[0])
+    return attach(frame, groups.keys.with_columns(found), keys)
 
 
 def _check_free(frame: pl.DataFrame | pl.LazyFrame, name: str) -> None:
@@ -138,6 +138,5 @@ def _check_free(frame: pl.DataFrame | pl.LazyFrame, name: str) -> None:
 
 
 def _scheme_of(fractions: object) -> str:
-    if isinstance(fractions, Mapping):
-        return "random" if are_numbers(fractions) else "lists"
-    return "lists"
+    shares = isinstance(fractions, Mapping) and are_numbers(fractions)
+    return "random" if shares else "lists"
