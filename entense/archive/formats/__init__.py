@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from entense.archive.formats.base import Format
+from entense.archive.formats.foreign import Foreign
+from entense.archive.formats.hdf5 import HDF5
 from entense.archive.formats.tfrecord import TFRECORD
 from entense.archive.formats.webdataset import WEBDATASET
 from entense.registry import Registry
 
-__all__ = ["Format", "formats", "register_format"]
+__all__ = ["Foreign", "Format", "formats", "register_format"]
 
-formats: Registry[Format] = Registry("format")
+F = TypeVar("F", Format, Foreign)
+
+formats: Registry[Any] = Registry("format")
 
 
-def register_format(fmt: Format) -> Format:
+def register_format(fmt: F) -> F:
     """Make a format known to ``write(format=fmt.name)``.
 
     Parameters
     ----------
     fmt
-        The format; its name must not be taken.
+        A `Format`, or a `Foreign` one; its name must not be taken.
 
     Returns
     -------
-    Format
+    Format or Foreign
         The same format.
 
     Raises
@@ -36,8 +42,10 @@ def register_format(fmt: Format) -> Format:
     >>> register_format(raw_bytes).name
     'rawbytes'
     """
-    return formats.add(fmt.name, fmt)
+    formats.add(fmt.name, fmt)
+    return fmt
 
 
 register_format(TFRECORD)
 register_format(WEBDATASET)
+register_format(HDF5())
