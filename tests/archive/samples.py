@@ -7,6 +7,7 @@ import ml_dtypes
 import numpy as np
 from hypothesis import strategies as st
 
+from entense.archive.formats.foreign import Shared
 from entense.archive.schema import DTYPES
 from entense.ops.core import Spec
 
@@ -60,7 +61,15 @@ def write(fmt, path, records, **known):
         for name in tensors:
             fmt.check(name, specs[key][name])
         sizes += fmt.size(key, tensors, scalars)
-    sink = fmt.begin(path, [name for name, different in shapes.items() if len(different) > 1])
+    ragged = frozenset(name for name, different in shapes.items() if len(different) > 1)
+    kinds = {
+        name: type(value)
+        for _, scalars in records.values()
+        for name, value in scalars.items()
+        if value is not None
+    }
+    columns = {name: kinds.get(name, str) for name in next(iter(records.values()))[1]}
+    sink = fmt.begin(path, Shared(ragged, columns))
     for key, (tensors, scalars) in records.items():
         sink.append(key, tensors, scalars, specs[key])
     sink.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -24,6 +25,22 @@ if TYPE_CHECKING:
     from entense.ops.core import Spec
 
 LONGEST = 200  # characters of a name inside a file
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all files of an archive have in common, beside the tensors' names and dtypes.
+
+    Parameters
+    ----------
+    ragged
+        Tensors whose shape differs between records.
+    columns
+        Column to the type of its values: bool, int, float or str; any may be null.
+    """
+
+    ragged: frozenset[str] = frozenset()
+    columns: Mapping[str, type] = field(default_factory=dict)
 
 
 class Sink(Protocol):
@@ -81,8 +98,8 @@ class Foreign(ABC):
         """
 
     @abstractmethod
-    def begin(self, path: Path, ragged: Collection[str] = ()) -> Sink:
-        """Begin a file; `ragged` names the tensors whose shape differs in the archive."""
+    def begin(self, path: Path, shared: Shared) -> Sink:
+        """Begin a file."""
 
     @abstractmethod
     def read(self, path: Path, key: str, tensor: str, start: int, stop: int) -> NDArray[Any]:
@@ -105,8 +122,8 @@ class Foreign(ABC):
             library = version(self.library)
         except PackageNotFoundError:
             raise self._missing() from None
-        code = [code_of(part) for part in (type(self), *self.parts)]
-        return digest_of([self.name, library, *code])
+        parts: tuple[Callable[..., object], ...] = (type(self), *self.parts)
+        return digest_of([self.name, library, *(code_of(part) for part in parts)])
 
     @contextmanager
     def reading(self, path: Path) -> Iterator[None]:

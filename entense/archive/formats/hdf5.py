@@ -10,6 +10,7 @@ import numpy as np
 from entense.archive.formats.foreign import (
     WITHOUT_BFLOAT16,
     Foreign,
+    Shared,
     check_dtype,
     check_holds,
     check_part,
@@ -18,7 +19,7 @@ from entense.archive.formats.foreign import (
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -81,7 +82,7 @@ class HDF5(Foreign):
                 )
         return OVERHEAD + sum(array.nbytes + OVERHEAD for array in arrays.values())
 
-    def begin(self, path: Path, ragged: Collection[str] = ()) -> _File:
+    def begin(self, path: Path, shared: Shared) -> _File:
         """Begin a file."""
         return _File(path)
 
