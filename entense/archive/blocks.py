@@ -6,16 +6,16 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from crc32c import crc32c
 
 from entense.archive.checksum import raw
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -30,6 +30,7 @@ class Place:
     step: int  # rows (frames) of a block
     crcs: NDArray[np.uint32]  # CRC-32C of each block
     record: str  # whose it is, for errors
+    foreign: Callable[[int, int], NDArray[Any]] | None = None  # gives rows, where a library must
 
     @property
     def rows(self) -> int:
@@ -50,7 +51,11 @@ def read_rows(place: Place, start: int, stop: int, out: NDArray[Any]) -> None:
     last = min(place.rows, -(-stop // place.step) * place.step)
     head, tail = bytearray((start - first) * width), bytearray((last - stop) * width)
     buffers = [memoryview(head), raw(out), memoryview(tail)]
-    _fill(place, [buffer for buffer in buffers if len(buffer)], place.offset + first * width)
+    buffers = [buffer for buffer in buffers if len(buffer)]
+    if place.foreign is None:
+        _fill(place, list(buffers), place.offset + first * width)
+    else:
+        _copy(place, buffers, place.foreign(first, last))
     block = place.step * width
     for number, at in enumerate(range(0, (last - first) * width, block), first // place.step):
         if _crc(buffers, at, at + block) != place.crcs[number]:
@@ -75,6 +80,15 @@ def _fill(place: Place, buffers: list[memoryview], offset: int) -> None:
                 buffers[0] = buffers[0][count:]
     finally:
         os.close(fd)
+
+
+def _copy(place: Place, buffers: Sequence[memoryview], rows: NDArray[Any]) -> None:
+    """Copy what a library has read into buffers."""
+    if rows.nbytes != sum(map(len, buffers)) or rows.shape[1:] != place.shape[1:]:
+        raise _damaged(place, "has another shape")
+    content = raw(np.ascontiguousarray(rows))
+    for buffer in buffers:
+        buffer[:], content = content[: len(buffer)], content[len(buffer) :]
 
 
 def _crc(buffers: Sequence[memoryview], start: int, stop: int) -> int:

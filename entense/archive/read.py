@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import polars as pl
 from entense.archive import manifest as names
 from entense.archive.blocks import Place, read_rows
 from entense.archive.folder import HIDDEN
+from entense.archive.formats import foreign
 from entense.archive.manifest import Manifest
 from entense.archive.table import read_records
 from entense.archive.verify import Verified, verify
@@ -95,9 +96,12 @@ class Archive:
         An IndexError or KeyError where there is no such record, a `RecordError` where it could
         not be computed, an `ArchiveError` where its bytes are damaged.
         """
-        row = self.row(record)
-        tensors = {name: self.read(row, name) for name in self.schema}
-        return tensors | self._scalars.row(row, named=True)
+        return self.sample(self.row(record), self.schema)
+
+    def sample(self, row: int, tensors: Iterable[str]) -> dict[str, Any]:
+        """Return some tensors of a record, read from their shards alone, and its scalars."""
+        arrays = {name: self.read(row, name) for name in tensors}
+        return arrays | self._scalars.row(row, named=True)
 
     def row(self, record: int | str) -> int:
         """Return the row of a record, given by id or by number; negative counts from the end."""
@@ -115,7 +119,7 @@ class Archive:
     def read(self, row: int, tensor: str) -> NDArray[Any]:
         """Return one tensor of a record, checked."""
         place = self._place(row, tensor)
-        out = np.empty(place.shape, self._tensor(tensor).dtype)
+        out = np.empty(place.shape, self.tensor(tensor).dtype)
         read_rows(place, 0, place.rows, out)
         return out
 
@@ -156,7 +160,7 @@ class Archive:
         from entense.geometry import unmask
         from entense.images.masks import read_columns
 
-        shared = self._tensor(tensor).mask
+        shared = self.tensor(tensor).mask
         digest = shared if record is None else self._places[tensor]["mask"][self.row(record)]
         file = self.manifest.masks.get(str(digest))
         if file is None:
@@ -171,7 +175,7 @@ class Archive:
                 f"({file.voxels},) or (time, {file.voxels}); give all voxels, in their order"
             )
         one = None if record is None else self._places[tensor]["tr"][self.row(record)]
-        tr = self._tensor(tensor).tr if one is None else one
+        tr = self.tensor(tensor).tr if one is None else one
         return unmask(values, read_columns(str(self.folder / file.path)), tr)
 
     def loader(
@@ -222,14 +226,16 @@ class Archive:
         source = self._source(self.rows(split), named(tensors) or self.schema)
         return Loader(source, batch_size, window, windows_per_record, seed, drop_last)
 
-    def to_tf(self, split: str | None = None) -> tf.data.Dataset:
+    def to_tf(
+        self, split: str | None = None, *, tensors: Sequence[str] | None = None
+    ) -> tf.data.Dataset:
         """Return the records as a `tf.data.Dataset` of dicts, in the order of the shards.
 
         See `entense.archive.loaders.tensorflow.to_tf`.
         """
         from entense.archive.loaders.tensorflow import to_tf
 
-        return to_tf(self, split)
+        return to_tf(self, split, tensors=tensors)
 
     def rows(self, split: str | None) -> list[int]:
         """Return the rows of a split's records (None: of all), without those that failed.
@@ -258,7 +264,8 @@ class Archive:
         )
         return "\n".join([head, *lines])
 
-    def _tensor(self, name: str) -> Tensor:
+    def tensor(self, name: str) -> Tensor:
+        """Return what all records share of a tensor; an ArchiveError where there is none."""
         if name not in self.schema:
             raise ArchiveError(
                 f"there is no tensor {name!r} in {self.folder}; {hint(name, self.schema)}"
@@ -267,16 +274,21 @@ class Archive:
 
     def _place(self, row: int, tensor: str) -> Place:
         """Return where a tensor of a record lies; a RecordError where it could not be computed."""
-        self._tensor(tensor)
+        self.tensor(tensor)
         at = self._places[tensor].row(row, named=True)
         record = self.records["record"][row]
         if at["size"] is None:
             raise RecordError(
                 f"record {record} could not be computed: {self.records['error'][row]}"
             )
-        shard = self.folder / self.manifest.shards[at["shard"]].path
+        file = self.manifest.shards[at["shard"]]
         shape, crcs = tuple(at["shape"]), np.frombuffer(at["crc32c"], "<u4")
-        return Place(shard, at["offset"], at["size"], shape, at["frames_per_block"], crcs, record)
+        place = Place(self.folder / file.path, at["offset"] or 0, at["size"], shape,
+                      at["frames_per_block"], crcs, record)  # fmt: skip
+        if at["offset"] is not None:
+            return place
+        fmt = foreign(self.manifest.series[file.series].format)
+        return replace(place, foreign=partial(fmt.read, place.shard, record, tensor))
 
     def _source(self, rows: list[int], tensors: Iterable[str]) -> Source:
         """Return some records for the loader, which reads windows of them by their offset."""
@@ -285,7 +297,7 @@ class Archive:
         def readers(records: Sequence[int]) -> Generator[Reader]:
             yield from (partial(self._read_rows, rows[record]) for record in records)
 
-        kinds = {name: self._tensor(name) for name in tensors}
+        kinds = {name: self.tensor(name) for name in tensors}
         shapes = {
             name: [tuple(shape) for shape in self._places[name]["shape"][rows].to_list()]
             for name in kinds
