@@ -6,16 +6,16 @@ import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from entense.archive.formats import formats
+from entense.archive.formats import Foreign, formats
 from entense.archive.formats.base import blank
 from entense.archive.manifest import MASKS
 from entense.archive.schema import coords_digest, digest_of, mask_digest, tr_of
-from entense.archive.series import path_of
+from entense.archive.series import path_of, shared_by
 from entense.archive.sharding import groups_of
 from entense.errors import ArchiveError
 from entense.files import version_of
@@ -51,9 +51,9 @@ class Planned:
         """Its name, as train-000000."""
         return f"{self.split}-{self.number:06}"
 
-    def path(self, series: Series, record: str) -> str:
+    def path(self, series: Series, record: str, specs: Mapping[str, Spec]) -> str:
         """Return the file that a record of it has in a series."""
-        return path_of(series, self.split, self.name, record)
+        return path_of(series, self.split, self.name, record, specs)
 
 
 def splits_of(table: pl.DataFrame) -> list[str]:
@@ -82,11 +82,11 @@ def assign(job: Job, series: Sequence[Series], sharding: Sharding) -> list[Plann
     """
     sizes, splits = _sizes(job, series), splits_of(job.table)
     groups, order = groups_of(job.table, sharding.by), sharding.order(job.ids)
-    parts = []
+    parts, planned = [], partial(_planned, job, series, ragged=_ragged(job, series))
     for split in dict.fromkeys(splits):
         rows = [row for row in order if splits[row] == split]
-        for number, part in enumerate(sharding.cut(rows, sizes, groups)):
-            parts.append(_planned(job, series, split, number, part))
+        cut = sharding.cut(rows, sizes, groups)
+        parts += [planned(split, number, part) for number, part in enumerate(cut)]
     return parts
 
 
@@ -100,11 +100,24 @@ def inputs_of(survey: Survey) -> list[dict[str, list[Any]]]:
         return list(progress(found, what="inputs", unit="records", total=len(survey.inputs)))
 
 
+def _ragged(job: Job, series: Sequence[Series]) -> list[str]:
+    """Return the tensors whose shapes differ, where a file depends on it."""
+    is_foreign = any(isinstance(formats[one.format], Foreign) for one in series)
+    return sorted(shared_by(job).ragged) if is_foreign else []
+
+
 def _planned(
-    job: Job, series: Sequence[Series], split: str, number: int, rows: tuple[int, ...]
+    job: Job,
+    series: Sequence[Series],
+    split: str,
+    number: int,
+    rows: tuple[int, ...],
+    *,
+    ragged: Sequence[str],
 ) -> Planned:
-    part = Planned(split, number, rows, (), _digest(job, rows))
-    files = dict.fromkeys(part.path(one, job.ids[row]) for one in series for row in rows)
+    part = Planned(split, number, rows, (), _digest(job, rows, ragged))
+    known = [(job.ids[row], specs) for row in rows if (specs := job.survey.specs[row])]
+    files = dict.fromkeys(part.path(one, *record) for one in series for record in known)
     return replace(part, files=tuple(files))
 
 
@@ -129,13 +142,14 @@ def _size(job: Job, row: int, specs: Mapping[str, Spec], series: Sequence[Series
     return max(sizes.values())
 
 
-def _digest(job: Job, rows: Sequence[int]) -> str:
+def _digest(job: Job, rows: Sequence[int], ragged: Sequence[str]) -> str:
     """Digest the records' ids, scalars, shapes, and what their recipes take beside files."""
     survey = job.survey
-    return digest_of([
+    records = [
         [job.ids[row], job.values(row), _taken(survey.bound[row]), _facts(survey.specs[row])]
         for row in rows
-    ])  # fmt: skip
+    ]
+    return digest_of([*ragged, *records])
 
 
 def _taken(bound: Bound) -> list[Any]:

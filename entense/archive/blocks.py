@@ -8,20 +8,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from crc32c import crc32c
 
 from entense.archive.checksum import raw
 from entense.archive.opened import Descriptor, Opened
+from entense.archive.store import Remote
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from entense.archive import store
+
+    Fill: TypeAlias = Callable[[list[memoryview], int, int], None]
 
 CORES = min(4, os.cpu_count() or 1)  # more would wait for the memory
 PART = 2**22  # bytes: of less, handing it to a thread would cost more than it saves
@@ -31,13 +36,14 @@ PART = 2**22  # bytes: of less, handing it to a thread would cost more than it s
 class Place:
     """Where a tensor lies."""
 
-    shard: Path
+    shard: store.Place
     offset: int
     size: int
     shape: tuple[int, ...]
     step: int  # rows (frames) of a block
     crcs: NDArray[np.uint32]  # CRC-32C of each block
     record: str  # whose it is, for errors
+    foreign: Callable[[int, int], NDArray[Any]] | None = None  # gives rows, where a library must
 
     @property
     def rows(self) -> int:
@@ -62,26 +68,28 @@ def read_rows(
     """Read rows `start` to `stop` into `out`, touching only the blocks that hold them.
 
     `out` is C-contiguous, (stop - start, …), of the tensor's dtype; `opened` holds the shards that
-    were read before. Many rows are read by several threads. An ArchiveError where the shard is
-    missing, cut or, unless `check` is False, damaged there.
+    were read before. Many rows of a file here are read by several threads. An ArchiveError where
+    the shard is missing, cut or, unless `check` is False, damaged there.
     """
     if not out.nbytes:
         return
-    file = _open(place, opened or Opened())
-    read = _read if check else _read_unchecked
-    parts = [
-        partial(read, place, file, begin, end, raw(out)[(begin - start) * place.width :])
-        for begin, end in _parts(place, start, stop)
+    fill, parts = _filler(place, opened or Opened()), _parts(place, start, stop)
+    jobs = [
+        partial(
+            _read, place, fill, begin, end, raw(out)[(begin - start) * place.width :], check=check
+        )
+        for begin, end in parts
     ]
-    if len(parts) == 1:
-        parts[0]()
+    if len(jobs) == 1:
+        jobs[0]()
     else:
-        deque(_threads(os.getpid()).map(lambda part: part(), parts), maxlen=0)
+        deque(_threads(os.getpid()).map(lambda job: job(), jobs), maxlen=0)
 
 
 def _parts(place: Place, start: int, stop: int) -> list[tuple[int, int]]:
     """Cut rows between blocks into about equal parts, at most one a core, none of them small."""
-    count = max(1, min(CORES, (stop - start) * place.width // PART))
+    most = CORES if isinstance(place.shard, Path) and place.foreign is None else 1
+    count = max(1, min(most, (stop - start) * place.width // PART))
     first = start // place.step * place.step
     step = -(-(stop - first) // (count * place.step)) * place.step
     return list(pairwise([start, *range(first + step, stop, step), stop]))
@@ -93,37 +101,38 @@ def _threads(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(CORES, "entense-read")
 
 
-def _open(place: Place, opened: Opened) -> Descriptor:
-    try:
-        return opened.descriptor(place.shard)
-    except OSError as error:
-        raise _damaged(place, f"cannot be opened ({error.strerror})") from error
-
-
-def _read(place: Place, file: Descriptor, start: int, stop: int, out: memoryview) -> None:
+def _read(place: Place, fill: Fill, start: int, stop: int, out: memoryview, *, check: bool) -> None:
     """Read rows `start` to `stop` into the begin of `out`, and check their blocks."""
-    first = start // place.step * place.step
-    last = min(place.rows, -(-stop // place.step) * place.step)
-    width = place.width
+    step, width = place.step if check else 1, place.width  # only whole blocks have checksums
+    first, last = start // step * step, min(place.rows, -(-stop // step) * step)
     around = [np.empty(rows * width, np.uint8).data for rows in (start - first, last - stop)]
     buffers = [around[0], out[: (stop - start) * width], around[1]]
-    _fill(place, file, [buffer for buffer in buffers if len(buffer)], first * width)
-    block = place.step * width
-    for number, at in enumerate(range(0, (last - first) * width, block), first // place.step):
+    fill([buffer for buffer in buffers if len(buffer)], first, last)
+    if not check:
+        return
+    block = step * width
+    for number, at in enumerate(range(0, (last - first) * width, block), first // step):
         if _crc(buffers, at, at + block) != place.crcs[number]:
             raise _damaged(place, "is damaged")
 
 
-def _read_unchecked(
-    place: Place, file: Descriptor, start: int, stop: int, out: memoryview
+def _filler(place: Place, opened: Opened) -> Fill:
+    """Return what reads rows `first` to `last` into buffers laid end to end."""
+    if place.foreign is not None:
+        return partial(_copy, place)
+    if isinstance(place.shard, Remote):
+        return partial(_fetch, place, place.shard)
+    try:
+        return partial(_pread, place, opened.descriptor(place.shard))
+    except OSError as error:
+        raise _damaged(place, f"cannot be opened ({error.strerror})") from error
+
+
+def _pread(
+    place: Place, file: Descriptor, buffers: list[memoryview], first: int, _last: int
 ) -> None:
-    """Read rows `start` to `stop` into the begin of `out`, and nothing around them."""
-    _fill(place, file, [out[: (stop - start) * place.width]], start * place.width)
-
-
-def _fill(place: Place, file: Descriptor, buffers: list[memoryview], at: int) -> None:
-    """Read into buffers to the last byte, from byte `at` of the tensor: a call may read less."""
-    at += place.offset
+    """Read from a file here: a call may read less than it was asked to."""
+    at = place.offset + first * place.width
     while buffers:
         count = os.preadv(file.number, buffers, at)
         if not count:
@@ -133,6 +142,32 @@ def _fill(place: Place, file: Descriptor, buffers: list[memoryview], at: int) ->
             count -= len(buffers.pop(0))
         if buffers:
             buffers[0] = buffers[0][count:]
+
+
+def _fetch(place: Place, shard: Remote, buffers: list[memoryview], first: int, last: int) -> None:
+    """Read from a file elsewhere, with one request."""
+    start, stop = (place.offset + row * place.width for row in (first, last))
+    try:
+        content = shard.read(start, stop)
+    except OSError as error:
+        raise _damaged(place, f"cannot be opened ({error.strerror})") from error
+    if len(content) < stop - start:
+        raise _damaged(place, "is cut short")
+    _spread(memoryview(content), buffers)
+
+
+def _copy(place: Place, buffers: list[memoryview], first: int, last: int) -> None:
+    """Copy what a library reads."""
+    assert place.foreign is not None  # noqa: S101  else there would be an offset
+    rows = place.foreign(first, last)
+    if rows.nbytes != sum(map(len, buffers)) or rows.shape[1:] != place.shape[1:]:
+        raise _damaged(place, "has another shape")
+    _spread(raw(np.ascontiguousarray(rows)), buffers)
+
+
+def _spread(content: memoryview, buffers: list[memoryview]) -> None:
+    for buffer in buffers:
+        buffer[:], content = content[: len(buffer)], content[len(buffer) :]
 
 
 def _crc(buffers: Sequence[memoryview], start: int, stop: int) -> int:

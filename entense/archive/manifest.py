@@ -100,6 +100,11 @@ class Manifest:
             if series.format == fmt and wanted.intersection(series.tensors)
         ]
 
+    def shards_of(self, split: str | None, series: int = 0) -> list[ShardFile]:
+        """Return the shards of a split (None: of all) in a series."""
+        wanted = [shard for shard in self.shards if shard.series == series]
+        return [shard for shard in wanted if split in (None, shard.split)]
+
     @classmethod
     def from_json(cls, text: bytes, where: Path) -> Manifest:
         """Read entense.json, taking nothing on trust; an ArchiveError where anything is wrong."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from entense.archive.checksum import Data, block_rows
 from entense.archive.folder import checksum
 from entense.archive.formats import formats
+from entense.archive.formats.base import Sink
 from entense.archive.manifest import ShardFile
 from entense.archive.schema import coords_digest, mask_digest, tr_of
 from entense.archive.shard import Shard, refusals
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from entense.archive.assign import Planned
-    from entense.archive.formats.base import Framed, Scalar, Sink
+    from entense.archive.formats.base import Framed, Scalar
+    from entense.archive.formats.foreign import Shared
     from entense.archive.manifest import Series
     from entense.ops.core import Spec
 
@@ -45,8 +47,11 @@ class _File:
 class Part:
     """The files of one `Planned`: each begun when its first record comes."""
 
-    def __init__(self, folder: Path, planned: Planned, series: Sequence[Series]) -> None:
+    def __init__(
+        self, folder: Path, planned: Planned, series: Sequence[Series], shared: Shared
+    ) -> None:
         self._folder, self._planned, self._series = folder, planned, series
+        self._shared = shared
         self._files: dict[str, _File] = {}
 
     def append(
@@ -60,7 +65,7 @@ class Part:
         places: dict[str, dict[str, Any]] = {}
         for number, series in enumerate(self._series):
             held = {name: arrays[name] for name in series.tensors}
-            file = self._file(number, record)
+            file = self._file(number, record, specs)
             with refusals(file.shard.path.parent):
                 framed = file.shard.sink.append(record, held, scalars, specs)
             file.records += 1
@@ -89,11 +94,11 @@ class Part:
         for file in self._files.values():
             file.shard.abandon()
 
-    def _file(self, series: int, record: str) -> _File:
-        path = self._planned.path(self._series[series], record)
+    def _file(self, series: int, record: str, specs: Mapping[str, Spec]) -> _File:
+        path = self._planned.path(self._series[series], record, specs)
         if path not in self._files:
             begin = formats[self._series[series].format].begin
-            shard = Shard(self._folder / path, begin)
+            shard = Shard[Sink](self._folder / path, lambda name: begin(name, self._shared))
             self._files[path] = _File(path, shard, len(self._files), series)
         return self._files[path]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import polars as pl
 from entense.archive import manifest as names
 from entense.archive.blocks import Place, read_rows
 from entense.archive.folder import HIDDEN
+from entense.archive.formats import foreign
 from entense.archive.loaders import archive, tensorflow, webdataset
 from entense.archive.manifest import Manifest
 from entense.archive.opened import Opened
@@ -23,7 +24,7 @@ from entense.archive.verify import Verified, verify
 from entense.errors import ArchiveError, RecordError, hint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from nibabel import Cifti2Image, Nifti1Image
     from numpy.typing import NDArray
@@ -102,9 +103,12 @@ class Archive:
         An IndexError or KeyError where there is no such record, a `RecordError` where it could
         not be computed, an `ArchiveError` where its bytes are damaged.
         """
-        row = self.row(record)
-        tensors = {name: self.read(row, name) for name in self.schema}
-        return tensors | self.scalars.row(row, named=True)
+        return self.sample(self.row(record), self.schema)
+
+    def sample(self, row: int, tensors: Iterable[str]) -> dict[str, Any]:
+        """Return some tensors of a record, read from their shards alone, and its scalars."""
+        arrays = {name: self.read(row, name) for name in tensors}
+        return arrays | self.scalars.row(row, named=True)
 
     def row(self, record: int | str) -> int:
         """Return the row of a record, given by id or by number; negative counts from the end."""
@@ -242,7 +246,13 @@ class Archive:
                 f"record {record} could not be computed: {self.records['error'][row]}"
             )
         path, shape = self._shards[shard], tuple(placed.shapes[row].tolist())
-        return Place(path, offset, size, shape, step, placed.crcs(row), record)
+        rows = self._foreign(shard, record, tensor) if offset == NOWHERE else None
+        return Place(path, max(offset, 0), size, shape, step, placed.crcs(row), record, rows)
+
+    def _foreign(self, shard: int, record: str, tensor: str) -> Callable[..., NDArray[Any]]:
+        """Return what reads rows of a tensor that a library alone finds in its shard."""
+        series = self.manifest.series[self.manifest.shards[shard].series]
+        return partial(foreign(series.format).read, self._shards[shard], record, tensor)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a process needs that gets a copy: not what can be made of it anew."""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from entense.archive.formats import formats
+from entense.archive.formats.foreign import Shared
 from entense.archive.manifest import Series
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from entense.archive.job import Job
+    from entense.ops.core import Spec
+
+PYTHON: dict[Any, type] = {pl.Int64: int, pl.Float64: float, pl.Boolean: bool, pl.String: str}
 DISAGGREGATE = (None, "tensor")
 
 
@@ -35,11 +42,19 @@ def series_of(
     return found
 
 
-def path_of(series: Series, split: str, shard: str, record: str) -> str:
+def path_of(series: Series, split: str, shard: str, record: str, specs: Mapping[str, Spec]) -> str:
     """Return the relative path of the file in which a record lies; `shard` is its shard's name."""
-    fmt = formats[series.format]
-    name = _checked("record", record) if fmt.single else shard
-    return f"{series.folder.format(split=split)}/{name}{fmt.extension}"
+    fmt, folder = formats[series.format], series.folder.format(split=split)
+    if fmt.single:
+        return f"{folder}/{_checked('record', record)}{fmt.suffix(specs[series.tensors[0]])}"
+    return f"{folder}/{shard}{fmt.extension}"
+
+
+def shared_by(job: Job) -> Shared:
+    """Return what all files of an archive have in common."""
+    columns = {name: PYTHON[dtype] for name, dtype in job.scalars.schema.items()}
+    shapes = {name: {s[name].shape for s in job.survey.specs if s} for name in job.survey.tensors}
+    return Shared(frozenset(name for name, found in shapes.items() if len(found) > 1), columns)
 
 
 def _checked(what: str, name: str) -> str:

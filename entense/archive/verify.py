@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from entense.archive.folder import checksum
+from entense.archive.manifest import ShardFile
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from entense.archive.manifest import File
+    from entense.archive.manifest import File, Series
     from entense.archive.read import Archive
 
 
@@ -61,19 +62,31 @@ def _wrong(archive: Archive, file: File) -> list[str]:
 
 def _whose(archive: Archive, file: File) -> str:
     """Name the records that a damaged shard spoils: those whose tensors do, else all."""
-    if file not in archive.manifest.shards:
+    if not isinstance(file, ShardFile):
         return ""
-    place = list(archive.manifest.shards).index(file)  # type: ignore[arg-type]
-    rows = (archive.records["shard"] == place).arg_true().to_list()
-    spoilt = [row for row in rows if _is_spoilt(archive, row)]
+    rows, series = _rows(archive, file), archive.manifest.series[file.series]
+    first = series.format == archive.manifest.format  # of the others no places are known
+    spoilt = [row for row in rows if first and _is_spoilt(archive, row, series)]
     ids = archive.records["record"][spoilt or rows].to_list()
     what = "records" if spoilt else "around the tensors of some of the records"
     return f"; {what} {', '.join(ids)}"
 
 
-def _is_spoilt(archive: Archive, row: int) -> bool:
+def _rows(archive: Archive, file: ShardFile) -> list[int]:
+    """Return the rows of the records that a shard holds, or a shard of its number."""
+    shards, series = archive.manifest.shards, archive.manifest.series[file.series]
+    if series.format == archive.manifest.format:
+        alike = [list(shards).index(file)]
+    else:
+        part = (file.split, file.number)
+        alike = [n for n, shard in enumerate(shards) if (shard.split, shard.number) == part]
+    place = archive.records[series.tensors[0]].struct.field("shard")
+    return place.is_in(alike).fill_null(value=False).arg_true().to_list()
+
+
+def _is_spoilt(archive: Archive, row: int, series: Series) -> bool:
     try:
-        for tensor in archive.schema:
+        for tensor in series.tensors:
             archive.read(row, tensor)
     except ArchiveError:
         return True

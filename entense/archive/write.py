@@ -18,7 +18,7 @@ from entense.archive.folder import Begun, Receipt
 from entense.archive.job import prepare
 from entense.archive.part import Part
 from entense.archive.read import Archive, open_archive
-from entense.archive.series import series_of
+from entense.archive.series import series_of, shared_by
 from entense.archive.sharding import Sharding
 from entense.archive.table import check_free
 from entense.errors import ArchiveError
@@ -204,6 +204,7 @@ class _Writer:
     def __init__(self, job: Job, series: Sequence[Series], folder: Path, *, skip: bool) -> None:
         self.job, self.series, self.folder, self.skip = job, series, folder, skip
         self._inputs = inputs_of(job.survey)  # as they are before any voxel is read
+        self._shared = shared_by(job)
         self._errors: dict[int, str] = {}  # with whole paths, which archives must not have
 
     def good(self, part: Planned) -> Receipt | None:
@@ -220,7 +221,7 @@ class _Writer:
         self, planned: Planned, outcomes: Iterator[Outcome]
     ) -> tuple[Receipt, Callable[[], None]]:
         """Write a part's records; return its receipt, and what makes both last."""
-        part = Part(self.folder, planned, self.series)
+        part = Part(self.folder, planned, self.series, self._shared)
         try:
             tensors = [self._append(row, part, outcomes) for row in planned.rows]
             files = part.close()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from entense.archive.formats.base import AnyFormat, Format
+from entense.archive.formats.base import Format
+from entense.archive.formats.foreign import Foreign
+from entense.archive.formats.hdf5 import HDF5
 from entense.archive.formats.tfrecord import TFRECORD
 from entense.archive.formats.webdataset import WEBDATASET
+from entense.errors import ArchiveError
 from entense.registry import Registry
 
-__all__ = ["Format", "formats", "register_format"]
+__all__ = ["AnyFormat", "Foreign", "Format", "formats", "register_format"]
+
+AnyFormat: TypeAlias = Format | Foreign
+F = TypeVar("F", Format, Foreign)
 
 formats: Registry[AnyFormat] = Registry("format")
-F = TypeVar("F", bound=AnyFormat)
 
 
 def register_format(fmt: F) -> F:
@@ -21,11 +26,11 @@ def register_format(fmt: F) -> F:
     Parameters
     ----------
     fmt
-        The format, framed by us or written by a library; its name must not be taken.
+        A `Format`, or a `Foreign` one; its name must not be taken.
 
     Returns
     -------
-    AnyFormat
+    Format or Foreign
         The same format.
 
     Raises
@@ -43,5 +48,17 @@ def register_format(fmt: F) -> F:
     return fmt
 
 
+def foreign(name: str) -> Foreign:
+    """Return a format that a library reads; an ArchiveError where `name` is none of those."""
+    fmt = formats[name]
+    if not isinstance(fmt, Foreign):
+        raise ArchiveError(
+            f"the archive says of no tensor in {name!r} where it begins; do not trust this "
+            "archive: write it again"
+        )
+    return fmt
+
+
 register_format(TFRECORD)
 register_format(WEBDATASET)
+register_format(HDF5())

@@ -1,9 +1,9 @@
-"""What a format is: where the bytes of one sample go, or the library that knows."""
+"""What a format is: where the bytes of one sample go."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from entense.archive.formats.foreign import Shared
     from entense.ops.core import Spec
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -44,53 +45,12 @@ class Sink(Protocol):
         arrays: Arrays,
         scalars: Mapping[str, Scalar],
         specs: Mapping[str, Spec],
+        /,
     ) -> Framed | None:
         """Add a record; say where its tensors lie, if their bytes lie there as they are."""
 
     def close(self) -> tuple[int, int] | None:
         """End the shard; say its size and CRC-32C, if they are known without reading it again."""
-
-
-class AnyFormat(Protocol):
-    """What `write` asks of a format, framed by us or not.
-
-    Attributes
-    ----------
-    name
-        What ``write(format=...)`` calls it.
-    extension
-        The suffix of a shard's file name, with the dot.
-    single
-        Whether a file holds one tensor of one record.
-    digest
-        16 hexadecimal digits of its code: an archive made with other code is another.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def extension(self) -> str: ...  # noqa: D102
-    @property
-    def single(self) -> bool: ...  # noqa: D102
-    @property
-    def digest(self) -> str: ...  # noqa: D102
-
-    def check(self, name: str, spec: Spec) -> None:
-        """Raise `ArchiveError` for a tensor that it cannot hold."""
-
-    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
-        """Return about how many bytes a sample takes; the arrays are `blank`."""
-
-    def begin(self, path: Path) -> Sink:
-        """Begin a shard at `path`."""
-
-
-@runtime_checkable
-class Foreign(AnyFormat, Protocol):
-    """A format whose files a library writes and reads."""
-
-    def read(self, path: Path, key: str, tensor: str, start: int, stop: int) -> NDArray[Any]:
-        """Return rows `start` to `stop` of a tensor's first dimension; a 0-d tensor whole."""
 
 
 def no_seal(buffers: Sequence[Buffer]) -> bytes:
@@ -149,8 +109,12 @@ class Format:
         """Raise for a dtype that no archive has; what else it cannot hold `layout` refuses."""
         as_dtype(spec.dtype)
 
-    def begin(self, path: Path) -> _FramedSink:
-        """Begin a shard at `path`."""
+    def suffix(self, spec: Spec) -> str:
+        """Return the suffix of a file: `extension`, whatever the tensor."""
+        return self.extension
+
+    def begin(self, path: Path, shared: Shared) -> _FramedSink:
+        """Begin a shard; samples are framed alike, whatever they share."""
         return _FramedSink(self, path)
 
     def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from entense.archive.read import Archive
 
 
-def shard_files(archive: Archive, split: str | None) -> list[str]:
-    """Return the absolute paths of a split's shards.
+def shard_files(archive: Archive, split: str | None, series: int) -> list[str]:
+    """Return the absolute paths of a split's shards of a series.
 
     An ArchiveError where one is missing or cut, which the others would read in part without a
     word, or leads out of the archive's folder.
     """
     archive.rows(split)  # names a split that is not there
-    shards = [shard for shard in archive.manifest.shards if split in (None, shard.split)]
+    shards = archive.manifest.shards_of(split, series)
     folder = Path(archive.folder).resolve()
     paths = [(folder / shard.path).resolve() for shard in shards]
     for shard, path in zip(shards, paths, strict=True):

@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from entense.archive.loaders.shards import shard_files
+from entense.archive.loaders.source import named
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import tensorflow as tf
 
     from entense.archive.read import Archive
 
-KEY = "__key__"
+KEY, TFRECORD = "__key__", "tfrecord"
 
 
-def to_tf(archive: Archive, split: str | None = None) -> tf.data.Dataset:
+def to_tf(
+    archive: Archive, split: str | None = None, *, tensors: Sequence[str] | None = None
+) -> tf.data.Dataset:
     """Return the records of a split as a `tf.data.Dataset` of dicts, in the order of the shards.
 
-    That is one split after the other, the records of each in the order of their ids.
+    That is one split after the other, the records of each in the order of their ids, unless they
+    were shuffled when they were written.
 
     A sample has each tensor in its own dtype, each scalar, and ``"record"``. Where a column has
     nulls, its numbers become floats with NaN for null, its strings have ``""``. Floats are
@@ -34,6 +38,9 @@ def to_tf(archive: Archive, split: str | None = None) -> tf.data.Dataset:
         An open archive: TFRecord shards are read by TensorFlow itself, others by us.
     split
         Only the records of this split; None for all.
+    tensors
+        Which tensors to read; None for all. Of an archive that keeps each in shards of its own,
+        only theirs are read.
 
     Raises
     ------
@@ -53,20 +60,27 @@ def to_tf(archive: Archive, split: str | None = None) -> tf.data.Dataset:
         raise ArchiveError(
             'to_tf needs TensorFlow; install it with: pip install "entense[tensorflow]"'
         ) from error
-    places = archive.records["shard"]
-    rows = sorted(archive.rows(split), key=places.to_list().__getitem__)
-    signature = {name: _tensor_spec(tf, archive, name) for name in archive.schema}
+    rows, names = archive.rows(split), named(tensors) or tuple(archive.schema)
+    signature = {name: _tensor_spec(tf, archive, name) for name in names}
     signature |= {name: _scalar_spec(tf, archive, name) for name in archive.manifest.columns}
     signature["record"] = tf.TensorSpec((), tf.string)
-    if archive.manifest.format == "tfrecord":
+    if TFRECORD in archive.manifest.formats:
         return _parsed(tf, archive, split, signature)
+    order = _in_order(archive, rows, names[0])
     return tf.data.Dataset.from_generator(
-        lambda: _samples(archive, rows), output_signature=signature
+        lambda: _samples(archive, order, names), output_signature=signature
     )
 
 
+def _in_order(archive: Archive, rows: list[int], tensor: str) -> list[int]:
+    """Return rows in the order in which they lie in the shards."""
+    places = archive.records[tensor].struct.unnest().with_row_index("row")[rows]
+    order: list[int] = places.sort("shard", "offset", maintain_order=True)["row"].to_list()
+    return order
+
+
 def _tensor_spec(tf: Any, archive: Archive, name: str) -> Any:
-    tensor = archive.schema[name]
+    tensor = archive.tensor(name)
     return tf.TensorSpec(tensor.shape, tf.as_dtype(tensor.dtype))
 
 
@@ -79,9 +93,9 @@ def _scalar_spec(tf: Any, archive: Archive, name: str) -> Any:
     return tf.TensorSpec((), tf.bool if column.dtype == pl.Boolean else tf.int64)
 
 
-def _samples(archive: Archive, rows: list[int]) -> Iterator[dict[str, Any]]:
+def _samples(archive: Archive, rows: list[int], tensors: Sequence[str]) -> Iterator[dict[str, Any]]:
     for row in rows:
-        sample = archive[row]
+        sample = archive.sample(row, tensors)
         for name in archive.manifest.columns:
             if sample[name] is None:
                 is_text = archive.records[name].dtype == pl.String
@@ -91,19 +105,30 @@ def _samples(archive: Archive, rows: list[int]) -> Iterator[dict[str, Any]]:
 
 def _parsed(tf: Any, archive: Archive, split: str | None, signature: dict[str, Any]) -> Any:
     """Let TensorFlow read and parse the shards."""
-    data = tf.data.TFRecordDataset(shard_files(archive, split))
-    features = {name: _feature(tf, archive, name) for name in signature if name != "record"}
-    features[KEY] = tf.io.FixedLenFeature((), tf.string)
+    wanted = [name for name in signature if name in archive.schema]
+    series = archive.manifest.series_of(wanted, TFRECORD)
+    features = [_features(tf, archive, number, signature) for number in series]
 
-    def parse(record: Any) -> dict[str, Any]:
-        sample = tf.io.parse_single_example(record, features)
+    def parse(*records: Any) -> dict[str, Any]:
+        sample: dict[str, Any] = {}
+        for record, held in zip(records, features, strict=True):
+            sample |= tf.io.parse_single_example(record, held)
         sample["record"] = sample.pop(KEY)
         return {
             name: _finish(tf, sample[name], spec, name in archive.schema)
             for name, spec in signature.items()
         }
 
-    return data.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    # shards of one number hold the same records in the same order, in every series
+    data = [tf.data.TFRecordDataset(shard_files(archive, split, number)) for number in series]
+    return tf.data.Dataset.zip(*data).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _features(tf: Any, archive: Archive, series: int, signature: dict[str, Any]) -> dict[str, Any]:
+    """Return what to parse of the shards of a series; the columns are in each."""
+    held = {*archive.manifest.series[series].tensors, *archive.manifest.columns}
+    features = {name: _feature(tf, archive, name) for name in signature if name in held}
+    return {**features, KEY: tf.io.FixedLenFeature((), tf.string)}
 
 
 def _feature(tf: Any, archive: Archive, name: str) -> Any:

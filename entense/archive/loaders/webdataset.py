@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entense.archive.loaders.shards import shard_files
+from entense.archive.loaders.source import named
 from entense.errors import ArchiveError
 
+WEBDATASET = "webdataset"
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from webdataset import WebDataset
 
     from entense.archive.read import Archive
 
 
-def to_webdataset(archive: Archive, split: str | None = None) -> WebDataset:
+def to_webdataset(
+    archive: Archive, split: str | None = None, *, tensors: Sequence[str] | None = None
+) -> WebDataset:
     """Return webdataset's own pipeline over the shards of a split.
 
     A sample is what webdataset makes of it: ``"__key__"``, the record's id, ``"<tensor>.npy"``
@@ -34,6 +41,9 @@ def to_webdataset(archive: Archive, split: str | None = None) -> WebDataset:
         An open archive of webdataset shards, on a local disk.
     split
         Only the records of this split; None for all.
+    tensors
+        Which tensors to read, where each lies in shards of its own: those of one series; None for
+        all.
 
     Raises
     ------
@@ -54,13 +64,20 @@ def to_webdataset(archive: Archive, split: str | None = None) -> WebDataset:
         raise ArchiveError(
             'to_webdataset needs webdataset; install it with: pip install "entense[webdataset]"'
         ) from error
-    if archive.manifest.format != "webdataset":
+    if WEBDATASET not in archive.manifest.formats:
         raise ArchiveError(
             f"the shards of {archive.folder} are {archive.manifest.format}, which webdataset does "
             'not read; use loader or to_torch, or write with format="webdataset"'
         )
+    series = archive.manifest.series_of(named(tensors) or archive.schema, WEBDATASET)
+    if len(series) > 1:
+        raise ArchiveError(
+            f"the tensors of {archive.folder} lie in shards of their own, which webdataset does "
+            f'not read side by side; name one (tensors=["{next(iter(archive.schema))}"]), or use '
+            "loader"
+        )
     data = wds.WebDataset(
-        shard_files(archive, split),
+        shard_files(archive, split, series[0]),
         shardshuffle=False,
         nodesplitter=wds.split_by_node,
         empty_check=False,
