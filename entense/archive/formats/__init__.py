@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 from entense.archive.formats.base import Format
 from entense.archive.formats.foreign import Foreign
 from entense.archive.formats.hdf5 import HDF5
+from entense.archive.formats.parquet import Parquet
 from entense.archive.formats.tfrecord import TFRECORD
 from entense.archive.formats.webdataset import WEBDATASET
+from entense.archive.formats.zarr import Zarr
 from entense.registry import Registry
 
 __all__ = ["Foreign", "Format", "formats", "register_format"]
@@ -48,4 +50,5 @@ def register_format(fmt: F) -> F:
 
 register_format(TFRECORD)
 register_format(WEBDATASET)
-register_format(HDF5())
+for fmt in (HDF5(), Parquet(), Zarr()):
+    register_format(fmt)
