@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from entense.archive.formats.base import Format
+from entense.archive.formats.cifti import Cifti
 from entense.archive.formats.foreign import Foreign
 from entense.archive.formats.hdf5 import HDF5
+from entense.archive.formats.nifti import Nifti
 from entense.archive.formats.parquet import Parquet
 from entense.archive.formats.tfrecord import TFRECORD
 from entense.archive.formats.webdataset import WEBDATASET
@@ -50,5 +52,5 @@ def register_format(fmt: F) -> F:
 
 register_format(TFRECORD)
 register_format(WEBDATASET)
-for fmt in (HDF5(), Parquet(), Zarr()):
+for fmt in (HDF5(), Parquet(), Zarr(), Nifti(), Cifti()):
     register_format(fmt)
