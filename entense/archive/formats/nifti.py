@@ -70,12 +70,22 @@ def _note(key: str, scalars: Mapping[str, Scalar], mask: Mask) -> Any:
     return Nifti1Extension(COMMENT, json.dumps(known).encode())
 
 
+@lru_cache(maxsize=16)
+def _index(packed: bytes, shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return where each voxel of a mask lies in a frame as NIfTI stores it."""
+    count = math.prod(shape)
+    bits = zlib.decompressobj().decompress(packed, count // 8 + 1)  # no more, whatever it says
+    inside = np.unpackbits(np.frombuffer(bits, np.uint8), count=count).astype(bool).reshape(shape)
+    index: NDArray[np.intp] = np.arange(count).reshape(shape, order="F")[inside]
+    return index
+
+
 @final
 class Nifti(Foreign):
     """NIfTI images, one of each tensor of each record; the mask lies in a header extension."""
 
     name, extension, library, single = "nifti", ".nii", "nibabel", True
-    parts = (Image, save, _header, _note)
+    parts = (Image, save, _header, _note, _index)
 
     def check(self, name: str, spec: Spec) -> None:
         """Refuse what are no voxels, and dtypes that not every reader of NIfTI knows."""
@@ -114,13 +124,3 @@ def _open(path: Path) -> tuple[Any, bytes]:
         if code != COMMENT:
             raise ValueError("it has no mask, as write makes it")
         return header, base64.b64decode(json.loads(file.read(size - 8).rstrip(b"\0"))["mask"])
-
-
-@lru_cache(maxsize=16)
-def _index(packed: bytes, shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """Return where each voxel of a mask lies in a frame as NIfTI stores it."""
-    count = math.prod(shape)
-    bits = zlib.decompressobj().decompress(packed, count // 8 + 1)  # no more, whatever it says
-    inside = np.unpackbits(np.frombuffer(bits, np.uint8), count=count).astype(bool).reshape(shape)
-    index: NDArray[np.intp] = np.arange(count).reshape(shape, order="F")[inside]
-    return index
