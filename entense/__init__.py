@@ -6,6 +6,7 @@
 from entense.archive import Archive, register_format
 from entense.archive import open_archive as open
 from entense.archive.loaders.table import loader
+from entense.archive.sharding import register_sharding
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError, RecipeError, RecordError, TableError
 from entense.execute.collect import collect
@@ -80,6 +81,7 @@ __all__ = [
     "register_format",
     "register_fusion",
     "register_layout",
+    "register_sharding",
     "register_split",
     "register_storage",
     "relocate",

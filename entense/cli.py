@@ -88,9 +88,14 @@ def parser() -> argparse.ArgumentParser:
     add = commands.add_parser("write", help="compute a plan and write its archive")
     add.add_argument("plan", type=Path, metavar="PLAN.parquet")
     add.add_argument("out", type=Path)
-    add.add_argument("--format", default="webdataset", help="webdataset or tfrecord")
+    add.add_argument("--format", nargs="+", default=["webdataset"], help="one, or several")
     add.add_argument("--columns", nargs="*", default=[], help="scalars to put into the samples")
-    add.add_argument("--shard-size", default="512MB")
+    add.add_argument("--shard-size", default="512MB", help="at most, such as 512MB")
+    add.add_argument("--shard-records", type=int, metavar="N", help="records a shard, at most")
+    add.add_argument("--shard-by", nargs="*", metavar="COLUMN", help="what keeps records together")
+    add.add_argument("--shuffle", type=int, metavar="SEED", help="of the records, before the cut")
+    add.add_argument("--sharding", default="size", help="size, or one of your own")
+    add.add_argument("--disaggregate", choices=["tensor"], help="shards of its own for each tensor")
     add.add_argument("--dtype", nargs="*", default=[], metavar="TENSOR=DTYPE")
     add.add_argument("--memory", help="about how much the arrays may take, such as 4GB")
     add.add_argument("--without", **_RULES)
@@ -144,6 +149,11 @@ def _write(options: argparse.Namespace) -> None:
         format=options.format,
         columns=options.columns,
         shard_size=options.shard_size,
+        shard_records=options.shard_records,
+        shard_by=options.shard_by,
+        shuffle=options.shuffle,
+        sharding=options.sharding,
+        disaggregate=options.disaggregate,
         dtype=_dtypes(options.dtype),
         on_error=options.on_error,
         memory=options.memory,

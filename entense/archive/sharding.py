@@ -32,6 +32,7 @@ class Limits:
 
 
 Scheme: TypeAlias = "Callable[[Sequence[int], Sequence[int], Limits], Sequence[Sequence[int]]]"
+ROW = "_row"
 schemes: Registry[Scheme] = Registry("sharding")
 
 
@@ -157,10 +158,11 @@ def groups_of(table: pl.DataFrame, by: Sequence[str]) -> list[int]:
             raise ArchiveError(
                 f"{nulls} records have no {name!r} to be sharded by; fill them or drop them"
             )
-    row = pl.int_range(pl.len())
-    first = row.min().over(by) if by else row
-    groups: list[int] = table.select(first).to_series().to_list()
-    return groups
+    if not by:
+        return list(range(len(table)))
+    rows = table.select(by).with_columns(pl.Series(ROW, range(len(table))))
+    first: list[int] = rows.select(pl.col(ROW).min().over(by)).to_series().to_list()
+    return first
 
 
 def by_size(sizes: Sequence[int], groups: Sequence[int], limits: Limits) -> list[list[int]]:

@@ -120,8 +120,9 @@ class Grayordinates:
         structures = []
         for name, _, part in axis.iter_structures():
             surface = axis.nvertices.get(name, 0)
-            index = part.vertex if surface else part.voxel
-            structures.append(Structure(name, int(surface), np.ascontiguousarray(index, np.int32)))
+            index = np.ascontiguousarray(part.vertex if surface else part.voxel, np.int32)
+            # nibabel's name may be NumPy's string, whose repr is another, and so the digest
+            structures.append(Structure(str(name), int(surface), index))
         shape = None if axis.volume_shape is None else tuple(map(int, axis.volume_shape))
         _check_distinct(structures, shape)
         return cls(tuple(structures), shape, axis.affine)

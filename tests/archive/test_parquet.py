@@ -159,6 +159,7 @@ def test_a_file_that_inflates_is_refused(path):
     table = pa.table({"record": ["a"], "x": pa.ExtensionArray.from_storage(kind, zeros)})
     for options in ({"compression": "zstd", "use_dictionary": False}, {"compression": "none"}):
         pq.write_table(table, path, **options)
+        parquet._seal(path)
         with pytest.raises(ArchiveError, match="is packed"):
             FMT.read(path, "a", "x", 0, 1)
 
@@ -168,6 +169,9 @@ def test_nulls_in_a_tensor_and_records_that_are_not_there_are_errors(path):
     nulls = pa.FixedSizeListArray.from_arrays(pa.array([1, None], pa.int32()), 2)
     table = pa.table({"record": ["a"], "x": pa.ExtensionArray.from_storage(kind, nulls)})
     pq.write_table(table, path, compression="none", use_dictionary=False)
+    with pytest.raises(ArchiveError, match="write did not make it"):
+        FMT.read(path, "a", "x", 0, 1)
+    parquet._seal(path)
     with pytest.raises(ArchiveError, match="has nulls"):
         FMT.read(path, "a", "x", 0, 1)
     with pytest.raises(ArchiveError, match="no record 'b'"):
@@ -181,3 +185,18 @@ def test_a_file_cut_anywhere_is_an_error(path, tmp_path):
         cut.write_bytes(whole[:length])
         with pytest.raises(ArchiveError, match="cut cannot be read as parquet"):
             FMT.read(cut, "a", "x", 0, 4)
+
+
+def test_a_byte_changed_anywhere_is_an_error_or_changes_numbers_alone(path, tmp_path):
+    x = any_bits("int32", (40, 3), 0)
+    write(FMT, path, {"a": ({"x": x}, {"age": 3})})
+    whole, changed, outcomes = path.read_bytes(), tmp_path / "changed", set()
+    for at in range(0, len(whole), 3):
+        changed.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        try:
+            made = FMT.read(changed, "a", "x", 0, 40)
+            assert (made.shape, made.dtype) == (x.shape, x.dtype)
+            outcomes.add((made != x).any())
+        except ArchiveError as error:
+            outcomes.add("footer" if "footer" in str(error) else "page")
+    assert outcomes == {True, False, "footer", "page"}

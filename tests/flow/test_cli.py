@@ -70,6 +70,19 @@ def test_a_saved_plan_is_explained_written_described_and_verified(plan, tmp_path
     assert main(["verify", out]) == 0
 
 
+def test_the_ways_of_cutting_into_shards(plan, tmp_path):
+    out = str(tmp_path / "out")
+    words = ["--format", "webdataset", "tfrecord", "--disaggregate", "tensor"]
+    words += ["--shard-records", "1", "--shard-by", "subject", "--shuffle", "3"]
+    assert main(["write", str(plan), out, *words]) == 0
+    manifest = et.open(out).manifest
+    assert manifest.formats == ["webdataset", "tfrecord"]
+    assert {len(series.tensors) for series in manifest.series} == {1}
+    assert manifest.sharding == {
+        "bytes": 512_000_000, "records": 1, "by": ["subject"], "seed": 3, "scheme": "size"
+    }  # fmt: skip
+
+
 def test_verify_fails_on_a_flipped_bit(plan, tmp_path, capsys):
     assert main(["write", str(plan), str(tmp_path / "out")]) == 0
     shard = next((tmp_path / "out").rglob("*.tar"))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from entense.archive.formats import formats
+from entense.archive.sharding import schemes as shardings
 from entense.demo.dataset import make_dataset
 from entense.ops import Kind, ops
 from entense.plan.fuse import fusions
@@ -34,7 +36,8 @@ def test_every_block_runs_in_order_and_prints_what_the_page_says(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ENTENSE_CACHE", str(tmp_path / "cache"))  # docs/fetch.md sets it, too
     monkeypatch.syspath_prepend(tmp_path)  # docs/own_ops.md has a module of its own
-    for registry in (ops, fusions, schemes):  # what pages register is forgotten
+    # what pages register is forgotten
+    for registry in (ops, fusions, schemes, shardings, formats):
         monkeypatch.setattr(registry, "_things", dict(registry._things))
     compared = 0
     for page in PAGES:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TypeAlias, TypeVar
 
 from entense.archive.formats.base import Format
+from entense.archive.formats.cifti import Cifti
 from entense.archive.formats.foreign import Foreign
 from entense.archive.formats.hdf5 import HDF5
+from entense.archive.formats.nifti import Nifti
+from entense.archive.formats.parquet import Parquet
 from entense.archive.formats.tfrecord import TFRECORD
 from entense.archive.formats.webdataset import WEBDATASET
+from entense.archive.formats.zarr import Zarr
 from entense.errors import ArchiveError
 from entense.registry import Registry
 
@@ -61,4 +65,5 @@ def foreign(name: str) -> Foreign:
 
 register_format(TFRECORD)
 register_format(WEBDATASET)
-register_format(HDF5())
+for fmt in (HDF5(), Parquet(), Zarr(), Nifti(), Cifti()):
+    register_format(fmt)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -10,6 +12,7 @@ import numpy as np
 from entense.archive.checksum import Buffer, Data
 from entense.archive.schema import as_dtype, digest_of
 from entense.archive.shard import Stream
+from entense.errors import ArchiveError
 from entense.registry import code_of
 
 if TYPE_CHECKING:
@@ -187,3 +190,18 @@ def blank(shape: Sequence[int], dtype: str) -> NDArray[Any]:
     320000
     """
     return np.broadcast_to(np.zeros((), as_dtype(dtype)), shape)
+
+
+def json_of(key: str, scalars: Mapping[str, Scalar]) -> bytes:
+    """Return the columns of a record as JSON, which knows no NaN: such a float becomes null.
+
+    An ArchiveError where one is infinite.
+    """
+    plain = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in scalars.items()}
+    try:
+        return json.dumps(plain, allow_nan=False, sort_keys=True).encode()
+    except ValueError:
+        raise ArchiveError(
+            f"a column of record {key} is infinite, which JSON cannot hold; "
+            'replace it, or write with format="tfrecord"'
+        ) from None

@@ -178,7 +178,7 @@ def check_holds(path: Path, nbytes: int) -> None:
         raise ValueError(f"it promises {nbytes} bytes and has {path.stat().st_size}")
 
 
-def facts(spec: Spec) -> dict[str, float | str]:
+def facts(spec: Spec) -> dict[str, Any]:
     """Return what is known of a tensor beside its numbers: TR in seconds, scale, digest of mask."""
     known = {"tr": tr_of(spec), "scale": spec.scale, "mask": mask_digest(spec)}
     return {name: value for name, value in known.items() if value is not None}

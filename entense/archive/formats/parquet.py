@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, final
+import os
+import struct
+from typing import TYPE_CHECKING, Any, BinaryIO, final
 
 import numpy as np
+from crc32c import crc32c
 
 from entense.archive.formats.foreign import Foreign, Shared, check_dtype, check_holds
 from entense.archive.schema import DTYPES
@@ -62,6 +65,7 @@ class _Table:
             self._write()
         if self._writer:
             self._writer.close()
+            _seal(self._path)
 
     def _begin(self, arrays: Arrays, specs: Mapping[str, Spec]) -> Any:
         import pyarrow as pa
@@ -93,44 +97,28 @@ class _Table:
         self._rows, self._held = [], 0
 
 
-@final
-class Parquet(Foreign):
-    """Parquet files: tensors are ``arrow.fixed_shape_tensor``, or structs of data and shape."""
+def _seal(path: Path) -> None:
+    """Put a CRC-32C before the footer: PyArrow ends the process over one that is damaged."""
+    with path.open("r+b") as file:
+        footer = _footer(file)
+        file.seek(-len(footer), os.SEEK_END)
+        file.write(struct.pack("<I", crc32c(footer)) + footer)
 
-    name, extension, library, parts = "parquet", ".parquet", "pyarrow", (_Table,)
 
-    def check(self, name: str, spec: Spec) -> None:
-        """Refuse what Arrow has no numbers for."""
-        _check_name(name)
-        check_dtype(self, name, spec, HELD)
+def _check_seal(path: Path) -> None:
+    with path.open("rb") as file:
+        footer = _footer(file)
+        file.seek(-len(footer) - 4, os.SEEK_END)
+        if file.read(4) != struct.pack("<I", crc32c(footer)):
+            raise ValueError("its footer is damaged, or write did not make it")
 
-    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
-        """Add up the arrays; Parquet has no integers below 32 bits."""
-        for name in scalars:
-            _check_name(name)
-        for name, array in arrays.items():
-            if array.nbytes > LIMIT:
-                raise ArchiveError(
-                    f"{name!r} of record {key} takes {array.nbytes / 2**30:.1f} GiB, and a cell of "
-                    'Parquet holds less than 2 GiB; write it with format="hdf5" or a smaller dtype'
-                )
-        return OVERHEAD + sum(_stored(array) + OVERHEAD for array in arrays.values())
 
-    def begin(self, path: Path, shared: Shared) -> _Table:
-        """Begin a file."""
-        return _Table(path, shared)
-
-    def read(self, path: Path, key: str, tensor: str, start: int, stop: int) -> NDArray[Any]:
-        """Read rows of a cell, whose row group is read whole."""
-        with self.reading(path):
-            import pyarrow.parquet as pq
-
-            with pq.ParquetFile(path) as file:
-                group, row = _place(file, path, key)
-                _check_plain(file, path, group, tensor)
-                column = file.read_row_group(group, columns=[tensor]).column(tensor)
-                array = _array(column.chunk(0).slice(row, 1))
-                return array[start:stop] if array.ndim else array
+def _footer(file: BinaryIO) -> bytes:
+    """Return the footer, with its length and PAR1 behind it."""
+    file.seek(-8, os.SEEK_END)
+    (length,) = struct.unpack("<I", file.read(4))
+    file.seek(-8 - length, os.SEEK_END)
+    return file.read()
 
 
 def _check_name(name: str) -> None:
@@ -174,6 +162,48 @@ def _column(kind: pa.DataType, arrays: Sequence[NDArray[Any]]) -> pa.Array:
         pa.FixedSizeListArray.from_arrays(shapes, arrays[0].ndim),
     ]
     return pa.StructArray.from_arrays(parts, fields=list(kind))
+
+
+@final
+class Parquet(Foreign):
+    """Parquet files: tensors are ``arrow.fixed_shape_tensor``, or structs of data and shape."""
+
+    name, extension, library = "parquet", ".parquet", "pyarrow"
+    parts = (_Table, _seal, _field, _column)
+
+    def check(self, name: str, spec: Spec) -> None:
+        """Refuse what Arrow has no numbers for."""
+        _check_name(name)
+        check_dtype(self, name, spec, HELD)
+
+    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
+        """Add up the arrays; Parquet has no integers below 32 bits."""
+        for name in scalars:
+            _check_name(name)
+        for name, array in arrays.items():
+            if array.nbytes > LIMIT:
+                raise ArchiveError(
+                    f"{name!r} of record {key} takes {array.nbytes / 2**30:.1f} GiB, and a cell of "
+                    'Parquet holds less than 2 GiB; write it with format="hdf5" or a smaller dtype'
+                )
+        return OVERHEAD + sum(_stored(array) + OVERHEAD for array in arrays.values())
+
+    def begin(self, path: Path, shared: Shared) -> _Table:
+        """Begin a file."""
+        return _Table(path, shared)
+
+    def read(self, path: Path, key: str, tensor: str, start: int, stop: int) -> NDArray[Any]:
+        """Read rows of a cell, whose row group is read whole."""
+        with self.reading(path):
+            import pyarrow.parquet as pq
+
+            _check_seal(path)
+            with pq.ParquetFile(path) as file:
+                group, row = _place(file, path, key)
+                _check_plain(file, path, group, tensor)
+                column = file.read_row_group(group, columns=[tensor]).column(tensor)
+                array = _array(column.chunk(0).slice(row, 1))
+                return array[start:stop] if array.ndim else array
 
 
 def _place(file: Any, path: Path, key: str) -> tuple[int, int]:

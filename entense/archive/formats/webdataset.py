@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
-import math
 import re
 from tarfile import USTAR_FORMAT, TarInfo
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entense.archive.formats.base import Arrays, Format, Piece, Scalar
+from entense.archive.formats.base import Arrays, Format, Piece, Scalar, json_of
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -24,17 +22,14 @@ LIMIT = 8**11 - 1  # eleven octal digits
 
 
 def layout(key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> list[Piece]:
-    """Return the pieces of a sample: a ``key.name.npy`` a tensor, then ``key.json`` if needed.
-
-    JSON knows no NaN: a float that is NaN is written as null.
-    """
+    """Return the pieces of a sample: a ``key.name.npy`` a tensor, then ``key.json`` if needed."""
     pieces: list[Piece] = []
     for name, array in arrays.items():
         _check_tensor(name, array)
         head = _npy_header(array)
         pieces += _member(f"{key}.{name}.npy", [head, name], len(head) + array.nbytes)
     if scalars:
-        text = _json(key, scalars)
+        text = json_of(key, scalars)
         pieces += _member(f"{key}.json", [text], len(text))
     return pieces
 
@@ -52,17 +47,6 @@ def _npy_header(array: NDArray[Any]) -> bytes:
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, header)
     return file.getvalue()
-
-
-def _json(key: str, scalars: Mapping[str, Scalar]) -> bytes:
-    plain = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in scalars.items()}
-    try:
-        return json.dumps(plain, allow_nan=False, sort_keys=True).encode()
-    except ValueError:
-        raise ArchiveError(
-            f"a column of record {key} is infinite, which JSON cannot hold; "
-            'replace it, or write with format="tfrecord"'
-        ) from None
 
 
 def _check_tensor(name: str, array: NDArray[Any]) -> None:

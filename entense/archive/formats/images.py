@@ -1,0 +1,79 @@
+"""What formats of images have in common: one tensor a file, put back into the brain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from entense.archive.formats.foreign import Foreign, check_dtype
+from entense.errors import ArchiveError
+from entense.ops.spec import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from entense.archive.formats.base import Arrays, Scalar
+    from entense.ops.core import Spec
+
+HELD = ("uint8", "int16", "float32", "float64")  # what every reader of NIfTI knows
+OVERHEAD = 1024  # bytes of a header, about
+
+
+class Image:
+    """An image being written, whose tensor comes at once.
+
+    Parameters
+    ----------
+    path
+        The file.
+    save
+        ``save(file, key, array, scalars, spec)`` writes it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        save: Callable[[BinaryIO, str, NDArray[Any], Mapping[str, Scalar], Spec], None],
+    ) -> None:
+        self._path, self._save = path, save
+
+    def append(
+        self,
+        key: str,
+        arrays: Arrays,
+        scalars: Mapping[str, Scalar],
+        specs: Mapping[str, Spec],
+    ) -> None:
+        """Write the one tensor."""
+        ((name, array),) = arrays.items()
+        with self._path.open("wb") as file:
+            self._save(file, key, array, scalars, specs[name])
+
+    def close(self) -> None:
+        """Do nothing: the tensor was written when it came."""
+
+
+def check_image(fmt: Foreign, name: str, spec: Spec, geometry: type, columns: str) -> None:
+    """Raise unless a tensor has columns that lie somewhere, alone or by time, and numbers."""
+    check_dtype(fmt, name, spec, HELD)
+    alone = spec.dims[1:] if spec.dims[:1] == ("time",) else spec.dims
+    if not isinstance(spec.mask, geometry) or len(alone) != 1 or alone[0] not in COLUMNS:
+        raise ArchiveError(
+            f"{fmt.name} holds {columns} by themselves or by time, and {name!r} is "
+            f'({", ".join(spec.dims)}); leave it out, or write it with format="hdf5"'
+        )
+    if 0 in spec.shape:
+        raise ArchiveError(f"{name!r} is empty, and an image is not; leave such records out")
+
+
+def stored(path: Path, header: Any, offset: int) -> NDArray[Any]:
+    """Return the numbers of an image, flat, as they lie in the file; none is read yet."""
+    count = int(np.prod(header.get_data_shape(), dtype=object))
+    kind = header.get_data_dtype()
+    if kind.name not in HELD or count < 1 or offset + count * kind.itemsize > path.stat().st_size:
+        raise ValueError(f"it promises {count} numbers of dtype {kind}, which it does not hold")
+    return np.memmap(path, kind, "r", offset, (count,))

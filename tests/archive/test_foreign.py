@@ -1,0 +1,87 @@
+"""What all formats that a library writes have in common."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import spec_of
+
+from entense.archive.formats import Foreign, foreign, formats
+from entense.archive.formats.foreign import Shared
+from entense.errors import ArchiveError, EntenseError
+
+NAMES = ["cifti", "hdf5", "nifti", "parquet", "zarr"]
+FOREIGN = [formats[name] for name in NAMES]
+
+
+class Nowhere(Foreign):
+    """A format whose library is not there."""
+
+    name, extension, library = "nowhere", ".no", "no-such-package"
+
+    def check(self, name, spec):
+        """Take all."""
+
+    def size(self, key, arrays, scalars):
+        return 0
+
+    def begin(self, path, shared):
+        raise NotImplementedError
+
+    def read(self, path, key, tensor, start, stop):
+        with self.reading(path):
+            import no_such_package
+
+            return no_such_package.read(path)
+
+
+def test_they_are_registered_under_their_names():
+    assert all(isinstance(fmt, Foreign) for fmt in FOREIGN)
+    assert [fmt.name for fmt in FOREIGN] == NAMES
+    assert [fmt.name for fmt in FOREIGN if fmt.single] == ["cifti", "nifti"]
+
+
+def test_a_library_that_is_not_installed_is_named_with_the_remedy():
+    for ask in (lambda fmt: fmt.digest, lambda fmt: fmt.read(Path("x"), "a", "x", 0, 1)):
+        with pytest.raises(ArchiveError, match=r"takes the package no-such-package.*pip install"):
+            ask(Nowhere())
+
+
+def test_our_own_formats_name_their_extra(monkeypatch):
+    monkeypatch.setattr(type(formats["hdf5"]), "library", "no-such-package")
+    with pytest.raises(ArchiveError, match=r'pip install "entense\[hdf5\]"'):
+        formats["hdf5"].digest  # noqa: B018
+
+
+def test_the_digest_is_of_code_and_library(monkeypatch):
+    digests = [fmt.digest for fmt in FOREIGN]
+    assert digests == [fmt.digest for fmt in FOREIGN]
+    assert len(set(digests)) == len(FOREIGN)
+    for fmt, before in zip(FOREIGN, digests, strict=True):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(fmt), "parts", (lambda: 1,))
+            assert fmt.digest != before
+        with monkeypatch.context() as patch:
+            patch.setattr(foreign, "version", lambda _: "99")
+            assert fmt.digest != before
+
+
+@pytest.mark.parametrize("fmt", FOREIGN, ids=NAMES)
+def test_a_file_that_is_not_there_is_an_error_that_names_it(fmt, tmp_path):
+    for path in (tmp_path / "gone.x", tmp_path):
+        with pytest.raises(EntenseError, match=f"{path.name} cannot be read as {fmt.name}"):
+            fmt.read(path, "a", "x", 0, 1)
+
+
+@pytest.mark.parametrize("name", ["hdf5", "parquet", "zarr"])
+def test_records_of_different_shape_share_a_file(name, tmp_path):
+    fmt, path = formats[name], tmp_path / "x"
+    sink = fmt.begin(path, Shared(frozenset({"x"}), {"age": int}))
+    shapes = {"a": (3, 2), "b": (5, 2), "c": (0, 2)}
+    for key, shape in shapes.items():
+        x = np.full(shape, ord(key), "f8")
+        sink.append(key, {"x": x}, {"age": None}, {"x": spec_of(x)})
+    sink.close()
+    for key, shape in shapes.items():
+        made = fmt.read(path, key, "x", 0, shape[0])
+        np.testing.assert_array_equal(made, np.full(shape, ord(key), "f8"))
