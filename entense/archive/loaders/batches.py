@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import polars as pl
 
-from entense.archive.loaders.prefetch import prefetched
+from entense.archive.loaders.memory import Memory
+from entense.archive.loaders.prefetch import AHEAD, prefetched
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Loader:
     drop_last: bool = False
     epoch: int = 0
     _room: NDArray[np.int64] = field(init=False, repr=False)
+    _memory: Memory = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         window = 1 if self.window is None else self.window
@@ -83,6 +85,7 @@ class Loader:
         records = range(len(self.source.ids))
         self._room = np.array([self._last_start(record) for record in records], np.int64)
         self._check_shapes()
+        self._memory = Memory(most=len(self.source.tensors) * (AHEAD + 2))
 
     def __len__(self) -> int:
         items = len(self.source.ids) * self.windows_per_record
@@ -121,7 +124,7 @@ class Loader:
     ) -> dict[str, Any]:
         kinds = self.source.tensors
         batch: dict[str, Any] = {
-            name: np.empty((len(records), *self._extent(records[0], name)), kind.dtype)
+            name: self._memory.empty((len(records), *self._extent(records[0], name)), kind.dtype)
             for name, kind in kinds.items()
         }
         for place, (start, read) in enumerate(zip(starts, readers, strict=False)):

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+AHEAD = 2  # items
 
-def prefetched(items: Generator[T], ahead: int = 2) -> Generator[T]:
+
+def prefetched(items: Generator[T], ahead: int = AHEAD) -> Generator[T]:
     """Yield `items`, of which up to `ahead` are made in a thread before they are asked for.
 
     An error comes out where its item would have. `items` is closed with the generator.
