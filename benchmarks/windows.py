@@ -53,7 +53,7 @@ def _aims(rows: list[Row]) -> tuple[Aim, ...]:
 
 
 def _timed(batches, each: int, parts: int) -> dict:
-    """Take `each` batches of windows a part; the median seconds of a window, the first part apart."""
+    """Take `each` batches a part; the median seconds of a window, the first part apart."""
     times = []
     for _ in range(parts + 1):
         start = perf_counter()
