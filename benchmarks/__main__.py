@@ -12,7 +12,19 @@ from pathlib import Path
 import entense
 from benchmarks.fresh import Row, cores
 
-BENCHES = ("index", "scale", "write", "windows", "read", "open", "flat", "convert", "censor", "lengths", "memory")
+BENCHES = (
+    "index",
+    "scale",
+    "write",
+    "windows",
+    "read",
+    "open",
+    "flat",
+    "convert",
+    "censor",
+    "lengths",
+    "memory",
+)
 PACKAGES = ("jax", "polars", "nilearn", "webdataset", "tensorflow", "bids2table")
 PACKAGES += ("isal", "zlib-ng", "deflate", "rapidgzip")
 
@@ -77,7 +89,7 @@ def show(rows: list[Row]) -> None:
             line(
                 row.bench,
                 row.name,
-                f"{row.seconds:.3f}",
+                f"{row.seconds:.4f}",
                 row.unit,
                 ratio,
                 f"{row.peak_mb:.0f}",

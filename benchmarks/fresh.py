@@ -68,7 +68,7 @@ def _middle(who: Contender, answers: Sequence[tuple[dict, float]]) -> Row:
     peak = max(peak for _, peak in answers)
     note = str(answers[0][0]["note"])
     if len(answers) > 1:
-        note += f"; median of {len(answers)}, {min(seconds):.2f} to {max(seconds):.2f}"
+        note += f"; median of {len(answers)}, {min(seconds):.3g} to {max(seconds):.3g}"
     return Row(who.bench, who.name, median(seconds), who.unit, peak, note)
 
 

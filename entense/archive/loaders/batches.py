@@ -27,6 +27,7 @@ def read_batch(
     records: NDArray[np.int64],
     starts: NDArray[np.int64],
     *,
+    empty: Callable[..., NDArray[Any]] = np.empty,
     pads: bool = False,
     skips: bool = False,
 ) -> tuple[dict[str, Any], list[Skipped]]:
@@ -38,7 +39,7 @@ def read_batch(
     source = windows.source
     shapes = {name: windows.extents[name][records] for name in source.tensors}
     batch: dict[str, Any] = {
-        name: np.empty((len(records), *shapes[name].max(axis=0).tolist()), kind.dtype)
+        name: empty((len(records), *shapes[name].max(axis=0).tolist()), kind.dtype)
         for name, kind in source.tensors.items()
     }
     kept: list[int] = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from entense.archive.loaders.batches import check_free, read_batch
+from entense.archive.loaders.memory import Memory
 from entense.archive.loaders.order import Order
 from entense.archive.loaders.prefetch import in_order
 from entense.archive.loaders.state import position, state_of
@@ -78,6 +79,8 @@ class Loader:
     to: To = "numpy"
     epoch: int = 0
     skipped: list[Skipped] = field(init=False, repr=False)
+    _ahead: int = field(init=False, repr=False)  # batches that are read before they are asked for
+    _memory: Memory = field(init=False, repr=False)
     _windows: Windows = field(init=False, repr=False)
     _order: Order = field(init=False, repr=False)
     _first: int = field(init=False, default=0, repr=False)  # batch of the next epoch to begin at
@@ -90,6 +93,8 @@ class Loader:
         if not isinstance(self.workers, int) or self.workers < 1:
             raise ArchiveError(f"workers={self.workers!r} is no count; give 1 or more")
         self.skipped = list(self.source.failed)
+        self._ahead = self.workers + 1
+        self._memory = Memory(most=len(self.source.tensors) * (self._ahead + 2))
         self._windows = Windows(self.source, self.window)
         self._order = order_of(
             self._windows,
@@ -148,7 +153,7 @@ class Loader:
         asked = [record for records, _ in batches for record in records.tolist()]
         with self.source.opened(asked) as read:
             tasks = (partial(self._read, read, *batch) for batch in batches)
-            with closing(in_order(tasks, threads, self.workers + 1)) as done:
+            with closing(in_order(tasks, threads, self._ahead)) as done:
                 for number, (batch, skipped) in enumerate(done, first + 1):
                     self._at = (epoch, number) if number < len(self) else None
                     self.skipped += skipped
@@ -158,8 +163,10 @@ class Loader:
     def _read(
         self, read: Reader, records: NDArray[np.int64], starts: NDArray[np.int64]
     ) -> tuple[dict[str, Any], list[Skipped]]:
-        pads, skips = self.ragged == "pad", self.on_error == "skip"
-        batch, skipped = read_batch(self._windows, read, records, starts, pads=pads, skips=skips)
+        options: dict[str, Any] = {"pads": self.ragged == "pad", "skips": self.on_error == "skip"}
+        batch, skipped = read_batch(
+            self._windows, read, records, starts, empty=self._memory.empty, **options
+        )
         return (_to_jax(batch) if self.to == "jax" else batch), skipped
 
     def _identity(self) -> dict[str, Any]:
