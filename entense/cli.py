@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
 
     add = commands.add_parser("write", help="compute a plan and write its archive")
     add.add_argument("plan", type=Path, metavar="PLAN.parquet")
-    add.add_argument("out", type=Path)
+    add.add_argument("out", metavar="FOLDER")
     add.add_argument("--format", default="webdataset", help="webdataset or tfrecord")
     add.add_argument("--columns", nargs="*", default=[], help="scalars to put into the samples")
     add.add_argument("--shard-size", default="512MB")
@@ -101,12 +101,12 @@ def parser() -> argparse.ArgumentParser:
     add.set_defaults(run=_write)
 
     add = commands.add_parser("info", help="say what an archive holds")
-    add.add_argument("archive", type=Path)
+    add.add_argument("archive", help="a folder, or a URL")
     add.add_argument("--json", action="store_true", help="the whole manifest")
     add.set_defaults(run=_info)
 
     add = commands.add_parser("verify", help="check every byte of an archive; fails on damage")
-    add.add_argument("archive", type=Path)
+    add.add_argument("archive", help="a folder, or a URL")
     add.set_defaults(run=_verify)
     return top
 
@@ -157,7 +157,7 @@ def _write(options: argparse.Namespace) -> None:
 def _info(options: argparse.Namespace) -> None:
     archive = et.open(options.archive)
     if options.json:
-        print(json.dumps(json.loads((options.archive / "entense.json").read_text()), indent=2))
+        print(json.dumps(json.loads((archive.folder / "entense.json").read_bytes()), indent=2))
         return
     print(archive)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crc32c import crc32c
 
 from entense.archive.checksum import raw
+from entense.archive.store import Remote
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from entense.archive import store
+
 
 @dataclass(frozen=True)
 class Place:
     """Where a tensor lies."""
 
-    shard: Path
+    shard: store.Place
     offset: int
     size: int
     shape: tuple[int, ...]
@@ -58,16 +61,36 @@ def read_rows(place: Place, start: int, stop: int, out: NDArray[Any]) -> None:
 
 
 def _fill(place: Place, buffers: list[memoryview], offset: int) -> None:
-    """Read into buffers to the last byte: a call may read less."""
+    """Read what lies from `offset` on into buffers, to the last byte."""
     try:
-        fd = os.open(place.shard, os.O_RDONLY | os.O_CLOEXEC)
+        if isinstance(place.shard, Remote):
+            _fetch(place.shard, buffers, offset)
+        else:
+            _pread(place.shard, buffers, offset)
+    except EOFError as error:
+        raise _damaged(place, "is cut short") from error
     except OSError as error:
         raise _damaged(place, f"cannot be opened ({error.strerror})") from error
+
+
+def _fetch(shard: Remote, buffers: list[memoryview], offset: int) -> None:
+    """Read a shard elsewhere, with one request."""
+    size = sum(map(len, buffers))
+    content = memoryview(shard.read(offset, offset + size))
+    if len(content) < size:
+        raise EOFError
+    for buffer in buffers:
+        buffer[:], content = content[: len(buffer)], content[len(buffer) :]
+
+
+def _pread(shard: Path, buffers: list[memoryview], offset: int) -> None:
+    """Read a shard here: a call may read less than it was asked to."""
+    fd = os.open(shard, os.O_RDONLY | os.O_CLOEXEC)
     try:
         while buffers:
             count = os.preadv(fd, buffers, offset)
             if not count:
-                raise _damaged(place, "is cut short")
+                raise EOFError
             offset += count
             while buffers and count >= len(buffers[0]):
                 count -= len(buffers.pop(0))

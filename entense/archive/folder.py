@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,16 @@ from crc32c import crc32c
 from entense.archive import manifest as names
 from entense.archive.manifest import MaskFile, check_inside, sealed, unsealed
 from entense.archive.shard import partial, refusals, save
+from entense.archive.store import chunks
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from entense.archive.store import Place
+
 HIDDEN = ".entense"
-CHUNK = 2**23
 MASK = re.compile(r"\.?([0-9a-f]{16})(\.nii\.gz|\.dscalar\.nii)(\.partial)?")
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 IDENTITY = {
@@ -127,18 +129,30 @@ def kept_masks(folder: Path) -> dict[str, MaskFile]:
         return {}
 
 
-def is_whole(folder: Path, file: names.File | Receipt) -> bool:
+def is_whole(folder: Place, file: names.File | Receipt) -> bool:
     """Whether a file has the size and the bytes that are known of it."""
     return checksum(folder / file.path) == (file.bytes, file.crc32c)
 
 
-def checksum(path: Path) -> tuple[int, int]:
+def content_of(folder: Place, file: names.File) -> bytes | None:
+    """Return what a file holds, if that has the size and the bytes that are known of it."""
+    parts, size = [], 0
+    with suppress(OSError):
+        for chunk in chunks(folder / file.path):
+            parts.append(chunk)
+            size += len(chunk)
+            if size > file.bytes:  # whoever sends it could go on for ever
+                break
+    content = b"".join(parts)
+    return content if (size, crc32c(content)) == (file.bytes, file.crc32c) else None
+
+
+def checksum(path: Place) -> tuple[int, int]:
     """Return size and CRC-32C of a file; (-1, 0) where there is none."""
     size = crc = 0
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                size, crc = size + len(chunk), crc32c(chunk, crc)
+        for chunk in chunks(path):
+            size, crc = size + len(chunk), crc32c(chunk, crc)
     except OSError:
         return -1, 0
     return size, crc

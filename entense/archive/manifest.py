@@ -19,6 +19,8 @@ from entense.errors import ArchiveError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from entense.archive.store import Place
+
 T = TypeVar("T")
 
 VERSION = 1
@@ -70,7 +72,7 @@ class Manifest:
     version: int  # of this layout
 
     @classmethod
-    def from_json(cls, text: bytes, where: Path) -> Manifest:
+    def from_json(cls, text: bytes, where: Place) -> Manifest:
         """Read entense.json, taking nothing on trust; an ArchiveError where anything is wrong."""
         try:
             manifest = unsealed(text, lambda body: _manifest(body, where))
@@ -118,7 +120,7 @@ def unsealed(text: bytes, make: Callable[[dict[str, Any]], T]) -> T:
         raise ValueError("no sealed JSON of this kind") from error
 
 
-def check_inside(path: str, where: Path) -> None:
+def check_inside(path: str, where: Place) -> None:
     """Raise unless `path`, read from `where`, is relative and stays inside its folder.
 
     Examples
@@ -156,7 +158,7 @@ def _instructions() -> str:
     return next((name for name in ("avx512f", "avx2", "avx") if name in known), "none")
 
 
-def _manifest(body: dict[str, Any], where: Path) -> Manifest:
+def _manifest(body: dict[str, Any], where: Place) -> Manifest:
     if body.get("version") != VERSION:
         raise ArchiveError(
             f"{where} has version {body.get('version')} of the layout and this entense reads "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +14,15 @@ from entense.archive import manifest as names
 from entense.archive.blocks import Place, read_rows
 from entense.archive.folder import HIDDEN
 from entense.archive.manifest import Manifest
+from entense.archive.store import Remote, place_of
 from entense.archive.table import read_records
+from entense.archive.unmask import Masks, unmask
 from entense.archive.verify import Verified, verify
 from entense.errors import ArchiveError, RecordError, hint
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     import tensorflow as tf
     from nibabel import Cifti2Image, Nifti1Image
@@ -28,21 +30,26 @@ if TYPE_CHECKING:
 
     from entense.archive.loaders.batches import Loader, Reader, Source
     from entense.archive.schema import Tensor
+    from entense.archive.store import Place as Folder
 
 
-def open_archive(path: str | Path) -> Archive:
+def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None = None) -> Archive:
     """Open an archive that was written whole.
 
     Parameters
     ----------
     path
-        The folder that `write` was given.
+        The folder that `write` was given, or where it was copied to: an ``http``, ``https``,
+        ``s3`` or ``gs`` URL is read by ranges of bytes, so that a window costs what it holds.
+    storage_options
+        What the filesystem of such a URL takes (credentials, an endpoint), beside what
+        `register_storage` was given for it. They stay in this process and in no message.
 
     Raises
     ------
     ArchiveError
-        When there is none, it is unfinished, its manifest or records.parquet are damaged, or it
-        is of a newer version.
+        When there is none, it is unfinished, its manifest or records.parquet are damaged, it is
+        of a newer version, or its server cannot be read.
 
     Examples
     --------
@@ -50,13 +57,19 @@ def open_archive(path: str | Path) -> Archive:
     Traceback (most recent call last):
     entense.errors.ArchiveError: there is no archive at nowhere; write one, or mend the path
     """
-    folder = Path(path)
+    folder = place_of(path, storage_options)
     where = folder / names.NAME
-    if not where.exists():
-        if (folder / HIDDEN).exists():
-            raise ArchiveError(f"the archive {folder} is unfinished; run the same write again")
-        raise ArchiveError(f"there is no archive at {folder}; write one, or mend the path")
-    manifest = Manifest.from_json(where.read_bytes(), where)
+    try:
+        text = where.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        if (folder / HIDDEN / "begun.json").exists():
+            raise ArchiveError(
+                f"the archive {folder} is unfinished; run the same write again"
+            ) from None
+        raise ArchiveError(
+            f"there is no archive at {folder}; write one, or mend the path"
+        ) from None
+    manifest = Manifest.from_json(text, where)
     return Archive(folder, manifest, read_records(folder, manifest))
 
 
@@ -70,14 +83,14 @@ class Archive:
     Parameters
     ----------
     folder
-        Where it lies.
+        Where it lies: a `Path`, or a `Remote` that `/` goes down likewise.
     manifest
         What it holds.
     records
         A row a record: id, entities, tables, split, shard, where each tensor lies, error.
     """
 
-    folder: Path
+    folder: Folder
     manifest: Manifest
     records: pl.DataFrame
 
@@ -85,6 +98,16 @@ class Archive:
     def schema(self) -> Mapping[str, Tensor]:
         """Tensor name to its dtype, dims, shape, coords, mask and TR."""
         return self.manifest.tensors
+
+    @property
+    def local(self) -> Path:
+        """The folder, for what cannot read a URL; an `ArchiveError` where it is one."""
+        if isinstance(self.folder, Remote):
+            raise ArchiveError(
+                f"{self.folder}: this needs the archive on this machine; copy it here and open "
+                "the copy"
+            )
+        return self.folder
 
     def __len__(self) -> int:
         return len(self.records)
@@ -115,7 +138,7 @@ class Archive:
     def read(self, row: int, tensor: str) -> NDArray[Any]:
         """Return one tensor of a record, checked."""
         place = self._place(row, tensor)
-        out = np.empty(place.shape, self._tensor(tensor).dtype)
+        out = np.empty(place.shape, self.tensor(tensor).dtype)
         read_rows(place, 0, place.rows, out)
         return out
 
@@ -153,26 +176,7 @@ class Archive:
             When there is no such tensor, it has no such axis, the values have another number of
             voxels, or records have masks of their own and none is named.
         """
-        from entense.geometry import unmask
-        from entense.images.masks import read_columns
-
-        shared = self._tensor(tensor).mask
-        digest = shared if record is None else self._places[tensor]["mask"][self.row(record)]
-        file = self.manifest.masks.get(str(digest))
-        if file is None:
-            raise ArchiveError(
-                f"{tensor!r} has no mask to go back into: it has no voxel axis (nor one of "
-                "vertices), or its records have masks of their own; then say whose: "
-                "unmask(…, record=id)"
-            )
-        if np.ndim(values) not in (1, 2) or np.shape(values)[-1] != file.voxels:
-            raise ArchiveError(
-                f"the values have the shape {np.shape(values)}, and the mask of {tensor!r} takes "
-                f"({file.voxels},) or (time, {file.voxels}); give all voxels, in their order"
-            )
-        one = None if record is None else self._places[tensor]["tr"][self.row(record)]
-        tr = self._tensor(tensor).tr if one is None else one
-        return unmask(values, read_columns(str(self.folder / file.path)), tr)
+        return unmask(self, values, tensor, record)
 
     def loader(
         self,
@@ -258,17 +262,22 @@ class Archive:
         )
         return "\n".join([head, *lines])
 
-    def _tensor(self, name: str) -> Tensor:
+    def tensor(self, name: str) -> Tensor:
+        """Return what all records share of a tensor; an ArchiveError where there is none."""
         if name not in self.schema:
             raise ArchiveError(
                 f"there is no tensor {name!r} in {self.folder}; {hint(name, self.schema)}"
             )
         return self.schema[name]
 
+    def place_of(self, row: int, tensor: str) -> dict[str, Any]:
+        """Return what `records` holds of a tensor of a record, and the number of its shard."""
+        self.tensor(tensor)
+        return self._places[tensor].row(row, named=True)
+
     def _place(self, row: int, tensor: str) -> Place:
         """Return where a tensor of a record lies; a RecordError where it could not be computed."""
-        self._tensor(tensor)
-        at = self._places[tensor].row(row, named=True)
+        at = self.place_of(row, tensor)
         record = self.records["record"][row]
         if at["shard"] is None:
             raise RecordError(
@@ -285,7 +294,7 @@ class Archive:
         def readers(records: Sequence[int]) -> Generator[Reader]:
             yield from (partial(self._read_rows, rows[record]) for record in records)
 
-        kinds = {name: self._tensor(name) for name in tensors}
+        kinds = {name: self.tensor(name) for name in tensors}
         shapes = {
             name: [tuple(shape) for shape in self._places[name]["shape"][rows].to_list()]
             for name in kinds
@@ -298,6 +307,11 @@ class Archive:
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {record: row for row, record in enumerate(self.records["record"])}
+
+    @cached_property
+    def masks(self) -> Masks:
+        """The masks of voxel axes by digest, each read once."""
+        return Masks(self.folder, self.manifest.masks)
 
     @cached_property
     def _scalars(self) -> pl.DataFrame:

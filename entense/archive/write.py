@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
@@ -21,6 +20,7 @@ from entense.archive.job import prepare
 from entense.archive.read import Archive, open_archive
 from entense.archive.schema import coords_digest, mask_digest, tr_of
 from entense.archive.shard import Shard
+from entense.archive.store import folder_of
 from entense.archive.table import check_free
 from entense.errors import ArchiveError
 from entense.progress import progress
@@ -28,6 +28,7 @@ from entense.sizes import bytes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from entense.archive.formats import Format
     from entense.archive.formats.base import Framed
@@ -64,7 +65,8 @@ def write(
     frame
         A record table with lazy tensor columns; a column `split` parts it into splits.
     path
-        The folder: absent, empty, or holding this archive, finished or not.
+        The folder: absent, empty, or holding this archive, finished or not. No URL: copy the
+        folder to a web server or an object store when it is done.
     format
         ``"webdataset"`` (tar), ``"tfrecord"``, or a registered format.
     columns
@@ -112,7 +114,7 @@ def write(
 
     if on_error not in ON_ERROR:
         raise ArchiveError(f'on_error={on_error!r} is neither "raise" nor "skip"; use one of them')
-    target, fmt, skip = Path(path), formats[format], on_error == "skip"
+    target, fmt, skip = folder_of(path), formats[format], on_error == "skip"
     size = bytes_of(shard_size, "shard_size")
     budget = None if memory is None else bytes_of(memory, "memory")
     folders.claim(target)

@@ -131,7 +131,7 @@ def _finish(tf: Any, value: Any, spec: Any, is_tensor: bool) -> Any:
 def _files(archive: Archive, split: str | None) -> list[str]:
     """Return the shards of a split, which TensorFlow would read in part without a word if cut."""
     shards = [shard for shard in archive.manifest.shards if split in (None, shard.split)]
-    paths = [archive.folder / shard.path for shard in shards]
+    paths = [archive.local / shard.path for shard in shards]
     for shard, path in zip(shards, paths, strict=True):
         if not path.exists() or path.stat().st_size != shard.bytes:
             raise ArchiveError(

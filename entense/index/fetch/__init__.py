@@ -5,7 +5,7 @@ from __future__ import annotations
 from entense.index.fetch.cache import capacity
 from entense.index.fetch.registered import Fetch, fetch_of, register_fetch
 from entense.index.fetch.remote import Version, forget
-from entense.index.fetch.storage import register_storage
+from entense.index.fetch.storage import filesystem, register_storage
 from entense.index.fetch.urls import around, is_url, name_of
 from entense.index.fetch.walk import walk_url
 
@@ -15,6 +15,7 @@ __all__ = [
     "around",
     "capacity",
     "fetch_of",
+    "filesystem",
     "forget",
     "is_url",
     "name_of",

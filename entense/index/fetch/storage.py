@@ -61,11 +61,14 @@ def options_for(url: str) -> dict[str, Any]:
     return dict(_storage[max(found, key=len)]) if found else {}
 
 
-def filesystem(url: str) -> tuple[Any, str]:
-    """Return the fsspec filesystem of a URL and its path therein; the caller checked it."""
+def filesystem(url: str, more: Mapping[str, Any] | None = None) -> tuple[Any, str]:
+    """Return the fsspec filesystem of a URL and its path therein; the caller checked it.
+
+    `more` goes before the options that were registered, for a URL that is no chain.
+    """
     first, chain, rest = url.partition("::")
     if not chain:
-        return _opened(url)
+        return _opened(url, more)
     archive = _archive(protocols(first)[0], rest, threading.get_ident())
     return archive, archive._strip_protocol(first)
 
@@ -80,18 +83,20 @@ def _archive(protocol: str, rest: str, _thread: int) -> Any:
     return _opened(f"{protocol}://::{rest}")[0]
 
 
-def _opened(url: str) -> tuple[Any, str]:
+def _opened(url: str, more: Mapping[str, Any] | None = None) -> tuple[Any, str]:
     from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
     kinds, parts = protocols(url), url.split("::")
-    options = {kind: _options(kind, part) for kind, part in zip(kinds, parts, strict=True)}
+    options = {
+        kind: _options(kind, part, more or {}) for kind, part in zip(kinds, parts, strict=True)
+    }
     given = options if len(parts) > 1 else options[kinds[0]]
     filesystem, path = url_to_fs(url, **given)
     return filesystem, path
 
 
-def _options(kind: str, part: str) -> dict[str, Any]:
-    options = options_for(part)
+def _options(kind: str, part: str, more: Mapping[str, Any]) -> dict[str, Any]:
+    options = {**options_for(part), **more}
     if kind not in ("http", "https"):
         return options
     import aiohttp

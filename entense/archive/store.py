@@ -1,0 +1,225 @@
+"""Where an archive lies: a folder here, or a URL that is read by ranges of bytes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from entense.errors import ArchiveError
+from entense.index.fetch import filesystem, is_url
+from entense.index.fetch.retry import SpoiltError, retrying
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CHUNK = 2**23
+WEB = ("http", "https")
+PROTOCOLS = (*WEB, "s3", "gs", "file")
+_GIVEN = re.compile(r"bytes (\d+)-(\d+)/")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A folder or file of a web server or an object store; `/` goes down, as it does in a Path.
+
+    Its text, which messages show, has neither user, password nor what follows a ``?``.
+
+    Parameters
+    ----------
+    url
+        Its address.
+    options
+        What fsspec's filesystem of its protocol takes, beside what `register_storage` was given.
+
+    Examples
+    --------
+    >>> str(Remote("https://me:secret@host/out?token=secret") / "entense.json")
+    'https://host/out/entense.json'
+    """
+
+    url: str = field(repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+    def __truediv__(self, name: str) -> Remote:
+        parts = urlsplit(self.url)
+        # on the web, "%2e%2e" or "?" in a name would be read as something else
+        inside = quote(name) if parts.scheme in WEB else name
+        path = f"{parts.path.rstrip('/')}/{inside}"
+        return Remote(urlunsplit(parts._replace(path=path)), self.options)
+
+    def __str__(self) -> str:
+        parts = urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+    def exists(self) -> bool:
+        """Whether there is such a file."""
+        with suppress(FileNotFoundError):
+            self.read(0, 1)
+            return True
+        return False
+
+    def read_bytes(self) -> bytes:
+        """Return the whole of a file, in chunks that are tried again one by one."""
+        return b"".join(self.chunks())
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes of a file in order."""
+        at, size = 0, CHUNK
+        while size == CHUNK:
+            chunk = self.read(at, at + CHUNK)
+            at, size = at + len(chunk), len(chunk)
+            yield chunk
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return bytes `start` to `stop` of a file; fewer where it ends before.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no such file.
+        ArchiveError
+            When the server refuses, does not answer however often it is asked, or ignores ranges.
+        """
+        action = partial(self._read, start, stop)
+        try:
+            found = retrying(action, str(self), what="read", error=ArchiveError)
+        except ArchiveError as error:  # and not its cause, which may tell the address in full
+            raise ArchiveError(self._without_secrets(str(error))) from None
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
+        return found
+
+    def _read(self, start: int, stop: int) -> bytes | None:
+        try:
+            store, path = filesystem(self.url, self.options)
+            if urlsplit(self.url).scheme not in WEB:
+                return _ranged(store, path, start, stop)
+            from fsspec.asyn import sync  # type: ignore[import-untyped]
+
+            return bytes(sync(store.loop, _from_web, store, path, str(self), start, stop))
+        except FileNotFoundError as error:
+            if isinstance(error.__cause__, TimeoutError | ConnectionError):
+                raise
+            return None
+
+    def _without_secrets(self, message: str) -> str:
+        parts = urlsplit(self.url)
+        secrets = [self.url, parts.query, parts.username, parts.password, *_texts(self.options)]
+        for secret in sorted(filter(None, secrets), key=len, reverse=True):
+            message = message if secret in str(self) else message.replace(secret, "…")
+        return message
+
+
+Place: TypeAlias = Path | Remote
+"""A folder or a file, wherever it lies."""
+
+
+def place_of(path: str | Path, options: Mapping[str, Any] | None) -> Place:
+    """Return where an archive lies.
+
+    Raises
+    ------
+    ArchiveError
+        When a protocol is named by which archives are not read.
+
+    Examples
+    --------
+    >>> place_of("file:///data/out", None), place_of("ftp://host/out", None)
+    Traceback (most recent call last):
+    entense.errors.ArchiveError: ftp://host/out: archives are read from a folder, or by http, \
+https, s3, gs, file; copy it to one of them
+    """
+    if not is_url(path):
+        return Path(path)
+    place, protocol = Remote(str(path), options or {}), str(path).partition(":")[0]
+    if protocol not in PROTOCOLS or "::" in str(path):
+        raise ArchiveError(
+            f"{place}: archives are read from a folder, or by {', '.join(PROTOCOLS)}; "
+            "copy it to one of them"
+        )
+    return Path(urlsplit(str(path)).path) if protocol == "file" else place
+
+
+def folder_of(path: str | Path) -> Path:
+    """Return the folder to write an archive to; an ArchiveError where it is none of this machine.
+
+    Examples
+    --------
+    >>> folder_of("s3://bucket/out")
+    Traceback (most recent call last):
+    entense.errors.ArchiveError: s3://bucket/out: shards are written to a disk, which alone can \
+promise that none is half there; write to a folder, copy that, and verify the copy
+    """
+    place = place_of(path, None)
+    if isinstance(place, Remote):
+        raise ArchiveError(
+            f"{place}: shards are written to a disk, which alone can promise that none is half "
+            "there; write to a folder, copy that, and verify the copy"
+        )
+    return place
+
+
+def chunks(place: Place) -> Iterator[bytes]:
+    """Yield the bytes of a file in order; an OSError where there is none."""
+    if isinstance(place, Remote):
+        yield from place.chunks()
+        return
+    with place.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _ranged(store: Any, path: str, start: int, stop: int) -> bytes:
+    """Return a range of an object, which its store may refuse where it begins at the end."""
+    try:
+        return bytes(store.cat_file(path, start=start, end=stop))
+    except Exception:
+        if store.info(path)["size"] <= start:
+            return b""
+        raise
+
+
+async def _from_web(store: Any, url: str, name: str, start: int, stop: int) -> bytes:
+    """Return a range that a web server gives, and no more, whatever it sends."""
+    headers = {**store.kwargs.get("headers", {}), "Range": f"bytes={start}-{stop - 1}"}
+    session = await store.set_session()
+    asked = session.get(store.encode_url(url), **{**store.kwargs, "headers": headers})
+    async with asked as reply:
+        if reply.status == 404:
+            raise FileNotFoundError(url)
+        if reply.status == 416:  # nothing of it is there
+            return b""
+        reply.raise_for_status()
+        return bytes(await reply.content.readexactly(_due(reply, name, start, stop)))
+
+
+def _due(reply: Any, name: str, start: int, stop: int) -> int:
+    """Return how many bytes a reply is to have, of those that were asked for."""
+    given = _GIVEN.match(reply.headers.get("Content-Range", ""))
+    if reply.status == 206 and given and int(given[1]) == start:
+        return min(int(given[2]) + 1, stop) - start
+    if reply.status == 200 and start == 0 and reply.content_length is not None:
+        return int(min(reply.content_length, stop))  # the whole file, of which this is the start
+    if reply.status == 206:
+        raise SpoiltError("other bytes came than were asked for")
+    raise ArchiveError(
+        f"{name}: the server gives whole files only (it ignores ranges of bytes); "
+        "serve it with one that knows them, or copy the archive to this machine"
+    )
+
+
+def _texts(options: Any) -> Iterator[str]:
+    """Yield every text that is a value in nested options."""
+    if isinstance(options, str):
+        yield options
+    elif isinstance(options, dict):
+        for value in options.values():
+            yield from _texts(value)
