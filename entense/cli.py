@@ -91,6 +91,9 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--format", default="webdataset", help="webdataset or tfrecord")
     add.add_argument("--columns", nargs="*", default=[], help="scalars to put into the samples")
     add.add_argument("--shard-size", default="512MB")
+    add.add_argument(
+        "--index", nargs="*", default=[], help="dali, wids, energon: for their readers"
+    )
     add.add_argument("--dtype", nargs="*", default=[], metavar="TENSOR=DTYPE")
     add.add_argument("--memory", help="about how much the arrays may take, such as 4GB")
     add.add_argument("--without", **_RULES)
@@ -145,6 +148,7 @@ def _write(options: argparse.Namespace) -> None:
         columns=options.columns,
         shard_size=options.shard_size,
         dtype=_dtypes(options.dtype),
+        index=options.index,
         on_error=options.on_error,
         memory=options.memory,
         without=options.without,

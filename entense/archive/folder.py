@@ -129,6 +129,18 @@ def kept_masks(folder: Path) -> dict[str, MaskFile]:
         return {}
 
 
+def save_beside(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Save the files that others read, and remove those of ours that are not among them."""
+    before = _kept_beside(folder)
+    _note_beside(folder, {*before, *files})  # a kill leaves none that is unknown
+    for path in sorted(before - files.keys()):
+        _unlink(folder, folder / path, partial(folder / path))
+        _remove_if_empty((folder / path).parent)
+    for path, content in files.items():
+        save(folder / path, content)
+    _note_beside(folder, files)
+
+
 def is_whole(folder: Place, file: names.File | Receipt) -> bool:
     """Whether a file has the size and the bytes that are known of it."""
     return checksum(folder / file.path) == (file.bytes, file.crc32c)
@@ -181,6 +193,24 @@ def _begun(folder: Path) -> Path:
 
 def _masks(folder: Path) -> Path:
     return folder / HIDDEN / "masks.json"
+
+
+def _beside(folder: Path) -> Path:
+    return folder / HIDDEN / "beside.json"
+
+
+def _note_beside(folder: Path, paths: Iterable[str]) -> None:
+    save(_beside(folder), sealed({"paths": sorted(paths)}))
+
+
+def _kept_beside(folder: Path) -> set[str]:
+    try:
+        paths = unsealed(_beside(folder).read_bytes(), lambda body: set(map(str, body["paths"])))
+    except (OSError, ValueError):
+        return set()
+    for path in paths:
+        check_inside(path, _beside(folder))
+    return paths
 
 
 def _receipt(folder: Path, shard: str) -> Path:
@@ -248,7 +278,8 @@ def _remove(folder: Path, shards: Sequence[str]) -> None:
     """Remove an archive: every file that is its own, the note that it is one last."""
     discard(folder, shards)
     remove_masks(folder, ())
-    tables = (folder / names.RECORDS, folder / names.NAME, _masks(folder))
+    save_beside(folder, {})
+    tables = (folder / names.RECORDS, folder / names.NAME, _masks(folder), _beside(folder))
     _unlink(folder, *tables, *map(partial, tables), _begun(folder))
     _remove_if_empty(folder / HIDDEN / "receipts")
 

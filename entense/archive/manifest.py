@@ -70,6 +70,7 @@ class Manifest:
     code: Mapping[str, str]  # digests of the operations and of the format
     made_by: Mapping[str, str]  # versions and kind of machine
     version: int  # of this layout
+    beside: Sequence[File] = ()  # descriptions and indexes, which others read
 
     @classmethod
     def from_json(cls, text: bytes, where: Place) -> Manifest:
@@ -80,9 +81,14 @@ class Manifest:
             raise ArchiveError(
                 f"{where} is damaged or was edited; copy it again, or write it again"
             ) from error
-        for file in (manifest.records, *manifest.shards, *manifest.masks.values()):
+        for file in manifest.files:
             check_inside(file.path, where)
         return manifest
+
+    @property
+    def files(self) -> list[File]:
+        """All files of the archive but the manifest itself."""
+        return [self.records, *self.masks.values(), *self.shards, *self.beside]
 
 
 def sealed(body: Mapping[str, Any]) -> bytes:
@@ -169,6 +175,7 @@ def _manifest(body: dict[str, Any], where: Place) -> Manifest:
         "shards": tuple(ShardFile(**shard) for shard in body["shards"]),
         "masks": {digest: MaskFile(**mask) for digest, mask in body["masks"].items()},
         "records": File(**body["records"]),
+        "beside": tuple(File(**file) for file in body.get("beside", ())),
     }
     return Manifest(**(body | parts))
 

@@ -62,7 +62,7 @@ def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None 
     try:
         text = where.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        if (folder / HIDDEN / "begun.json").exists():
+        if (folder / HIDDEN / "lock").exists():
             raise ArchiveError(
                 f"the archive {folder} is unfinished; run the same write again"
             ) from None

@@ -16,6 +16,7 @@ from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.finish import finish, identity_of
 from entense.archive.folder import Begun, Receipt
 from entense.archive.formats import formats
+from entense.archive.indexes import check_indexes, indexes_of
 from entense.archive.job import prepare
 from entense.archive.read import Archive, open_archive
 from entense.archive.schema import coords_digest, mask_digest, tr_of
@@ -48,6 +49,7 @@ def write(
     columns: Sequence[str] = (),
     shard_size: str | int = "512MB",
     dtype: Mapping[str, str] | None = None,
+    index: Sequence[str] = (),
     on_error: str = "raise",
     memory: str | int | None = None,
     without: Sequence[str] = (),
@@ -75,6 +77,9 @@ def write(
         About how large a shard is: ``"512MB"`` or a number of bytes.
     dtype
         Tensor to the dtype that it is stored in: ``{"clean": "float16"}``.
+    index
+        Which indexes to write for others' readers: ``"dali"`` (NVIDIA DALI, of both formats),
+        ``"wids"`` and ``"energon"`` (Megatron Energon), both of ``"webdataset"``.
     on_error
         ``"raise"``: when all else is done, raise one error that lists the records that failed.
         ``"skip"``: finish the archive without them; `Archive.records` has their errors, and a
@@ -117,6 +122,7 @@ def write(
     target, fmt, skip = folder_of(path), formats[format], on_error == "skip"
     size = bytes_of(shard_size, "shard_size")
     budget = None if memory is None else bytes_of(memory, "memory")
+    check_indexes(index, fmt)
     folders.claim(target)
     job = prepare(frame, columns, dtype, how_of(without, fusion))
     check_free(job.table.columns, job.survey.tensors)
@@ -128,7 +134,8 @@ def write(
         begun = Begun(identity, job.ids, [shard.path for shard in shards])
         folders.begin(target, begun, overwrite=overwrite)
         receipts = _receipts(_Writer(job, fmt, target, skip=skip), shards, budget)
-        finish(job, identity, shards, receipts, target)
+        indexes = indexes_of(index, job, fmt, shards, receipts)
+        finish(job, identity, shards, receipts, target, indexes=indexes)
     archive = open_archive(target)
     _say_noise(archive)
     return archive
