@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from entense.archive import store
 
 
+PIECE = 2**26  # bytes asked for at once: what drops is asked for again
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a tensor lies."""
@@ -74,13 +77,19 @@ def _fill(place: Place, buffers: list[memoryview], offset: int) -> None:
 
 
 def _fetch(shard: Remote, buffers: list[memoryview], offset: int) -> None:
-    """Read a shard elsewhere, with one request."""
-    size = sum(map(len, buffers))
-    content = memoryview(shard.read(offset, offset + size))
-    if len(content) < size:
-        raise EOFError
-    for buffer in buffers:
-        buffer[:], content = content[: len(buffer)], content[len(buffer) :]
+    """Read a shard elsewhere: with one request, or some for what is large."""
+    stop = offset + sum(map(len, buffers))
+    while offset < stop:
+        piece = memoryview(shard.read(offset, min(stop, offset + PIECE)))
+        if not piece:
+            raise EOFError
+        offset += len(piece)
+        while piece:
+            count = min(len(piece), len(buffers[0]))
+            buffers[0][:count] = piece[:count]
+            piece, buffers[0] = piece[count:], buffers[0][count:]
+            if not buffers[0]:
+                buffers.pop(0)
 
 
 def _pread(shard: Path, buffers: list[memoryview], offset: int) -> None:

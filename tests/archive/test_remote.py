@@ -9,7 +9,7 @@ import pytest
 from serving import kept, site  # noqa: F401  fixtures
 
 import entense as et
-from entense.archive import checksum, store
+from entense.archive import blocks, checksum, store
 from entense.archive.manifest import sealed, unsealed
 from entense.archive.store import Remote, place_of
 from entense.archive.write import write
@@ -74,6 +74,14 @@ def test_a_window_is_one_request_for_the_blocks_that_hold_it(there, site, start,
     there._read_rows(0, "clean", start, stop, out)
     assert site.requests[before:] == [("GET", SHARD)]
     assert site.sent[SHARD] == (-(-stop // STEP) - start // STEP) * STEP * WIDTH
+
+
+def test_what_is_large_comes_in_pieces(there, here, site, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(blocks, "PIECE", 700)
+    before, out = len(site.requests), np.empty((20, 20), "f4")
+    there._read_rows(0, "clean", 7, 27, out)
+    np.testing.assert_array_equal(out, here[0]["clean"][7:27])
+    assert len(site.requests) - before == -(-25 * WIDTH // 700)
 
 
 def test_the_mask_is_fetched_once(there, site):  # noqa: F811
@@ -264,6 +272,8 @@ def test_s3(here, s3):
     for start in (0, 30):
         with pytest.raises(ArchiveError, match="is cut short where record ds_sub-00 lies"):
             there._read_rows(0, "clean", start, start + 5, np.empty((5, 20), "f4"))
+    with pytest.raises(ArchiveError, match=r"train::file:///etc/passwd', which no archive does"):
+        there.folder / "train::file:///etc/passwd"
     bucket.rm(f"archives/out/{shard}")
     with pytest.raises(ArchiveError, match="cannot be opened"):
         there[0]
