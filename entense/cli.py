@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
 
     add = commands.add_parser("write", help="compute a plan and write its archive")
     add.add_argument("plan", type=Path, metavar="PLAN.parquet")
-    add.add_argument("out", type=Path)
+    add.add_argument("out", metavar="FOLDER")
     add.add_argument("--format", nargs="+", default=["webdataset"], help="one, or several")
     add.add_argument("--columns", nargs="*", default=[], help="scalars to put into the samples")
     add.add_argument("--shard-size", default="512MB", help="at most, such as 512MB")
@@ -96,6 +96,9 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--shuffle", type=int, metavar="SEED", help="of the records, before the cut")
     add.add_argument("--sharding", default="size", help="size, or one of your own")
     add.add_argument("--disaggregate", choices=["tensor"], help="shards of its own for each tensor")
+    add.add_argument(
+        "--index", nargs="*", default=[], help="for the readers of dali, wids, energon"
+    )
     add.add_argument("--dtype", nargs="*", default=[], metavar="TENSOR=DTYPE")
     add.add_argument("--memory", help="about how much the arrays may take, such as 4GB")
     add.add_argument("--without", **_RULES)
@@ -106,12 +109,12 @@ def parser() -> argparse.ArgumentParser:
     add.set_defaults(run=_write)
 
     add = commands.add_parser("info", help="say what an archive holds")
-    add.add_argument("archive", type=Path)
+    add.add_argument("archive", help="a folder, or a URL")
     add.add_argument("--json", action="store_true", help="the whole manifest")
     add.set_defaults(run=_info)
 
     add = commands.add_parser("verify", help="check every byte of an archive; fails on damage")
-    add.add_argument("archive", type=Path)
+    add.add_argument("archive", help="a folder, or a URL")
     add.set_defaults(run=_verify)
     return top
 
@@ -155,6 +158,7 @@ def _write(options: argparse.Namespace) -> None:
         sharding=options.sharding,
         disaggregate=options.disaggregate,
         dtype=_dtypes(options.dtype),
+        index=options.index,
         on_error=options.on_error,
         memory=options.memory,
         without=options.without,
@@ -167,7 +171,7 @@ def _write(options: argparse.Namespace) -> None:
 def _info(options: argparse.Namespace) -> None:
     archive = et.open(options.archive)
     if options.json:
-        print(json.dumps(json.loads((options.archive / "entense.json").read_text()), indent=2))
+        print(json.dumps(json.loads((archive.folder / "entense.json").read_bytes()), indent=2))
         return
     print(archive)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 CORES = min(4, os.cpu_count() or 1)  # more would wait for the memory
 PART = 2**22  # bytes: of less, handing it to a thread would cost more than it saves
+PIECE = 2**26  # bytes asked of a server at once: what drops is asked for again
 
 
 @dataclass(frozen=True)
@@ -138,22 +139,21 @@ def _pread(
         if not count:
             raise _damaged(place, "is cut short")
         at += count
-        while buffers and count >= len(buffers[0]):
-            count -= len(buffers.pop(0))
-        if buffers:
-            buffers[0] = buffers[0][count:]
+        _advance(buffers, count)
 
 
 def _fetch(place: Place, shard: Remote, buffers: list[memoryview], first: int, last: int) -> None:
-    """Read from a file elsewhere, with one request."""
+    """Read from a file elsewhere: with one request, or some for what is large."""
     start, stop = (place.offset + row * place.width for row in (first, last))
-    try:
-        content = shard.read(start, stop)
-    except OSError as error:
-        raise _damaged(place, f"cannot be opened ({error.strerror})") from error
-    if len(content) < stop - start:
-        raise _damaged(place, "is cut short")
-    _spread(memoryview(content), buffers)
+    for at in range(start, stop, PIECE):
+        size = min(PIECE, stop - at)
+        try:
+            piece = shard.read(at, at + size)
+        except OSError as error:
+            raise _damaged(place, f"cannot be opened ({error.strerror})") from error
+        if len(piece) < size:
+            raise _damaged(place, "is cut short")
+        _spread(memoryview(piece), buffers)
 
 
 def _copy(place: Place, buffers: list[memoryview], first: int, last: int) -> None:
@@ -166,8 +166,19 @@ def _copy(place: Place, buffers: list[memoryview], first: int, last: int) -> Non
 
 
 def _spread(content: memoryview, buffers: list[memoryview]) -> None:
-    for buffer in buffers:
-        buffer[:], content = content[: len(buffer)], content[len(buffer) :]
+    """Copy bytes to the begin of buffers, which then begin behind them."""
+    while content:
+        count = min(len(content), len(buffers[0]))
+        buffers[0][:count], content = content[:count], content[count:]
+        _advance(buffers, count)
+
+
+def _advance(buffers: list[memoryview], count: int) -> None:
+    """Leave out the first bytes of buffers laid end to end."""
+    while buffers and count >= len(buffers[0]):
+        count -= len(buffers.pop(0))
+    if buffers:
+        buffers[0] = buffers[0][count:]
 
 
 def _crc(buffers: Sequence[memoryview], start: int, stop: int) -> int:

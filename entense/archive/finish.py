@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from crc32c import crc32c
 
 from entense.archive import manifest as names
-from entense.archive.folder import is_whole, keep_masks, kept_masks, remove_masks
+from entense.archive.describe import describe
+from entense.archive.folder import is_whole, keep_masks, kept_masks, remove_masks, save_beside
 from entense.archive.formats import formats
 from entense.archive.manifest import MaskFile, made_by, sealed
 from entense.archive.schema import common, coords_digest, scale_of
@@ -61,21 +62,27 @@ def finish(
     parts: Sequence[Planned],
     receipts: Sequence[Receipt],
     folder: Path,
+    *,
+    indexes: Mapping[str, bytes],
 ) -> None:
-    """Write masks, records.parquet and the manifest, unless they are there as they should be."""
+    """Write what lies beside the shards, the manifest last, unless it is there as it should be."""
     rows = _rows(parts, receipts)
     masks = _save_masks(folder, job)
-    records = to_parquet(records_table(job.table, job.survey.tensors, rows))
+    table = records_table(job.table, job.survey.tensors, rows)
+    records = to_parquet(table)
     body = _manifest(job, rows, records) | {
         **{name: value for name, value in identity.items() if name != "tensors"},
         "shards": [vars(file) for receipt in receipts for file in receipt.files],
         "masks": {digest: vars(mask) for digest, mask in masks.items()},
     }
-    manifest, text = folder / names.NAME, sealed(body)
+    beside = {**describe(body, table, records), **indexes}
+    files = [vars(names.File(path, len(it), crc32c(it))) for path, it in beside.items()]
+    manifest, text = folder / names.NAME, sealed(body | {"beside": files})
     if manifest.exists() and manifest.read_bytes() != text:
         manifest.unlink()
     remove_masks(folder, masks)
     save(folder / names.RECORDS, records)
+    save_beside(folder, beside)
     save(manifest, text)
 
 

@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,16 @@ from crc32c import crc32c
 from entense.archive import manifest as names
 from entense.archive.manifest import MaskFile, ShardFile, check_inside, sealed, unsealed
 from entense.archive.shard import partial, refusals, save
+from entense.archive.store import chunks
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from entense.archive.store import Place
+
 HIDDEN = ".entense"
-CHUNK = 2**23
 MASK = re.compile(r"\.?([0-9a-f]{16})(\.nii\.gz|\.dscalar\.nii)(\.partial)?")
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 IDENTITY = {
@@ -129,18 +131,42 @@ def kept_masks(folder: Path) -> dict[str, MaskFile]:
         return {}
 
 
-def is_whole(folder: Path, file: names.File) -> bool:
+def save_beside(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Save the files that others read, and remove those of ours that are not among them."""
+    before = _kept_beside(folder)
+    _note_beside(folder, {*before, *files})  # a kill leaves none that is unknown
+    for path in sorted(before - files.keys()):
+        _unlink(folder, folder / path, partial(folder / path))
+        _remove_if_empty((folder / path).parent)
+    for path, content in files.items():
+        save(folder / path, content)
+    _note_beside(folder, files)
+
+
+def is_whole(folder: Place, file: names.File) -> bool:
     """Whether a file has the size and the bytes that are known of it."""
     return checksum(folder / file.path) == (file.bytes, file.crc32c)
 
 
-def checksum(path: Path) -> tuple[int, int]:
+def content_of(folder: Place, file: names.File) -> bytes | None:
+    """Return what a file holds, if that has the size and the bytes that are known of it."""
+    parts, size = [], 0
+    with suppress(OSError):
+        for chunk in chunks(folder / file.path):
+            parts.append(chunk)
+            size += len(chunk)
+            if size > file.bytes:  # whoever sends it could go on for ever
+                break
+    content = b"".join(parts)
+    return content if (size, crc32c(content)) == (file.bytes, file.crc32c) else None
+
+
+def checksum(path: Place) -> tuple[int, int]:
     """Return size and CRC-32C of a file; (-1, 0) where there is none."""
     size = crc = 0
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                size, crc = size + len(chunk), crc32c(chunk, crc)
+        for chunk in chunks(path):
+            size, crc = size + len(chunk), crc32c(chunk, crc)
     except OSError:
         return -1, 0
     return size, crc
@@ -171,6 +197,24 @@ def _begun(folder: Path) -> Path:
 
 def _masks(folder: Path) -> Path:
     return folder / HIDDEN / "masks.json"
+
+
+def _beside(folder: Path) -> Path:
+    return folder / HIDDEN / "beside.json"
+
+
+def _note_beside(folder: Path, paths: Iterable[str]) -> None:
+    save(_beside(folder), sealed({"paths": sorted(paths)}))
+
+
+def _kept_beside(folder: Path) -> set[str]:
+    try:
+        paths = unsealed(_beside(folder).read_bytes(), lambda body: set(map(str, body["paths"])))
+    except (OSError, ValueError):
+        return set()
+    for path in paths:
+        check_inside(path, _beside(folder))
+    return paths
 
 
 def _receipt(folder: Path, part: str) -> Path:
@@ -242,7 +286,8 @@ def _remove(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
     """Remove an archive: every file that is its own, the note that it is one last."""
     discard(folder, parts)
     remove_masks(folder, ())
-    tables = (folder / names.RECORDS, folder / names.NAME, _masks(folder))
+    save_beside(folder, {})
+    tables = (folder / names.RECORDS, folder / names.NAME, _masks(folder), _beside(folder))
     _unlink(folder, *tables, *map(partial, tables), _begun(folder))
     _remove_if_empty(folder / HIDDEN / "receipts")
 

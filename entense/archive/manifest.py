@@ -19,6 +19,8 @@ from entense.errors import ArchiveError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from entense.archive.store import Place
+
 T = TypeVar("T")
 
 VERSION = 2
@@ -80,6 +82,7 @@ class Manifest:
     code: Mapping[str, str]  # digests of the operations, formats and sharding
     made_by: Mapping[str, str]  # versions and kind of machine
     version: int  # of this layout
+    beside: Sequence[File] = ()  # descriptions and indexes, which others read
 
     @property
     def format(self) -> str:
@@ -106,7 +109,7 @@ class Manifest:
         return [shard for shard in wanted if split in (None, shard.split)]
 
     @classmethod
-    def from_json(cls, text: bytes, where: Path) -> Manifest:
+    def from_json(cls, text: bytes, where: Place) -> Manifest:
         """Read entense.json, taking nothing on trust; an ArchiveError where anything is wrong."""
         try:
             manifest = unsealed(text, lambda body: _manifest(body, where))
@@ -114,9 +117,14 @@ class Manifest:
             raise ArchiveError(
                 f"{where} is damaged or was edited; copy it again, or write it again"
             ) from error
-        for file in (manifest.records, *manifest.shards, *manifest.masks.values()):
+        for file in manifest.files:
             check_inside(file.path, where)
         return manifest
+
+    @property
+    def files(self) -> list[File]:
+        """All files of the archive but the manifest itself."""
+        return [self.records, *self.masks.values(), *self.shards, *self.beside]
 
 
 def sealed(body: Mapping[str, Any]) -> bytes:
@@ -154,7 +162,7 @@ def unsealed(text: bytes, make: Callable[[dict[str, Any]], T]) -> T:
         raise ValueError("no sealed JSON of this kind") from error
 
 
-def check_inside(path: str, where: Path) -> None:
+def check_inside(path: str, where: Place) -> None:
     """Raise unless `path`, read from `where`, is relative and stays inside its folder.
 
     Examples
@@ -192,7 +200,7 @@ def _instructions() -> str:
     return next((name for name in ("avx512f", "avx2", "avx") if name in known), "none")
 
 
-def _manifest(body: dict[str, Any], where: Path) -> Manifest:
+def _manifest(body: dict[str, Any], where: Place) -> Manifest:
     version = body.get("version")
     if version != VERSION:
         old = isinstance(version, int) and version < VERSION
@@ -207,6 +215,7 @@ def _manifest(body: dict[str, Any], where: Path) -> Manifest:
         "shards": tuple(ShardFile(**shard) for shard in body["shards"]),
         "masks": {digest: MaskFile(**mask) for digest, mask in body["masks"].items()},
         "records": File(**body["records"]),
+        "beside": tuple(File(**file) for file in body.get("beside", ())),
     }
     manifest = Manifest(**(body | parts))
     for shard in manifest.shards:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,37 +13,45 @@ import polars as pl
 from entense.archive import manifest as names
 from entense.archive.blocks import Place, read_rows
 from entense.archive.folder import HIDDEN
-from entense.archive.formats import foreign
+from entense.archive.formats import foreign_format
 from entense.archive.loaders import archive, tensorflow, webdataset
 from entense.archive.manifest import Manifest
 from entense.archive.opened import Opened
 from entense.archive.placed import NOWHERE, Placed
+from entense.archive.store import Remote, place_of
 from entense.archive.table import read_records
+from entense.archive.unmask import Masks, unmask
 from entense.archive.verify import Verified, verify
 from entense.errors import ArchiveError, RecordError, hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from nibabel import Cifti2Image, Nifti1Image
     from numpy.typing import NDArray
 
     from entense.archive.schema import Tensor
+    from entense.archive.store import Place as Folder
 
 
-def open_archive(path: str | Path) -> Archive:
+def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None = None) -> Archive:
     """Open an archive that was written whole.
 
     Parameters
     ----------
     path
-        The folder that `write` was given.
+        The folder that `write` was given, or where it was copied to: an ``http``, ``https``,
+        ``s3`` or ``gs`` URL is read by ranges of bytes, so that a window costs what it holds.
+    storage_options
+        What the filesystem of such a URL takes (credentials, an endpoint), beside what
+        `register_storage` was given for it. They stay in this process and in no message.
 
     Raises
     ------
     ArchiveError
-        When there is none, it is unfinished, its manifest or records.parquet are damaged, or it
-        is of a newer version.
+        When there is none, it is unfinished, its manifest or records.parquet are damaged, it is
+        of a newer version, or its server cannot be read.
 
     Examples
     --------
@@ -52,13 +59,19 @@ def open_archive(path: str | Path) -> Archive:
     Traceback (most recent call last):
     entense.errors.ArchiveError: there is no archive at nowhere; write one, or mend the path
     """
-    folder = Path(path)
+    folder = place_of(path, storage_options)
     where = folder / names.NAME
-    if not where.exists():
-        if (folder / HIDDEN).exists():
-            raise ArchiveError(f"the archive {folder} is unfinished; run the same write again")
-        raise ArchiveError(f"there is no archive at {folder}; write one, or mend the path")
-    manifest = Manifest.from_json(where.read_bytes(), where)
+    try:
+        text = where.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        if (folder / HIDDEN / "lock").exists():
+            raise ArchiveError(
+                f"the archive {folder} is unfinished; run the same write again"
+            ) from None
+        raise ArchiveError(
+            f"there is no archive at {folder}; write one, or mend the path"
+        ) from None
+    manifest = Manifest.from_json(text, where)
     return Archive(folder, manifest, read_records(folder, manifest))
 
 
@@ -72,14 +85,14 @@ class Archive:
     Parameters
     ----------
     folder
-        Where it lies.
+        Where it lies: a `Path`, or a `Remote` that `/` goes down likewise.
     manifest
         What it holds.
     records
         A row a record: id, entities, tables, split, shard, where each tensor lies, error.
     """
 
-    folder: Path
+    folder: Folder
     manifest: Manifest
     records: pl.DataFrame
 
@@ -93,6 +106,16 @@ class Archive:
     def schema(self) -> Mapping[str, Tensor]:
         """Tensor name to its dtype, dims, shape, coords, mask and TR."""
         return self.manifest.tensors
+
+    @property
+    def local(self) -> Path:
+        """The folder, for what cannot read a URL; an `ArchiveError` where it is one."""
+        if isinstance(self.folder, Remote):
+            raise ArchiveError(
+                f"{self.folder}: this needs the archive on this machine; copy it here and open "
+                "the copy"
+            )
+        return self.folder
 
     def __len__(self) -> int:
         return len(self.records)
@@ -164,26 +187,7 @@ class Archive:
             When there is no such tensor, it has no such axis, the values have another number of
             voxels, or records have masks of their own and none is named.
         """
-        from entense.geometry import unmask
-        from entense.images.masks import read_columns
-
-        shared = self.tensor(tensor).mask
-        digest = shared if record is None else self._places[tensor]["mask"][self.row(record)]
-        file = self.manifest.masks.get(str(digest))
-        if file is None:
-            raise ArchiveError(
-                f"{tensor!r} has no mask to go back into: it has no voxel axis (nor one of "
-                "vertices), or its records have masks of their own; then say whose: "
-                "unmask(…, record=id)"
-            )
-        if np.ndim(values) not in (1, 2) or np.shape(values)[-1] != file.voxels:
-            raise ArchiveError(
-                f"the values have the shape {np.shape(values)}, and the mask of {tensor!r} takes "
-                f"({file.voxels},) or (time, {file.voxels}); give all voxels, in their order"
-            )
-        one = None if record is None else self._places[tensor]["tr"][self.row(record)]
-        tr = self.tensor(tensor).tr if one is None else one
-        return unmask(values, read_columns(str(self.folder / file.path)), tr)
+        return unmask(self, values, tensor, record)
 
     def rows(self, split: str | None) -> list[int]:
         """Return the rows of a split's records (None: of all), without those that failed.
@@ -236,6 +240,11 @@ class Archive:
         )
         return "\n".join([head, *lines])
 
+    def place_of(self, row: int, tensor: str) -> dict[str, Any]:
+        """Return what `records` holds of a tensor of a record, and the number of its shard."""
+        self.tensor(tensor)
+        return self._places[tensor].row(row, named=True)
+
     def _place(self, row: int, tensor: str) -> Place:
         """Return where a tensor of a record lies; a RecordError where it could not be computed."""
         self.tensor(tensor)
@@ -251,8 +260,9 @@ class Archive:
 
     def _foreign(self, shard: int, record: str, tensor: str) -> Callable[..., NDArray[Any]]:
         """Return what reads rows of a tensor that a library alone finds in its shard."""
-        series = self.manifest.series[self.manifest.shards[shard].series]
-        return partial(foreign(series.format).read, self._shards[shard], record, tensor)
+        file = self.manifest.shards[shard]
+        fmt = foreign_format(self.manifest.series[file.series].format)
+        return partial(fmt.read, self.local / file.path, record, tensor)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a process needs that gets a copy: not what can be made of it anew."""
@@ -263,6 +273,11 @@ class Archive:
         return {record: row for row, record in enumerate(self.records["record"])}
 
     @cached_property
+    def masks(self) -> Masks:
+        """The masks of voxel axes by digest, each read once."""
+        return Masks(self.folder, self.manifest.masks)
+
+    @cached_property
     def _places(self) -> dict[str, pl.DataFrame]:
         return {name: self.records[name].struct.unnest() for name in self.schema}
 
@@ -271,7 +286,7 @@ class Archive:
         return {name: Placed(self._places[name], len(t.dims)) for name, t in self.schema.items()}
 
     @cached_property
-    def _shards(self) -> list[Path]:
+    def _shards(self) -> list[Folder]:
         return [self.folder / shard.path for shard in self.manifest.shards]
 
     @cached_property

@@ -49,10 +49,12 @@ class Remote:
 
     def __truediv__(self, name: str) -> Remote:
         parts = urlsplit(self.url)
-        # on the web, "%2e%2e" or "?" in a name would be read as something else
-        inside = quote(name) if parts.scheme in WEB else name
-        path = f"{parts.path.rstrip('/')}/{inside}"
-        return Remote(urlunsplit(parts._replace(path=path)), self.options)
+        if parts.scheme in WEB:  # where "%2e%2e" or "?" in a name would be read as something else
+            path = f"{parts.path.rstrip('/')}/{quote(name)}"
+            return Remote(urlunsplit(parts._replace(path=path)), self.options)
+        if "::" in name:  # which fsspec takes for another URL
+            raise ArchiveError(f"{self} names {name!r}, which no archive does; do not trust it")
+        return Remote(f"{self.url.rstrip('/')}/{name}", self.options)
 
     def __str__(self) -> str:
         parts = urlsplit(self.url)
@@ -137,7 +139,7 @@ def place_of(path: str | Path, options: Mapping[str, Any] | None) -> Place:
     entense.errors.ArchiveError: ftp://host/out: archives are read from a folder, or by http, \
 https, s3, gs, file; copy it to one of them
     """
-    if not is_url(path):
+    if isinstance(path, Path) or not is_url(path):
         return Path(path)
     place, protocol = Remote(str(path), options or {}), str(path).partition(":")[0]
     if protocol not in PROTOCOLS or "::" in str(path):

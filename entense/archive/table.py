@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from entense.archive.folder import is_whole
+from entense.archive.folder import content_of
 from entense.errors import ArchiveError
 from entense.index.entities import IDENTIFYING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from entense.archive.manifest import Manifest
     from entense.archive.schema import Tensor
+    from entense.archive.store import Place
 
 PLACEMENT = pl.Struct(
     {
@@ -105,15 +105,16 @@ def to_parquet(table: pl.DataFrame) -> bytes:
     return file.getvalue()
 
 
-def read_records(folder: Path, manifest: Manifest) -> pl.DataFrame:
+def read_records(folder: Place, manifest: Manifest) -> pl.DataFrame:
     """Read records.parquet, if it can be what its manifest says; else an ArchiveError."""
     path = folder / manifest.records.path
-    if not is_whole(folder, manifest.records):
+    content = content_of(folder, manifest.records)
+    if content is None:
         raise ArchiveError(
             f"{path} is missing, cut or damaged; copy it again, or run write again, which mends it"
         )
     try:
-        table = pl.read_parquet(path.read_bytes())
+        table = pl.read_parquet(content)
         right = _has_columns(table, manifest) and _lies_right(table, manifest)
     except pl.exceptions.PolarsError:
         right = False

@@ -33,8 +33,7 @@ def verify(archive: Archive) -> Verified:
     """Read every byte of an archive; see `Archive.verify`."""
     from entense.progress import progress
 
-    manifest = archive.manifest
-    files = [manifest.records, *manifest.masks.values(), *manifest.shards]
+    manifest, files = archive.manifest, archive.manifest.files
     wrong = []
     for file in progress(files, what="verify", unit="file"):
         wrong += _wrong(archive, file)

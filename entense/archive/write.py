@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
@@ -15,11 +14,13 @@ from entense.archive.assign import Planned, assign, inputs_of
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.finish import finish, identity_of
 from entense.archive.folder import Begun, Receipt
+from entense.archive.indexes import check_indexes, indexes_of
 from entense.archive.job import prepare
 from entense.archive.part import Part
 from entense.archive.read import Archive, open_archive
 from entense.archive.series import series_of, shared_by
 from entense.archive.sharding import Sharding
+from entense.archive.store import folder_of
 from entense.archive.table import check_free
 from entense.errors import ArchiveError
 from entense.progress import progress
@@ -27,6 +28,7 @@ from entense.sizes import bytes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from entense.archive.job import Job
     from entense.archive.manifest import Series
@@ -49,6 +51,7 @@ def write(
     sharding: str = "size",
     disaggregate: str | None = None,
     dtype: Mapping[str, str] | None = None,
+    index: Sequence[str] = (),
     on_error: str = "raise",
     memory: str | int | None = None,
     without: Sequence[str] = (),
@@ -66,7 +69,8 @@ def write(
     frame
         A record table with lazy tensor columns; a column `split` parts it into splits.
     path
-        The folder: absent, empty, or holding this archive, finished or not.
+        The folder: absent, empty, or holding this archive, finished or not. No URL: copy the
+        folder to a web server or an object store when it is done.
     format
         ``"webdataset"`` (tar), ``"tfrecord"``, or a registered format; or a list of them: each
         is written, in a folder of its own, from one computation.
@@ -89,6 +93,9 @@ def write(
         number hold the same records in the same order, and are of `shard_size` together.
     dtype
         Tensor to the dtype that it is stored in: ``{"clean": "float16"}``.
+    index
+        Which indexes to write for others' readers: ``"dali"`` (NVIDIA DALI, of both formats),
+        ``"wids"`` and ``"energon"`` (Megatron Energon), both of ``"webdataset"``.
     on_error
         ``"raise"``: when all else is done, raise one error that lists the records that failed.
         ``"skip"``: finish the archive without them; `Archive.records` has their errors, and a
@@ -128,7 +135,7 @@ def write(
 
     if on_error not in ON_ERROR:
         raise ArchiveError(f'on_error={on_error!r} is neither "raise" nor "skip"; use one of them')
-    target, skip = Path(path), on_error == "skip"
+    target, skip = folder_of(path), on_error == "skip"
     cut = Sharding.of(shard_size, shard_records, shard_by, shuffle, sharding)
     budget = None if memory is None else bytes_of(memory, "memory")
     folders.claim(target)
@@ -138,12 +145,14 @@ def write(
         errors = map(str, job.survey.errors)
         raise FailedRecordsError(dict(zip(job.ids, errors, strict=True)), len(job.ids))
     series = series_of(format, job.survey.tensors, disaggregate)
+    check_indexes(index, series)
     identity, parts = identity_of(job, series, cut), assign(job, series, cut)
     with folders.locked(target):
         begun = Begun(identity, job.ids, {part.name: list(part.files) for part in parts})
         folders.begin(target, begun, overwrite=overwrite)
         receipts = _receipts(_Writer(job, series, target, skip=skip), parts, budget)
-        finish(job, identity, parts, receipts, target)
+        indexes = indexes_of(index, job, series, parts, receipts)
+        finish(job, identity, parts, receipts, target, indexes=indexes)
     archive = open_archive(target)
     _say_noise(archive)
     return archive

@@ -81,7 +81,7 @@ def _webdataset_samples(archive: Archive, split: str) -> Iterator[dict[str, Any]
     """Read tar shards with webdataset; its own decoder would run pickles, NumPy's does not."""
     import webdataset
 
-    shards = [str(archive.folder / shard.path) for shard in archive.manifest.shards_of(split)]
+    shards = [str(archive.local / shard.path) for shard in archive.manifest.shards_of(split)]
     for sample in webdataset.WebDataset(shards, shardshuffle=False, empty_check=False):
         yield {
             name: np.load(io.BytesIO(sample[f"{name}.npy"]), allow_pickle=False)

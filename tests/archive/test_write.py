@@ -108,7 +108,13 @@ def test_a_replaced_input_rewrites_only_its_shard(records, tmp_path):
     shard = archive.manifest.shards[archive.records["shard"][4]].path
     changed = {p.name for p, t in times(archive.folder).items() if p.is_file() and before[p] != t}
     receipt = f"{Path(shard).stem}.json"
-    assert changed == {Path(shard).name, receipt, "records.parquet", "entense.json"}
+    assert changed == {
+        Path(shard).name,
+        receipt,
+        "records.parquet",
+        "croissant.json",
+        "entense.json",
+    }
     write(records, tmp_path / "fresh", shard_size=SMALL)
     assert files(tmp_path / "fresh") == files(tmp_path / "out")
 

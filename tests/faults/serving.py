@@ -95,6 +95,9 @@ class Handler(SimpleHTTPRequestHandler):
         asked = self.headers.get("Range")
         if asked and self.site.ranges:
             first, last = (int(n) for n in asked.removeprefix("bytes=").split("-"))
+            if first >= len(data):
+                self.refuse(416)
+                return
             more = {"Content-Range": f"bytes {first}-{min(last, len(data) - 1)}/{len(data)}"}
             data, status = data[first : last + 1], 206
         self.body(data, path, cut, status, more)

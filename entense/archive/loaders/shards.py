@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entense.errors import ArchiveError
@@ -19,7 +18,7 @@ def shard_files(archive: Archive, split: str | None, series: int) -> list[str]:
     """
     archive.rows(split)  # names a split that is not there
     shards = archive.manifest.shards_of(split, series)
-    folder = Path(archive.folder).resolve()
+    folder = archive.local.resolve()
     paths = [(folder / shard.path).resolve() for shard in shards]
     for shard, path in zip(shards, paths, strict=True):
         if not path.is_relative_to(folder):
