@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from entense.archive.read import Archive
 
+CUTS = "#?;"  # what ends the path of a URL, for which webdataset takes it
+
 
 def to_webdataset(archive: Archive, split: str | None = None) -> WebDataset:
     """Return webdataset's own pipeline over the shards of a split.
@@ -59,8 +61,15 @@ def to_webdataset(archive: Archive, split: str | None = None) -> WebDataset:
             f"the shards of {archive.folder} are {archive.manifest.format}, which webdataset does "
             'not read; use loader or to_torch, or write with format="webdataset"'
         )
+    files = shard_files(archive, split)
+    for mark in CUTS:
+        if any(mark in file for file in files):
+            raise ArchiveError(
+                f"the path of {archive.folder} has {mark!r}, at which webdataset cuts it off; move "
+                "the archive to a plainer place, or use loader or to_torch"
+            )
     data = wds.WebDataset(
-        shard_files(archive, split),
+        files,
         shardshuffle=False,
         nodesplitter=wds.split_by_node,
         empty_check=False,
