@@ -46,9 +46,7 @@ def to_webdataset(archive: Archive, split: str | None = None) -> WebDataset:
     Examples
     --------
     >>> from entense.archive import open_archive
-    >>> samples = to_webdataset(open_archive("out"), "train").shuffle(100)
-    >>> sorted(next(iter(samples)))
-    ['__key__', '__local_path__', '__url__', 'clean.npy']
+    >>> samples = to_webdataset(open_archive("out"), "train").shuffle(100).batched(8)
     """
     try:
         import webdataset as wds
