@@ -147,7 +147,7 @@ def to_torch(
     --------
     >>> from torch.utils.data import DataLoader
     >>> from entense.archive import open_archive
-    >>> data = to_torch(open_archive("out"), "train", window=32, windows_per_record=4, seed=0)
+    >>> data = to_torch(open_archive("out"), "train", window=32, windows_per_record=8, seed=0)
     >>> batch = next(iter(DataLoader(data, batch_size=8)))
     >>> batch["clean"].shape[:2]
     torch.Size([8, 32])
@@ -188,7 +188,7 @@ def to_grain(
     --------
     >>> import grain
     >>> from entense.archive import open_archive
-    >>> source = to_grain(open_archive("out"), "train", window=32)
+    >>> source = to_grain(open_archive("out"), "train", window=32, windows_per_record=8)
     >>> batches = grain.MapDataset.source(source).shuffle(seed=0).batch(8)
     >>> batches[0]["clean"].shape[:2]
     (8, 32)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from entense.archive.read import Archive
 
+CUTS = "#?;"  # what ends the path of a URL, for which webdataset takes it
+
 
 def to_webdataset(
     archive: Archive, split: str | None = None, *, tensors: Sequence[str] | None = None
@@ -54,9 +56,7 @@ def to_webdataset(
     Examples
     --------
     >>> from entense.archive import open_archive
-    >>> samples = to_webdataset(open_archive("out"), "train").shuffle(100)
-    >>> sorted(next(iter(samples)))
-    ['__key__', '__local_path__', '__url__', 'clean.npy']
+    >>> samples = to_webdataset(open_archive("out"), "train").shuffle(100).batched(8)
     """
     try:
         import webdataset as wds
@@ -77,12 +77,23 @@ def to_webdataset(
             "loader"
         )
     data = wds.WebDataset(
-        shard_files(archive, split, series[0]),
+        _plain(shard_files(archive, split, series[0]), archive),
         shardshuffle=False,
         nodesplitter=wds.split_by_node,
         empty_check=False,
     )
     return data.decode(_decoded, pre=[], post=[])
+
+
+def _plain(files: list[str], archive: Archive) -> list[str]:
+    """Return paths that webdataset takes for nothing but paths."""
+    for mark in CUTS:
+        if any(mark in file for file in files):
+            raise ArchiveError(
+                f"the path of {archive.folder} has {mark!r}, at which webdataset cuts it off; move "
+                "the archive to a plainer place, or use loader or to_torch"
+            )
+    return files
 
 
 def _decoded(extension: str, content: bytes) -> Any:

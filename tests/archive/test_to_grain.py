@@ -1,0 +1,89 @@
+import pickle
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import grain
+import npy_tables
+import numpy as np
+import pytest
+
+from entense.archive.write import write
+from entense.errors import ArchiveError
+
+NINE = [f"ds_sub-{i:02}" for i in range(9)]
+
+
+@pytest.fixture
+def archive(records, tmp_path):
+    return write(records, tmp_path / "out", columns=["age", "visit", "sex"])
+
+
+def test_it_is_a_data_source_of_grain(archive):
+    source = archive.to_grain()
+    assert isinstance(source, grain.sources.RandomAccessDataSource)
+    assert len(source) == 9
+    for row in (0, 4, -1):
+        sample, due = source[row], archive[row]
+        for name in ("clean", "fc"):
+            np.testing.assert_array_equal(sample[name], due[name])
+        assert sample["record"] == due["record"]
+    assert [type(source[2][name]) for name in ("age", "visit", "sex", "start")] == [
+        float, float, str, int
+    ]  # fmt: skip
+    with pytest.raises(IndexError):
+        source[9]
+
+
+def test_grains_own_dataset_shuffles_and_batches(archive):
+    source = archive.to_grain("train", window=4, windows_per_record=2, tensors=["clean"])
+    batches = list(grain.MapDataset.source(source).shuffle(seed=0).batch(5))
+    assert [len(batch["record"]) for batch in batches] == [5, 5, 2]
+    seen = Counter(
+        (record, int(start))
+        for batch in batches
+        for record, start in zip(batch["record"].tolist(), batch["start"], strict=True)
+    )
+    assert seen == dict.fromkeys(((record, start) for record in NINE[:6] for start in (0, 8)), 1)
+    for batch in batches:
+        for record, start, x in zip(*(batch[n] for n in ("record", "start", "clean")), strict=True):
+            np.testing.assert_array_equal(x, archive[str(record)]["clean"][start : start + 4])
+
+
+@pytest.mark.parametrize("shards", [1, 3])  # of 9: grain itself gives no more than equal shares
+def test_grains_own_loader_resumes(archive, shards):
+    def make(shard):
+        source = archive.to_grain()
+        options = grain.sharding.ShardOptions(shard, shards)
+        sampler = grain.samplers.IndexSampler(9, options, shuffle=True, num_epochs=1, seed=0)
+        return grain.DataLoader(data_source=source, sampler=sampler)
+
+    shares = [[sample["record"] for sample in make(shard)] for shard in range(shards)]
+    assert sorted(sum(shares[1:], shares[0])) == NINE
+    samples = iter(make(0))
+    next(samples)
+    state = samples.get_state()
+    again = iter(make(0))
+    again.set_state(state)
+    assert [sample["record"] for sample in again] == shares[0][1:]
+
+
+def test_it_goes_to_other_processes_and_threads(archive):
+    source = archive.to_grain()
+    copy = pickle.loads(pickle.dumps(source))
+    assert repr(copy) == repr(source)
+    assert repr(source) != repr(archive.to_grain("train"))
+    assert str(archive.folder) not in repr(source)
+    with ThreadPoolExecutor(7) as pool:
+        assert list(pool.map(lambda i: copy[i]["record"], range(9))) == NINE
+
+
+def test_a_damaged_record_is_an_error_unless_unchecked(tmp_path):
+    table = npy_tables.table(tmp_path / "in", {"x": [np.zeros((4, 2), "f4")]})
+    archive = write(table, tmp_path / "out")
+    shard = archive.folder / archive.manifest.shards[0].path
+    content = bytearray(shard.read_bytes())
+    content[archive.records["x"][0]["offset"]] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(ArchiveError, match="damaged"):
+        archive.to_grain()[0]
+    assert archive.to_grain(check=False)[0]["x"].any()
