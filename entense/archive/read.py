@@ -14,7 +14,7 @@ import polars as pl
 from entense.archive import manifest as names
 from entense.archive.blocks import Place, read_rows
 from entense.archive.folder import HIDDEN
-from entense.archive.formats import foreign
+from entense.archive.formats import library_format
 from entense.archive.manifest import Manifest
 from entense.archive.table import read_records
 from entense.archive.verify import Verified, verify
@@ -287,7 +287,7 @@ class Archive:
                       at["frames_per_block"], crcs, record)  # fmt: skip
         if at["offset"] is not None:
             return place
-        fmt = foreign(self.manifest.series[file.series].format)
+        fmt = library_format(self.manifest.series[file.series].format)
         return replace(place, foreign=partial(fmt.read, place.shard, record, tensor))
 
     def _source(self, rows: list[int], tensors: Iterable[str]) -> Source:
