@@ -13,7 +13,7 @@ import polars as pl
 from entense.archive import manifest as names
 from entense.archive.blocks import Place, read_rows
 from entense.archive.folder import HIDDEN
-from entense.archive.formats import foreign_format
+from entense.archive.formats import library_format
 from entense.archive.loaders import archive, tensorflow, webdataset
 from entense.archive.manifest import Manifest
 from entense.archive.opened import Opened
@@ -261,7 +261,7 @@ class Archive:
     def _foreign(self, shard: int, record: str, tensor: str) -> Callable[..., NDArray[Any]]:
         """Return what reads rows of a tensor that a library alone finds in its shard."""
         file = self.manifest.shards[shard]
-        fmt = foreign_format(self.manifest.series[file.series].format)
+        fmt = library_format(self.manifest.series[file.series].format)
         return partial(fmt.read, self.local / file.path, record, tensor)
 
     def __getstate__(self) -> dict[str, Any]:

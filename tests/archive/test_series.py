@@ -1,11 +1,14 @@
 """Series of shards: one for each tensor, one for each format, of formats that libraries write."""
 
+import errno
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import ClassVar
 
+import nibabel as nib
 import npy_tables
 import numpy as np
 import polars as pl
@@ -66,10 +69,6 @@ def single():
 def files(folder):
     found = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
-
-
-def shards(archive):
-    return sorted(str(path.relative_to(archive.folder)) for path in archive.folder.rglob("t*-0*"))
 
 
 def members(path):
@@ -206,6 +205,34 @@ class TestForeign:
               **options)  # fmt: skip
         assert before == files(archive.folder) == files(tmp_path / "fresh")
 
+    @pytest.mark.parametrize("fmt", ["parquet", "zarr"])
+    def test_what_a_library_wrote_is_what_is_read_and_the_same_bytes(self, records, tmp_path, fmt):
+        options = {"format": fmt, "columns": COLUMNS, "shard_records": 4, "shuffle": 1}
+        archive = write(records, tmp_path / "out", **options)
+        check(archive, tmp_path)
+        assert {k: archive[1][k] for k in COLUMNS} == records.select(COLUMNS).row(1, named=True)
+        write(records, tmp_path / "fresh", **options)
+        assert files(tmp_path / "fresh") == files(archive.folder)
+
+    def test_nifti_has_an_image_a_record_which_nibabel_reads(self, records, tmp_path):
+        archive = write(records.drop("fc"), tmp_path / "out", format="nifti", shard_records=4)
+        assert archive.verify().records == 9
+        image = nib.load(archive.folder / "train" / "clean" / "ds_sub-04.nii")
+        due = np.load(tmp_path / "inputs" / "clean-4.npy")
+        np.testing.assert_array_equal(archive[4]["clean"], due)
+        np.testing.assert_array_equal(image.get_fdata()[npy_tables.mask(20).inside].T, due)
+        with pytest.raises(ArchiveError, match="'fc'"):
+            write(records, tmp_path / "other", format="nifti")
+
+    def test_a_record_that_makes_a_tensor_ragged_rewrites_what_depends_on_it(self, tmp_path):
+        values = [np.arange(4 * n, dtype="f4").reshape(4, n) for n in (5, 5, 9)]
+        table = npy_tables.table(tmp_path / "in", {"x": values})
+        options = {"format": "parquet", "shard_records": 1}
+        write(table.head(2), tmp_path / "out", **options)
+        write(table, tmp_path / "out", **options)
+        write(table, tmp_path / "fresh", **options)
+        assert files(tmp_path / "out") == files(tmp_path / "fresh")
+
     def test_changed_bytes_are_seen_by_readers_and_verify(self, records, tmp_path):
         pytest.importorskip("h5py")
         archive = write(records, tmp_path / "out", format="hdf5")
@@ -267,6 +294,31 @@ class TestForeign:
         object.__setattr__(archive, "records", archive.records.with_columns(fc=place))
         with pytest.raises(ArchiveError, match=r"do not trust"):
             archive.read(0, "fc")
+
+
+@pytest.mark.parametrize("number", [2, 5, 9, 14, 20])
+def test_a_disk_that_fills_between_two_series_leaves_none_in_part(
+    records, tmp_path, monkeypatch, number
+):
+    options = {"format": ["hdf5", "webdataset"], "disaggregate": "tensor", "shard_records": 3}
+    rename, calls = os.replace, []
+
+    def replace(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == number:
+            raise OSError(errno.ENOSPC, "full")
+        return rename(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        with pytest.raises(ArchiveError, match=r"disk .* is full"):
+            write(records, tmp_path / "out", **options)
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    with pytest.raises(ArchiveError, match=r"unfinished"):
+        open_archive(tmp_path / "out")
+    assert write(records, tmp_path / "out", **options).verify().records == 9
+    write(records, tmp_path / "fresh", **options)
+    assert files(tmp_path / "out") == files(tmp_path / "fresh")
 
 
 def test_growing_a_table_keeps_the_shards_that_stay(records, tmp_path):

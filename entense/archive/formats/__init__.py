@@ -52,7 +52,7 @@ def register_format(fmt: F) -> F:
     return fmt
 
 
-def foreign_format(name: str) -> Foreign:
+def library_format(name: str) -> Foreign:
     """Return a format that a library reads; an ArchiveError where `name` is none of those."""
     fmt = formats[name]
     if not isinstance(fmt, Foreign):
