@@ -7,7 +7,7 @@ import fcntl
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from crc32c import crc32c
@@ -37,12 +37,31 @@ IDENTITY = {
 
 
 @dataclass(frozen=True)
+class Options:
+    """What `write` was asked, all that can change a byte; `repair` asks it again."""
+
+    format: str
+    columns: Sequence[str]
+    shard_size: str | int
+    dtype: Mapping[str, str]
+    on_error: str
+    without: Sequence[str]
+    fusion: str
+
+    def plain(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        lists = {"columns": list(self.columns), "without": list(self.without)}
+        return vars(self) | lists | {"dtype": dict(self.dtype)}
+
+
+@dataclass(frozen=True)
 class Begun:
     """What is being written."""
 
     identity: Mapping[str, Any]  # what must not change within one archive
     records: Sequence[str]  # all ids, sorted
     shards: Sequence[str]  # all paths
+    options: Mapping[str, Any] = field(default_factory=dict)  # see `Options`
 
 
 @dataclass(frozen=True)
@@ -89,13 +108,45 @@ def begin(folder: Path, begun: Begun, *, overwrite: bool) -> None:
     Another archive that is there is an error, unless it may be overwritten: then it is removed,
     and nothing that is not its own.
     """
-    before = _read_begun(folder)
+    before = begun_in(folder)
     if before and overwrite:
         _remove(folder, before.shards)
     elif before:
-        _check_same(folder, before, begun)
+        if how := difference(before, begun):
+            raise ArchiveError(
+                f"the folder {folder} holds an archive that {how}; "
+                "choose another folder, or pass overwrite=True to replace it"
+            )
         discard(folder, set(before.shards) - set(begun.shards))
     save(_begun(folder), sealed(vars(begun)))
+
+
+def begun_in(folder: Path) -> Begun | None:
+    """Return the note of what is being written, or was; None where there is none."""
+    path = _begun(folder)
+    if not path.exists():
+        return None
+    try:
+        begun = unsealed(path.read_bytes(), lambda body: Begun(**body))
+    except ValueError as error:
+        raise ArchiveError(
+            f"{path} is damaged, so what is in {folder} is unknown; "
+            "delete that folder, or choose another"
+        ) from error
+    for shard in begun.shards:
+        check_inside(shard, path)
+    return begun
+
+
+def difference(old: Begun, new: Begun) -> str | None:
+    """Say what `old` has that `new` has not; None where nothing would be lost."""
+    other = [key for key in IDENTITY if old.identity.get(key) != new.identity[key]]
+    if other:
+        what = " and ".join(IDENTITY[key] for key in other)
+        return f"differs in its {what}{_machines(old, new)}"
+    if lost := sorted(set(old.records) - set(new.records)):
+        return f"has {len(lost)} records that this table has not, such as {lost[0]}"
+    return None
 
 
 def keep(folder: Path, receipt: Receipt) -> None:
@@ -186,34 +237,6 @@ def _lock(fd: int, folder: Path) -> None:
             raise
 
 
-def _read_begun(folder: Path) -> Begun | None:
-    path = _begun(folder)
-    if not path.exists():
-        return None
-    try:
-        begun = unsealed(path.read_bytes(), lambda body: Begun(**body))
-    except ValueError as error:
-        raise ArchiveError(
-            f"{path} is damaged, so what is in {folder} is unknown; "
-            "delete that folder, or choose another"
-        ) from error
-    for shard in begun.shards:
-        check_inside(shard, path)
-    return begun
-
-
-def _check_same(folder: Path, old: Begun, new: Begun) -> None:
-    """Raise where what is being written is another archive, or lacks records of this one."""
-    other = [key for key in IDENTITY if old.identity.get(key) != new.identity[key]]
-    if other:
-        what = " and ".join(IDENTITY[key] for key in other)
-        raise _in_the_way(folder, f"differs in its {what}{_machines(old, new)}")
-    if lost := sorted(set(old.records) - set(new.records)):
-        raise _in_the_way(
-            folder, f"has {len(lost)} records that this table has not, such as {lost[0]}"
-        )
-
-
 def _machines(old: Begun, new: Begun) -> str:
     """Say what made the archive that is there, and what this is, where they differ."""
     made = [begun.identity.get("made_by") or {} for begun in (old, new)]
@@ -221,13 +244,6 @@ def _machines(old: Begun, new: Begun) -> str:
         return ""
     parts = [", ".join(f"{name} {number}" for name, number in one.items()) for one in made]
     return f" (it was made by {parts[0]}; this is {parts[1]})"
-
-
-def _in_the_way(folder: Path, how: str) -> ArchiveError:
-    return ArchiveError(
-        f"the folder {folder} holds an archive that {how}; "
-        "choose another folder, or pass overwrite=True to replace it"
-    )
 
 
 def _remove(folder: Path, shards: Sequence[str]) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from entense.archive.loaders.batches import Loader, Reader, Source
+    from entense.archive.repair import Repaired
     from entense.archive.schema import Tensor
 
 
@@ -126,6 +127,12 @@ class Archive:
         every file that is damaged and the records in it.
         """
         return verify(self)
+
+    def repair(self, frame: pl.DataFrame | pl.LazyFrame) -> Repaired:
+        """Write what is damaged again, from the table it was made of; see `entense.repair`."""
+        from entense.archive.repair import repair
+
+        return repair(frame, self.folder)
 
     def unmask(
         self, values: NDArray[Any], tensor: str, record: int | str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,7 @@ from entense.archive.assign import Planned, assign, inputs_of
 from entense.archive.checksum import block_rows
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.finish import finish, identity_of
-from entense.archive.folder import Begun, Receipt
+from entense.archive.folder import Begun, Options, Receipt
 from entense.archive.formats import formats
 from entense.archive.job import prepare
 from entense.archive.read import Archive, open_archive
@@ -108,28 +109,49 @@ def write(
     Traceback (most recent call last):
     entense.errors.TableError: the table has no lazy tensor to compute; add one with transform
     """
+    budget = None if memory is None else bytes_of(memory, "memory")
+    target = Path(path)
+    asked = Options(format, columns, shard_size, dtype or {}, on_error, without, fusion)
+    work = plan_archive(frame, target, asked)
+    with folders.locked(target):
+        folders.begin(target, work.begun, overwrite=overwrite)
+        work.complete(budget)
+    archive = open_archive(target)
+    _say_noise(archive)
+    return archive
+
+
+@dataclass(frozen=True)
+class Work:
+    """An archive to write: what it is, its shards, and what writes them."""
+
+    begun: Begun
+    shards: Sequence[Planned]
+    writer: Writer
+
+    def complete(self, memory: int | None) -> None:
+        """Write what is not there yet, or not good; the folder is locked."""
+        receipts = _receipts(self.writer, self.shards, memory)
+        finish(self.writer.job, self.begun.identity, self.shards, receipts, self.writer.folder)
+
+
+def plan_archive(frame: pl.DataFrame | pl.LazyFrame, folder: Path, asked: Options) -> Work:
+    """Decide all that can be decided without a voxel; see `write`."""
     from entense.plan.fuse import how_of
 
-    if on_error not in ON_ERROR:
-        raise ArchiveError(f'on_error={on_error!r} is neither "raise" nor "skip"; use one of them')
-    target, fmt, skip = Path(path), formats[format], on_error == "skip"
-    size = bytes_of(shard_size, "shard_size")
-    budget = None if memory is None else bytes_of(memory, "memory")
-    folders.claim(target)
-    job = prepare(frame, columns, dtype, how_of(without, fusion))
+    skip = asked.on_error == "skip"
+    if asked.on_error not in ON_ERROR:
+        raise ArchiveError(f'on_error={asked.on_error!r} is neither "raise" nor "skip"; use one')
+    fmt, size = formats[asked.format], bytes_of(asked.shard_size, "shard_size")
+    folders.claim(folder)
+    job = prepare(frame, asked.columns, asked.dtype, how_of(asked.without, asked.fusion))
     check_free(job.table.columns, job.survey.tensors)
     if not any(job.survey.specs):
         errors = map(str, job.survey.errors)
         raise FailedRecordsError(dict(zip(job.ids, errors, strict=True)), len(job.ids))
     identity, shards = identity_of(job, fmt), assign(job, fmt, size)
-    with folders.locked(target):
-        begun = Begun(identity, job.ids, [shard.path for shard in shards])
-        folders.begin(target, begun, overwrite=overwrite)
-        receipts = _receipts(_Writer(job, fmt, target, skip=skip), shards, budget)
-        finish(job, identity, shards, receipts, target)
-    archive = open_archive(target)
-    _say_noise(archive)
-    return archive
+    begun = Begun(identity, job.ids, [shard.path for shard in shards], asked.plain())
+    return Work(begun, shards, Writer(job, fmt, folder, skip=skip))
 
 
 def _say_noise(archive: Archive) -> None:
@@ -140,7 +162,7 @@ def _say_noise(archive: Archive) -> None:
         warn_of_noise(name, few.to_list(), len(archive))
 
 
-def _receipts(writer: _Writer, shards: Sequence[Planned], memory: int | None) -> list[Receipt]:
+def _receipts(writer: Writer, shards: Sequence[Planned], memory: int | None) -> list[Receipt]:
     """Return the receipt of each shard, writing those that are not there yet or not good.
 
     Raises
@@ -160,7 +182,7 @@ def _receipts(writer: _Writer, shards: Sequence[Planned], memory: int | None) ->
     return receipts
 
 
-def _written(writer: _Writer, shards: Sequence[Planned], memory: int | None) -> Iterator[Receipt]:
+def _written(writer: Writer, shards: Sequence[Planned], memory: int | None) -> Iterator[Receipt]:
     """Write shards and yield their receipts."""
     from entense.execute.serial import run
 
@@ -181,29 +203,35 @@ def _written(writer: _Writer, shards: Sequence[Planned], memory: int | None) -> 
         last.result()
 
 
-class _Writer:
+class Writer:
     """What all shards of an archive are written with."""
 
     def __init__(self, job: Job, fmt: Format, folder: Path, *, skip: bool) -> None:
         self.job, self.format, self.folder, self.skip = job, fmt, folder, skip
         self._inputs = inputs_of(job.survey)  # as they are before any voxel is read
+        self.written: list[str] = []  # the shards that were not good
         self._errors: dict[int, str] = {}  # with whole paths, which archives must not have
 
     def good(self, shard: Planned) -> Receipt | None:
         """Return the receipt of a shard if it, the inputs and the bytes on the disk agree."""
         receipt = folders.kept(self.folder, shard.path)
-        if receipt is None or receipt.digest != shard.digest:
+        if receipt is None or not self.fits(receipt, shard):
             return None
-        if receipt.inputs != self._inputs_of(shard) or (any(receipt.errors) and not self.skip):
+        if any(receipt.errors) and not self.skip:
             return None
         lost = any(receipt.tensors) and not folders.is_whole(self.folder, receipt)
         return None if lost else receipt
+
+    def fits(self, receipt: Receipt, shard: Planned) -> bool:
+        """Whether a receipt is of a shard made of what the table and the inputs are now."""
+        return receipt.digest == shard.digest and receipt.inputs == self._inputs_of(shard)
 
     def append(
         self, shard: Planned, outcomes: Iterator[Outcome]
     ) -> tuple[Receipt, Callable[[], None]]:
         """Write a shard's records; return its receipt, and what makes both last."""
         tensors: list[dict[str, Any] | None] = []
+        self.written.append(shard.path)
         file = Shard(self.folder / shard.path)
         try:
             tensors.extend(self._append(row, file, outcomes) for row in shard.rows)
