@@ -58,6 +58,11 @@ class Tensor:
     tr: float | None
     scale: float | None = None
 
+    def plain(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        coords = {dim: list(labels) for dim, labels in self.coords.items()}
+        return {**vars(self), "dtype": self.dtype.name, "coords": coords}
+
     def __str__(self) -> str:
         sizes = ("ragged" if size is None else str(size) for size in self.shape)
         dims = ", ".join(f"{dim} {size}" for dim, size in zip(self.dims, sizes, strict=True))
