@@ -14,7 +14,7 @@ from entense.archive import manifest as names
 from entense.archive.folder import is_whole, keep_masks, kept_masks, remove_masks
 from entense.archive.manifest import MaskFile, ShardFile, made_by, sealed
 from entense.archive.schema import common, coords_digest, scale_of
-from entense.archive.shard import save
+from entense.archive.shard import make_folder, save
 from entense.archive.table import records_table, to_parquet
 from entense.errors import ArchiveError
 from entense.ops.core import ops
@@ -71,7 +71,17 @@ def finish(
         manifest.unlink()
     remove_masks(folder, masks)
     save(folder / names.RECORDS, records)
+    _check_there(folder, body["shards"])
     save(manifest, text)
+
+
+def _check_there(folder: Path, shards: Sequence[Mapping[str, Any]]) -> None:
+    """Raise where shards have gone: a disk that was unmounted leaves an empty folder behind."""
+    if lost := [shard["path"] for shard in shards if not (folder / shard["path"]).is_file()]:
+        raise ArchiveError(
+            f"{len(lost)} finished shards have gone from {folder}, such as {lost[0]}; see that "
+            "its disk is there, and write again"
+        )
 
 
 @lru_cache(maxsize=1)
@@ -168,5 +178,6 @@ def _save_masks(folder: Path, job: Job) -> dict[str, MaskFile]:
 
 def _save_mask(folder: Path, mask: Columns) -> MaskFile:
     path, content = f"{names.MASKS}/{mask.digest}{mask.extension}", mask.to_bytes()
+    make_folder(folder / names.MASKS)
     save(folder / path, content)
     return MaskFile(path, len(content), crc32c(content), mask.size)

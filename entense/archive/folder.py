@@ -14,7 +14,7 @@ from crc32c import crc32c
 
 from entense.archive import manifest as names
 from entense.archive.manifest import MaskFile, check_inside, sealed, unsealed
-from entense.archive.shard import partial, refusals, save
+from entense.archive.shard import make_folder, partial, refusals, save
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def claim(folder: Path) -> None:
     """Raise unless `folder` is free to write into: absent, empty, or an archive of ours."""
     if folder.exists() and not folder.is_dir():
         raise ArchiveError(f"{folder} is a file, not a folder; choose another folder to write to")
-    others = folder.exists() and any(path.name != HIDDEN for path in folder.iterdir())
+    with refusals(folder):
+        others = folder.exists() and any(path.name != HIDDEN for path in folder.iterdir())
     if others and not _begun(folder).exists():
         raise ArchiveError(
             f"the folder {folder} holds something else, no archive of entense; "
@@ -151,7 +152,9 @@ def difference(old: Begun, new: Begun) -> str | None:
 
 def keep(folder: Path, receipt: Receipt) -> None:
     """Save the receipt of a shard."""
-    save(_receipt(folder, receipt.path), sealed(vars(receipt)))
+    place = _receipt(folder, receipt.path)
+    make_folder(place.parent)
+    save(place, sealed(vars(receipt)))
 
 
 def kept(folder: Path, shard: str) -> Receipt | None:

@@ -35,7 +35,6 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self._path, self._temporary = path, partial(path)
         with refusals(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
             self._fd: int | None = os.open(self._temporary, flags, 0o666)
         self.bytes = 0
@@ -110,6 +109,12 @@ def save(path: Path, content: bytes) -> None:
         return
     with writing(path) as file:
         file.append([content])
+
+
+def make_folder(place: Path) -> None:
+    """Make a folder, and none above it: an archive whose disk has gone must not begin elsewhere."""
+    with refusals(place.parent):
+        place.mkdir(exist_ok=True)
 
 
 def partial(path: Path) -> Path:

@@ -21,7 +21,7 @@ from entense.archive.formats import formats
 from entense.archive.job import prepare
 from entense.archive.read import Archive, open_archive
 from entense.archive.schema import coords_digest, mask_digest, tr_of
-from entense.archive.shard import Shard
+from entense.archive.shard import Shard, make_folder
 from entense.archive.table import check_free
 from entense.errors import ArchiveError
 from entense.progress import progress
@@ -232,6 +232,7 @@ class Writer:
         """Write a shard's records; return its receipt, and what makes both last."""
         tensors: list[dict[str, Any] | None] = []
         self.written.append(shard.path)
+        make_folder((self.folder / shard.path).parent)
         file = Shard(self.folder / shard.path)
         try:
             tensors.extend(self._append(row, file, outcomes) for row in shard.rows)
