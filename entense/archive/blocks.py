@@ -57,6 +57,16 @@ def read_rows(place: Place, start: int, stop: int, out: NDArray[Any]) -> None:
             raise _damaged(place, "is damaged")
 
 
+def check_there(place: Place) -> None:
+    """Raise where a shard is too short for what is said to lie in it, before memory is taken."""
+    try:
+        size = place.shard.stat().st_size
+    except OSError as error:
+        raise _damaged(place, f"cannot be opened ({error.strerror})") from error
+    if size < place.offset + place.size:
+        raise _damaged(place, "is cut short")
+
+
 def _fill(place: Place, buffers: list[memoryview], offset: int) -> None:
     """Read into buffers to the last byte: a call may read less."""
     try:

@@ -8,6 +8,7 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crc32c import crc32c
@@ -19,7 +20,6 @@ from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 HIDDEN = ".entense"
 CHUNK = 2**23
@@ -88,6 +88,12 @@ def claim(folder: Path) -> None:
             f"the folder {folder} holds something else, no archive of entense; "
             "choose another folder to write to, or empty it yourself"
         )
+    for place, folders, _ in os.walk(folder):
+        if linked := [name for name in folders if (Path(place) / name).is_symlink()]:
+            raise ArchiveError(
+                f"{Path(place) / linked[0]} is a link, and what is written there would lie outside "
+                f"{folder}; remove it, or choose another folder to write to"
+            )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from entense.archive import manifest as names
-from entense.archive.blocks import Place, read_rows
+from entense.archive.blocks import Place, check_there, read_rows
 from entense.archive.folder import HIDDEN
 from entense.archive.manifest import Manifest
 from entense.archive.table import read_records
@@ -116,6 +116,7 @@ class Archive:
     def read(self, row: int, tensor: str) -> NDArray[Any]:
         """Return one tensor of a record, checked."""
         place = self._place(row, tensor)
+        check_there(place)
         out = np.empty(place.shape, self._tensor(tensor).dtype)
         read_rows(place, 0, place.rows, out)
         return out

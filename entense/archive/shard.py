@@ -35,7 +35,7 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self._path, self._temporary = path, partial(path)
         with refusals(path.parent):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd: int | None = os.open(self._temporary, flags, 0o666)
         self.bytes = 0
         self.crc32c = 0
