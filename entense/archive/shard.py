@@ -106,6 +106,7 @@ def writing(path: Path) -> Iterator[Shard]:
 def save(path: Path, content: bytes) -> None:
     """Write a small file whole, as shards are; leave it alone if it has this content already."""
     if path.exists() and path.read_bytes() == content:
+        partial(path).unlink(missing_ok=True)  # of a writer that was killed over another content
         return
     with writing(path) as file:
         file.append([content])

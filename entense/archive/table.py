@@ -153,7 +153,9 @@ def _is_bounded(content: bytes, manifest: Manifest) -> bool:
     unpacked = sum(column.total_uncompressed_size for column in columns)
     values = sum(column.num_values for column in columns)
     due = sum(manifest.splits.values()) + manifest.failures
-    return bool(footer.num_rows == due and max(unpacked, values) <= PACKED * len(content))
+    # an id that is no other's takes a byte at the least
+    few = footer.num_rows == due <= len(content)
+    return few and bool(max(unpacked, values) <= PACKED * len(content))
 
 
 def _has_columns(table: pl.DataFrame, manifest: Manifest) -> bool:

@@ -111,7 +111,7 @@ def test_a_folder_that_vanishes_is_an_error_and_a_rerun_finishes(
         if emptied:
             out.mkdir()
 
-    for number in range(4, calls, 7):
+    for number in range(4, calls, 13):
         with pytest.raises(ArchiveError, match=r"cannot be written|have gone from|no archive") as e:
             written(records, out, number, vanish, monkeypatch)
         assert str(out) in str(e.value)
