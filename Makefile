@@ -1,6 +1,7 @@
 # make demo            the main job, on a simulated dataset
 # make demo DATA=folder   the same on fMRIPrep outputs of yours (ATLAS=labels.nii.gz OUT=folder)
 # make test            the tests
+# make faults          more of them: killed writers, damaged archives (some minutes)
 # make lint            style and types
 # make docs            docs/operations.md, as the docstrings have it
 # make bench           entense beside its peers (ARGS="--quick")
@@ -13,13 +14,16 @@ ATLAS ?=
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test faults lint docs bench clean
 
 demo: $(VENV)/.installed-all
 	$(BIN)/entense demo $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") $(if $(ATLAS),--atlas "$(ATLAS)")
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+faults: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n 2 tests/faults/archive/slow_*.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -5,7 +5,9 @@
 
 from entense.archive import Archive, register_format
 from entense.archive import open_archive as open
+from entense.archive.formats import Foreign, Format
 from entense.archive.loaders.table import loader
+from entense.archive.repair import repair
 from entense.archive.sharding import register_sharding
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError, RecipeError, RecordError, TableError
@@ -38,6 +40,7 @@ from entense.records import (
     split_report,
     stage,
 )
+from entense.records.confine import confine
 from entense.records.group_mask import group_mask
 from entense.tensors.expr import Tensor, transform
 from entense.tensors.lazy import to_numpy
@@ -48,6 +51,8 @@ __all__ = [
     "Archive",
     "ArchiveError",
     "EntenseError",
+    "Foreign",
+    "Format",
     "Kind",
     "Layout",
     "RecipeError",
@@ -60,6 +65,7 @@ __all__ = [
     "cifti",
     "col",
     "collect",
+    "confine",
     "drop_incomplete",
     "events",
     "exclude",
@@ -85,6 +91,7 @@ __all__ = [
     "register_split",
     "register_storage",
     "relocate",
+    "repair",
     "role",
     "scan",
     "split",
@@ -100,6 +107,7 @@ __all__ = [
 
 _register(
     collect,
+    confine,
     drop_incomplete,
     events,
     exclude,
@@ -114,6 +122,7 @@ _register(
     pivot,
     quality,
     relocate,
+    repair,
     split,
     split_report,
     stage,

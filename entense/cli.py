@@ -15,7 +15,7 @@ import entense as et
 from entense.errors import EntenseError, RecipeError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 _MODULES: dict[str, Any] = {
@@ -30,6 +30,13 @@ _RULES: dict[str, Any] = {
     "default": [],
     "metavar": "RULE",
     "help": "rules of the optimiser to leave out",
+}
+_ROOTS: dict[str, Any] = {
+    "dest": "roots",
+    "nargs": "+",
+    "default": [],
+    "metavar": "ROOT",
+    "help": "read only files below these folders or URLs: for a plan that others made",
 }
 
 
@@ -83,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--without", **_RULES)
     add.add_argument("--fusion", default="greedy", help="how steps are fused into stages")
     add.add_argument("--import", **_MODULES)
+    add.add_argument("--root", **_ROOTS)
     add.set_defaults(run=_explain)
 
     add = commands.add_parser("write", help="compute a plan and write its archive")
@@ -104,19 +112,37 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--without", **_RULES)
     add.add_argument("--fusion", default="greedy", help="how steps are fused into stages")
     add.add_argument("--import", **_MODULES)
+    add.add_argument("--root", **_ROOTS)
     add.add_argument("--on-error", choices=["raise", "skip"], default="raise")
     add.add_argument("--overwrite", action="store_true")
     add.set_defaults(run=_write)
+    _add_archive_commands(commands)
+    return top
 
+
+def _add_archive_commands(commands: Any) -> None:
     add = commands.add_parser("info", help="say what an archive holds")
     add.add_argument("archive", help="a folder, or a URL")
     add.add_argument("--json", action="store_true", help="the whole manifest")
     add.set_defaults(run=_info)
 
+    add = commands.add_parser("schema", help="say what the records of an archive have in common")
+    add.add_argument("archive", type=Path)
+    add.add_argument("--json", action="store_true")
+    add.set_defaults(run=_schema)
+
     add = commands.add_parser("verify", help="check every byte of an archive; fails on damage")
     add.add_argument("archive", help="a folder, or a URL")
+    add.add_argument("--json", action="store_true", help="each damaged file and its records")
     add.set_defaults(run=_verify)
-    return top
+
+    add = commands.add_parser("repair", help="write what is damaged again, and nothing else")
+    add.add_argument("plan", type=Path, metavar="PLAN.parquet")
+    add.add_argument("archive", type=Path)
+    add.add_argument("--memory", help="about how much the arrays may take, such as 4GB")
+    add.add_argument("--import", **_MODULES)
+    add.add_argument("--root", **_ROOTS)
+    add.set_defaults(run=_repair)
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -141,13 +167,13 @@ def _index(options: argparse.Namespace) -> None:
 def _explain(options: argparse.Namespace) -> None:
     _import(options.modules)
     how = {"without": options.without, "fusion": options.fusion}
-    print(et.explain(_plan(options.plan), optimized=not options.raw, **how))
+    print(et.explain(_plan(options), optimized=not options.raw, **how))
 
 
 def _write(options: argparse.Namespace) -> None:
     _import(options.modules)
     archive = et.write(
-        _plan(options.plan),
+        _plan(options),
         options.out,
         format=options.format,
         columns=options.columns,
@@ -171,13 +197,41 @@ def _write(options: argparse.Namespace) -> None:
 def _info(options: argparse.Namespace) -> None:
     archive = et.open(options.archive)
     if options.json:
-        print(json.dumps(json.loads((archive.folder / "entense.json").read_bytes()), indent=2))
+        _print(json.loads((archive.folder / "entense.json").read_bytes()))
         return
     print(archive)
 
 
+def _schema(options: argparse.Namespace) -> None:
+    archive = et.open(options.archive)
+    if options.json:
+        tensors = {name: tensor.plain() for name, tensor in archive.schema.items()}
+        _print({"tensors": tensors, "columns": archive.manifest.columns})
+        return
+    for name, said in {**archive.schema, **archive.manifest.columns}.items():
+        print(f"{name}: {said}")
+
+
 def _verify(options: argparse.Namespace) -> None:
-    print(et.open(options.archive).verify())
+    try:
+        found = et.open(options.archive).verify()
+    except et.ArchiveError as error:
+        if options.json:
+            damaged = [vars(one) for one in getattr(error, "damage", ())]
+            _print({"right": False, "error": str(error), "damaged": damaged})
+        raise
+    _print({"right": True, **vars(found)}) if options.json else print(found)
+
+
+def _repair(options: argparse.Namespace) -> None:
+    from entense.archive.repair import repair
+
+    _import(options.modules)
+    print(repair(_plan(options), options.archive, memory=options.memory))
+
+
+def _print(body: Mapping[str, Any]) -> None:
+    print(json.dumps(body, indent=2))
 
 
 def _import(modules: Sequence[str]) -> None:
@@ -192,15 +246,18 @@ def _import(modules: Sequence[str]) -> None:
             raise EntenseError(f"--import {name}: {error}; give a module's name") from error
 
 
-def _plan(path: Path) -> pl.DataFrame:
+def _plan(options: argparse.Namespace) -> pl.DataFrame:
     """Read a record table; its lazy columns come back because importing entense registered them."""
+    from entense.records.confine import confine
+
     try:
-        return pl.read_parquet(path)
+        table = pl.read_parquet(options.plan)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise TableError(
-            f"{path}: cannot be read as a plan ({_first_line(error)});"
+            f"{options.plan}: cannot be read as a plan ({_first_line(error)});"
             " a plan is a record table saved with write_parquet"
         ) from error
+    return confine(table, options.roots) if options.roots else table
 
 
 def _first_line(error: Exception) -> str:

@@ -24,6 +24,9 @@ def test_importing_entense_imports_nothing_heavy():
         "nibabel",
         "tqdm",
         "fsspec",
+        "grain",
+        "h5py",
+        "zarr",
     }
 
 

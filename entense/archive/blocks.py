@@ -117,6 +117,18 @@ def _read(place: Place, fill: Fill, start: int, stop: int, out: memoryview, *, c
             raise _damaged(place, "is damaged")
 
 
+def check_there(place: Place) -> None:
+    """Raise where a shard is too short for what is said to lie in it, before memory is taken."""
+    if not isinstance(place.shard, Path):
+        return
+    try:
+        size = place.shard.stat().st_size
+    except OSError as error:
+        raise _damaged(place, f"cannot be opened ({error.strerror})") from error
+    if place.foreign is None and size < place.offset + place.size:
+        raise _damaged(place, "is cut short")
+
+
 def _filler(place: Place, opened: Opened) -> Fill:
     """Return what reads rows `first` to `last` into buffers laid end to end."""
     if place.foreign is not None:

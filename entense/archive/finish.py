@@ -16,7 +16,7 @@ from entense.archive.folder import is_whole, keep_masks, kept_masks, remove_mask
 from entense.archive.formats import formats
 from entense.archive.manifest import MaskFile, made_by, sealed
 from entense.archive.schema import common, coords_digest, scale_of
-from entense.archive.shard import save
+from entense.archive.shard import make_folder, save
 from entense.archive.table import records_table, to_parquet
 from entense.errors import ArchiveError
 from entense.ops.core import ops
@@ -83,7 +83,17 @@ def finish(
     remove_masks(folder, masks)
     save(folder / names.RECORDS, records)
     save_beside(folder, beside)
+    _check_there(folder, body["shards"])
     save(manifest, text)
+
+
+def _check_there(folder: Path, shards: Sequence[Mapping[str, Any]]) -> None:
+    """Raise where shards have gone: a disk that was unmounted leaves an empty folder behind."""
+    if lost := [shard["path"] for shard in shards if not (folder / shard["path"]).is_file()]:
+        raise ArchiveError(
+            f"{len(lost)} finished shards have gone from {folder}, such as {lost[0]}; see that "
+            "its disk is there, and write again"
+        )
 
 
 @lru_cache(maxsize=1)
@@ -176,5 +186,6 @@ def _save_masks(folder: Path, job: Job) -> dict[str, MaskFile]:
 
 def _save_mask(folder: Path, mask: Columns) -> MaskFile:
     path, content = f"{names.MASKS}/{mask.digest}{mask.extension}", mask.to_bytes()
+    make_folder(folder, names.MASKS)
     save(folder / path, content)
     return MaskFile(path, len(content), crc32c(content), mask.size)

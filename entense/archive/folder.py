@@ -6,22 +6,23 @@ import errno
 import fcntl
 import os
 import re
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from crc32c import crc32c
 
 from entense.archive import manifest as names
 from entense.archive.manifest import MaskFile, ShardFile, check_inside, sealed, unsealed
-from entense.archive.shard import partial, refusals, save
+from entense.archive.shard import make_folder, partial, refusals, save
 from entense.archive.store import chunks
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
 
     from entense.archive.store import Place
 
@@ -41,12 +42,44 @@ IDENTITY = {
 
 
 @dataclass(frozen=True)
+class Options:
+    """What `write` was asked, all that can change a byte; `repair` asks it again."""
+
+    format: str | Sequence[str]
+    columns: Sequence[str]
+    shard_size: str | int | None
+    shard_records: int | None
+    shard_by: str | Sequence[str] | None
+    shuffle: int | None
+    sharding: str
+    disaggregate: str | None
+    dtype: Mapping[str, str] | None
+    index: Sequence[str]
+    on_error: str
+    without: Sequence[str]
+    fusion: str
+
+    def plain(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        texts = str | int | None
+        return {
+            name: value if isinstance(value, texts) else _plain(value)
+            for name, value in vars(self).items()
+        }
+
+
+def _plain(value: Mapping[str, str] | Sequence[str]) -> dict[str, str] | list[str]:
+    return dict(value) if isinstance(value, Mapping) else list(value)
+
+
+@dataclass(frozen=True)
 class Begun:
     """What is being written."""
 
     identity: Mapping[str, Any]  # what must not change within one archive
     records: Sequence[str]  # all ids, sorted
     parts: Mapping[str, Sequence[str]]  # of what is written at once: name to files
+    options: Mapping[str, Any] = field(default_factory=dict)  # see `Options`
 
 
 @dataclass(frozen=True)
@@ -65,12 +98,19 @@ def claim(folder: Path) -> None:
     """Raise unless `folder` is free to write into: absent, empty, or an archive of ours."""
     if folder.exists() and not folder.is_dir():
         raise ArchiveError(f"{folder} is a file, not a folder; choose another folder to write to")
-    others = folder.exists() and any(path.name != HIDDEN for path in folder.iterdir())
+    with refusals(folder):
+        others = folder.exists() and any(path.name != HIDDEN for path in folder.iterdir())
     if others and not _begun(folder).exists():
         raise ArchiveError(
             f"the folder {folder} holds something else, no archive of entense; "
             "choose another folder to write to, or empty it yourself"
         )
+    for place, folders, _ in os.walk(folder):
+        if linked := [name for name in folders if (Path(place) / name).is_symlink()]:
+            raise ArchiveError(
+                f"{Path(place) / linked[0]} is a link, and what is written there would lie outside "
+                f"{folder}; remove it, or choose another folder to write to"
+            )
 
 
 @contextmanager
@@ -92,18 +132,51 @@ def begin(folder: Path, begun: Begun, *, overwrite: bool) -> None:
     Another archive that is there is an error, unless it may be overwritten: then it is removed,
     and nothing that is not its own.
     """
-    before = _read_begun(folder)
+    before = begun_in(folder)
     if before and overwrite:
         _remove(folder, before.parts)
     elif before:
-        _check_same(folder, before, begun)
+        if how := difference(before, begun):
+            raise ArchiveError(
+                f"the folder {folder} holds an archive that {how}; "
+                "choose another folder, or pass overwrite=True to replace it"
+            )
         discard(folder, {name: files for name, files in before.parts.items()
                          if files != begun.parts.get(name)})  # fmt: skip
     save(_begun(folder), sealed(vars(begun)))
 
 
+def begun_in(folder: Path) -> Begun | None:
+    """Return the note of what is being written, or was; None where there is none."""
+    path = _begun(folder)
+    if not path.exists():
+        return None
+    try:
+        begun = unsealed(path.read_bytes(), lambda body: Begun(**body))
+    except ValueError as error:
+        raise ArchiveError(
+            f"{path} is damaged, so what is in {folder} is unknown; "
+            "delete that folder, or choose another"
+        ) from error
+    for name in (*begun.parts, *chain.from_iterable(begun.parts.values())):
+        check_inside(name, path)
+    return begun
+
+
+def difference(old: Begun, new: Begun) -> str | None:
+    """Say what `old` has that `new` has not; None where nothing would be lost."""
+    other = [key for key in IDENTITY if old.identity.get(key) != new.identity[key]]
+    if other:
+        what = " and ".join(IDENTITY[key] for key in other)
+        return f"differs in its {what}{_machines(old, new)}"
+    if lost := sorted(set(old.records) - set(new.records)):
+        return f"has {len(lost)} records that this table has not, such as {lost[0]}"
+    return None
+
+
 def keep(folder: Path, receipt: Receipt) -> None:
     """Save the receipt of a part."""
+    make_folder(folder / HIDDEN, "receipts")
     body = vars(receipt) | {"files": [vars(file) for file in receipt.files]}
     save(_receipt(folder, receipt.name), sealed(body))
 
@@ -139,6 +212,7 @@ def save_beside(folder: Path, files: Mapping[str, bytes]) -> None:
         _unlink(folder, folder / path, partial(folder / path))
         _remove_if_empty((folder / path).parent)
     for path, content in files.items():
+        make_folder(folder, str(PurePosixPath(path).parent))
         save(folder / path, content)
     _note_beside(folder, files)
 
@@ -238,34 +312,6 @@ def _lock(fd: int, folder: Path) -> None:
             raise
 
 
-def _read_begun(folder: Path) -> Begun | None:
-    path = _begun(folder)
-    if not path.exists():
-        return None
-    try:
-        begun = unsealed(path.read_bytes(), lambda body: Begun(**body))
-    except ValueError as error:
-        raise ArchiveError(
-            f"{path} is damaged, so what is in {folder} is unknown; "
-            "delete that folder, or choose another"
-        ) from error
-    for name in (*begun.parts, *chain.from_iterable(begun.parts.values())):
-        check_inside(name, path)
-    return begun
-
-
-def _check_same(folder: Path, old: Begun, new: Begun) -> None:
-    """Raise where what is being written is another archive, or lacks records of this one."""
-    other = [key for key in IDENTITY if old.identity.get(key) != new.identity[key]]
-    if other:
-        what = " and ".join(IDENTITY[key] for key in other)
-        raise _in_the_way(folder, f"differs in its {what}{_machines(old, new)}")
-    if lost := sorted(set(old.records) - set(new.records)):
-        raise _in_the_way(
-            folder, f"has {len(lost)} records that this table has not, such as {lost[0]}"
-        )
-
-
 def _machines(old: Begun, new: Begun) -> str:
     """Say what made the archive that is there, and what this is, where they differ."""
     made = [begun.identity.get("made_by") or {} for begun in (old, new)]
@@ -273,13 +319,6 @@ def _machines(old: Begun, new: Begun) -> str:
         return ""
     parts = [", ".join(f"{name} {number}" for name, number in one.items()) for one in made]
     return f" (it was made by {parts[0]}; this is {parts[1]})"
-
-
-def _in_the_way(folder: Path, how: str) -> ArchiveError:
-    return ArchiveError(
-        f"the folder {folder} holds an archive that {how}; "
-        "choose another folder, or pass overwrite=True to replace it"
-    )
 
 
 def _remove(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:

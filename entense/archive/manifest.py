@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import platform
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from crc32c import crc32c
 
@@ -17,7 +19,7 @@ from entense.archive.schema import Tensor, as_dtype
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable
 
     from entense.archive.store import Place
 
@@ -27,6 +29,7 @@ VERSION = 2
 NAME = "entense.json"
 RECORDS = "records.parquet"
 MASKS = "masks"
+LARGEST = 2**63  # a number in it; Parquet and Polars hold no larger
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Manifest:
     """The whole of entense.json."""
 
     series: Sequence[Series]  # together they hold each tensor once a format
-    sharding: Mapping[str, Any]  # as `write` was asked for it
+    sharding: Mapping[str, object]  # as `write` was asked for it
     recipes: Mapping[str, str]  # tensor to the canonical JSON of its recipe
     tensors: Mapping[str, Tensor]
     columns: Mapping[str, str]  # scalars inside the samples, to their Polars dtype
@@ -178,6 +181,35 @@ def check_inside(path: str, where: Place) -> None:
         )
 
 
+def checked(thing: T) -> T:
+    """Return a dataclass whose fields hold what they are annotated with; else a TypeError.
+
+    Examples
+    --------
+    >>> checked(File("a", "many", 0))
+    Traceback (most recent call last):
+    TypeError: 'many' is no <class 'int'>
+    """
+    for name, kind in get_type_hints(type(thing)).items():
+        if not _is(getattr(thing, name), kind):
+            raise TypeError(f"{getattr(thing, name)!r} is no {kind}")
+    return thing
+
+
+def _is(value: object, kind: Any) -> bool:
+    origin, parts = get_origin(kind) or kind, get_args(kind)
+    if origin is UnionType:
+        return any(_is(value, part) for part in parts)
+    if origin is Mapping:
+        pairs = value.items() if isinstance(value, dict) else [(None, None)]
+        return all(_is(key, parts[0]) and _is(one, parts[1]) for key, one in pairs)
+    if origin in (Sequence, tuple):
+        return isinstance(value, list | tuple) and all(_is(one, parts[0]) for one in value)
+    if origin in (int, float):
+        return type(value) in {int, origin} and abs(cast("float", value)) < LARGEST
+    return isinstance(value, origin)
+
+
 @lru_cache(maxsize=1)
 def made_by() -> dict[str, str]:
     """Return what decides the bits of a result: versions of packages, kinds of device and chip."""
@@ -211,13 +243,13 @@ def _manifest(body: dict[str, Any], where: Place) -> Manifest:
         )
     parts = {
         "tensors": {name: _tensor(info, body) for name, info in body["tensors"].items()},
-        "series": tuple(_series(**series) for series in body["series"]),
-        "shards": tuple(ShardFile(**shard) for shard in body["shards"]),
-        "masks": {digest: MaskFile(**mask) for digest, mask in body["masks"].items()},
-        "records": File(**body["records"]),
-        "beside": tuple(File(**file) for file in body.get("beside", ())),
+        "series": tuple(checked(_series(**series)) for series in body["series"]),
+        "shards": tuple(checked(ShardFile(**shard)) for shard in body["shards"]),
+        "masks": {digest: checked(MaskFile(**mask)) for digest, mask in body["masks"].items()},
+        "records": checked(File(**body["records"])),
+        "beside": tuple(checked(File(**file)) for file in body.get("beside", ())),
     }
-    manifest = Manifest(**(body | parts))
+    manifest = checked(Manifest(**(body | parts)))
     for shard in manifest.shards:
         manifest.series[shard.series]  # an index that is there
     return manifest
@@ -235,4 +267,7 @@ def _tensor(info: dict[str, Any], body: dict[str, Any]) -> Tensor:
         "shape": tuple(info["shape"]),
         "coords": {dim: tuple(labels) for dim, labels in coords.items()},
     }
-    return Tensor(**(info | parts))
+    tensor = checked(Tensor(**(info | parts)))
+    if len(tensor.dims) != len(tensor.shape):
+        raise TypeError("as many dims as extents are due")
+    return tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from entense.archive.checksum import Data, block_rows
@@ -11,7 +12,7 @@ from entense.archive.formats import formats
 from entense.archive.formats.base import Sink
 from entense.archive.manifest import ShardFile
 from entense.archive.schema import coords_digest, mask_digest, tr_of
-from entense.archive.shard import Shard, refusals
+from entense.archive.shard import Shard, make_folder, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,6 +98,7 @@ class Part:
     def _file(self, series: int, record: str, specs: Mapping[str, Spec]) -> _File:
         path = self._planned.path(self._series[series], record, specs)
         if path not in self._files:
+            make_folder(self._folder, str(PurePosixPath(path).parent))
             begin = formats[self._series[series].format].begin
             shard = Shard[Sink](self._folder / path, lambda name: begin(name, self._shared))
             self._files[path] = _File(path, shard, len(self._files), series)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from entense.archive import manifest as names
-from entense.archive.blocks import Place, read_rows
+from entense.archive.blocks import Place, check_there, read_rows
 from entense.archive.folder import HIDDEN
 from entense.archive.formats import library_format
 from entense.archive.loaders import archive, tensorflow, webdataset
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nibabel import Cifti2Image, Nifti1Image
     from numpy.typing import NDArray
 
+    from entense.archive.repair import Repaired
     from entense.archive.schema import Tensor
     from entense.archive.store import Place as Folder
 
@@ -149,6 +150,7 @@ class Archive:
     def read(self, row: int, tensor: str) -> NDArray[Any]:
         """Return one tensor of a record, checked."""
         place = self._place(row, tensor)
+        check_there(place)
         out = np.empty(place.shape, self.tensor(tensor).dtype)
         read_rows(place, 0, place.rows, out, self._opened)
         return out
@@ -160,6 +162,12 @@ class Archive:
         every file that is damaged and the records in it.
         """
         return verify(self)
+
+    def repair(self, frame: pl.DataFrame | pl.LazyFrame) -> Repaired:
+        """Write what is damaged again, from the table it was made of; see `entense.repair`."""
+        from entense.archive.repair import repair
+
+        return repair(frame, self.local)
 
     def unmask(
         self, values: NDArray[Any], tensor: str, record: int | str | None = None

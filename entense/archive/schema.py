@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping  # noqa: TC003  the manifest looks at annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +15,7 @@ from entense.errors import ArchiveError
 from entense.ops.core import is_tr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from entense.ops.core import Spec
 
@@ -57,6 +58,11 @@ class Tensor:
     mask: str | None
     tr: float | None
     scale: float | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        coords = {dim: list(labels) for dim, labels in self.coords.items()}
+        return {**vars(self), "dtype": self.dtype.name, "coords": coords}
 
     def __str__(self) -> str:
         sizes = ("ragged" if size is None else str(size) for size in self.shape)

@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import contextmanager, suppress
 from itertools import chain
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from entense.archive.checksum import Buffer, Data, add
@@ -45,7 +46,7 @@ class Stream:
 
     def __init__(self, path: Path) -> None:
         self._folder = path.parent
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd: int | None = os.open(path, flags, 0o666)
         self.bytes = 0
         self.crc32c = 0
@@ -94,7 +95,6 @@ class Shard(Generic[S]):
     def __init__(self, path: Path, begin: Callable[[Path], S]) -> None:
         self.path, self.temporary = path, partial(path)
         with refusals(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
             self.sink = begin(self.temporary)
 
     def finish(self) -> None:
@@ -145,9 +145,19 @@ def writing(path: Path) -> Iterator[Stream]:
 def save(path: Path, content: bytes) -> None:
     """Write a small file whole, as shards are; leave it alone if it has this content already."""
     if path.exists() and path.read_bytes() == content:
+        partial(path).unlink(missing_ok=True)  # of a writer that was killed over another content
         return
     with writing(path) as file:
         file.append([content])
+
+
+def make_folder(root: Path, inside: str) -> None:
+    """Make a folder inside another, which must be: one whose disk has gone must not begin anew."""
+    place = root
+    with refusals(root):
+        for part in PurePosixPath(inside).parts:
+            place /= part
+            place.mkdir(exist_ok=True)
 
 
 def partial(path: Path) -> Path:

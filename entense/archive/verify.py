@@ -10,8 +10,11 @@ from entense.archive.manifest import ShardFile
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from entense.archive.manifest import File, Series
     from entense.archive.read import Archive
+    from entense.archive.store import Place
 
 
 @dataclass(frozen=True)
@@ -29,46 +32,76 @@ class Verified:
         )
 
 
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not what was written.
+
+    Parameters
+    ----------
+    file
+        Its path in the archive.
+    what
+        What is wrong with it, as an error says it.
+    records
+        The ids of the records that it spoils, or may spoil where only bytes around them changed.
+    """
+
+    file: str
+    what: str
+    records: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        whose = f"; records {', '.join(self.records)}" if self.records else ""
+        return f"{self.file} {self.what}{whose}"
+
+
+class DamagedError(ArchiveError):
+    """Files of an archive are damaged.
+
+    Attributes
+    ----------
+    damage
+        What is wrong with each of them.
+    """
+
+    def __init__(self, folder: Place, damage: Sequence[Damage]) -> None:
+        super().__init__(
+            f"the archive {folder} is damaged; copy these files again, or run entense repair (or "
+            "write again), which mends them:" + "".join(f"\n  {one}" for one in damage)
+        )
+        self.damage = tuple(damage)
+
+
 def verify(archive: Archive) -> Verified:
     """Read every byte of an archive; see `Archive.verify`."""
     from entense.progress import progress
 
     manifest, files = archive.manifest, archive.manifest.files
-    wrong = []
-    for file in progress(files, what="verify", unit="file"):
-        wrong += _wrong(archive, file)
-    if wrong:
-        raise ArchiveError(
-            f"the archive {archive.folder} is damaged; copy these files again, or run write "
-            "again, which mends them:" + "".join(f"\n  {line}" for line in wrong)
-        )
+    found = [_damage(archive, file) for file in progress(files, what="verify", unit="file")]
+    if damage := [one for one in found if one]:
+        raise DamagedError(archive.folder, damage)
     total = sum(file.bytes for file in files)
     return Verified(len(manifest.shards), len(archive) - manifest.failures, total)
 
 
-def _wrong(archive: Archive, file: File) -> list[str]:
+def _damage(archive: Archive, file: File) -> Damage | None:
     size, crc = checksum(archive.folder / file.path)
     if (size, crc) == (file.bytes, file.crc32c):
-        return []
+        return None
     if size < 0:
         what = "is missing"
     elif size != file.bytes:
         what = f"has {size} bytes where {file.bytes} were written"
     else:
         what = "has changed bytes"
-    return [f"{file.path} {what}{_whose(archive, file)}"]
-
-
-def _whose(archive: Archive, file: File) -> str:
-    """Name the records that a damaged shard spoils: those whose tensors do, else all."""
     if not isinstance(file, ShardFile):
-        return ""
+        return Damage(file.path, what, ())
     rows, series = _rows(archive, file), archive.manifest.series[file.series]
     first = series.format == archive.manifest.format  # of the others no places are known
     spoilt = [row for row in rows if first and _is_spoilt(archive, row, series)]
-    ids = archive.records["record"][spoilt or rows].to_list()
-    what = "records" if spoilt else "around the tensors of some of the records"
-    return f"; {what} {', '.join(ids)}"
+    if not spoilt:
+        what += " around the tensors of some of its records"
+    return Damage(file.path, what, tuple(archive.records["record"][spoilt or rows]))
 
 
 def _rows(archive: Archive, file: ShardFile) -> list[int]:

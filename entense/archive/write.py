@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +14,7 @@ from entense.archive import folder as folders
 from entense.archive.assign import Planned, assign, inputs_of
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.finish import finish, identity_of
-from entense.archive.folder import Begun, Receipt
+from entense.archive.folder import Begun, Options, Receipt
 from entense.archive.indexes import check_indexes, indexes_of
 from entense.archive.job import prepare
 from entense.archive.part import Part
@@ -131,31 +132,70 @@ def write(
     Traceback (most recent call last):
     entense.errors.TableError: the table has no lazy tensor to compute; add one with transform
     """
+    budget = None if memory is None else bytes_of(memory, "memory")
+    target = folder_of(path)
+    asked = Options(
+        format=format,
+        columns=columns,
+        shard_size=shard_size,
+        shard_records=shard_records,
+        shard_by=shard_by,
+        shuffle=shuffle,
+        sharding=sharding,
+        disaggregate=disaggregate,
+        dtype=dtype or {},
+        index=index,
+        on_error=on_error,
+        without=without,
+        fusion=fusion,
+    )
+    work = plan_archive(frame, target, asked)
+    with folders.locked(target):
+        folders.begin(target, work.begun, overwrite=overwrite)
+        work.complete(budget)
+    archive = open_archive(target)
+    _say_noise(archive)
+    return archive
+
+
+@dataclass(frozen=True)
+class Work:
+    """An archive to write: what it is, its shards, and what writes them."""
+
+    begun: Begun
+    parts: Sequence[Planned]
+    writer: Writer
+    index: Sequence[str]
+
+    def complete(self, memory: int | None) -> None:
+        """Write what is not there yet, or not good; the folder is locked."""
+        writer, parts = self.writer, self.parts
+        receipts = _receipts(writer, parts, memory)
+        indexes = indexes_of(self.index, writer.job, writer.series, parts, receipts)
+        finish(writer.job, self.begun.identity, parts, receipts, writer.folder, indexes=indexes)
+
+
+def plan_archive(frame: pl.DataFrame | pl.LazyFrame, folder: Path, asked: Options) -> Work:
+    """Decide all that can be decided without a voxel; see `write`."""
     from entense.plan.fuse import how_of
 
-    if on_error not in ON_ERROR:
-        raise ArchiveError(f'on_error={on_error!r} is neither "raise" nor "skip"; use one of them')
-    target, skip = folder_of(path), on_error == "skip"
-    cut = Sharding.of(shard_size, shard_records, shard_by, shuffle, sharding)
-    budget = None if memory is None else bytes_of(memory, "memory")
-    folders.claim(target)
-    job = prepare(frame, columns, dtype, how_of(without, fusion))
+    if asked.on_error not in ON_ERROR:
+        raise ArchiveError(f'on_error={asked.on_error!r} is neither "raise" nor "skip"; use one')
+    cut = Sharding.of(
+        asked.shard_size, asked.shard_records, asked.shard_by, asked.shuffle, asked.sharding
+    )
+    folders.claim(folder)
+    job = prepare(frame, asked.columns, asked.dtype, how_of(asked.without, asked.fusion))
     check_free(job.table.columns, job.survey.tensors)
     if not any(job.survey.specs):
         errors = map(str, job.survey.errors)
         raise FailedRecordsError(dict(zip(job.ids, errors, strict=True)), len(job.ids))
-    series = series_of(format, job.survey.tensors, disaggregate)
-    check_indexes(index, series)
+    series = series_of(asked.format, job.survey.tensors, asked.disaggregate)
+    check_indexes(asked.index, series)
     identity, parts = identity_of(job, series, cut), assign(job, series, cut)
-    with folders.locked(target):
-        begun = Begun(identity, job.ids, {part.name: list(part.files) for part in parts})
-        folders.begin(target, begun, overwrite=overwrite)
-        receipts = _receipts(_Writer(job, series, target, skip=skip), parts, budget)
-        indexes = indexes_of(index, job, series, parts, receipts)
-        finish(job, identity, parts, receipts, target, indexes=indexes)
-    archive = open_archive(target)
-    _say_noise(archive)
-    return archive
+    files = {part.name: list(part.files) for part in parts}
+    writer = Writer(job, series, folder, skip=asked.on_error == "skip")
+    return Work(Begun(identity, job.ids, files, asked.plain()), parts, writer, asked.index)
 
 
 def _say_noise(archive: Archive) -> None:
@@ -166,7 +206,7 @@ def _say_noise(archive: Archive) -> None:
         warn_of_noise(name, few.to_list(), len(archive))
 
 
-def _receipts(writer: _Writer, parts: Sequence[Planned], memory: int | None) -> list[Receipt]:
+def _receipts(writer: Writer, parts: Sequence[Planned], memory: int | None) -> list[Receipt]:
     """Return the receipt of each part, writing those that are not there yet or not good.
 
     Raises
@@ -186,7 +226,7 @@ def _receipts(writer: _Writer, parts: Sequence[Planned], memory: int | None) -> 
     return receipts
 
 
-def _written(writer: _Writer, parts: Sequence[Planned], memory: int | None) -> Iterator[Receipt]:
+def _written(writer: Writer, parts: Sequence[Planned], memory: int | None) -> Iterator[Receipt]:
     """Write parts and yield their receipts."""
     from entense.execute.serial import run
 
@@ -207,24 +247,29 @@ def _written(writer: _Writer, parts: Sequence[Planned], memory: int | None) -> I
         last.result()
 
 
-class _Writer:
+class Writer:
     """What all shards of an archive are written with."""
 
     def __init__(self, job: Job, series: Sequence[Series], folder: Path, *, skip: bool) -> None:
         self.job, self.series, self.folder, self.skip = job, series, folder, skip
         self._inputs = inputs_of(job.survey)  # as they are before any voxel is read
         self._shared = shared_by(job)
+        self.written: list[str] = []  # the shards that were not good
         self._errors: dict[int, str] = {}  # with whole paths, which archives must not have
 
     def good(self, part: Planned) -> Receipt | None:
         """Return the receipt of a part if it, the inputs and the bytes on the disk agree."""
         receipt = folders.kept(self.folder, part.name)
-        if receipt is None or receipt.digest != part.digest:
+        if receipt is None or not self.fits(receipt, part):
             return None
-        if receipt.inputs != self._inputs_of(part) or (any(receipt.errors) and not self.skip):
+        if any(receipt.errors) and not self.skip:
             return None
         whole = all(folders.is_whole(self.folder, file) for file in receipt.files)
         return receipt if whole else None
+
+    def fits(self, receipt: Receipt, part: Planned) -> bool:
+        """Whether a receipt is of a part made of what the table and the inputs are now."""
+        return receipt.digest == part.digest and receipt.inputs == self._inputs_of(part)
 
     def append(
         self, planned: Planned, outcomes: Iterator[Outcome]
@@ -234,6 +279,7 @@ class _Writer:
         try:
             tensors = [self._append(row, part, outcomes) for row in planned.rows]
             files = part.close()
+            self.written += [file.path for file in files]
         except BaseException:  # Ctrl-C too: half a shard is of no use
             part.abandon()
             raise

@@ -74,11 +74,11 @@ def test_verify_finds_what_changed_and_a_rerun_mends_it(records, tmp_path):
 
 
 def test_overwriting_takes_them_away_and_nothing_else(records, tmp_path):
-    from entense.archive.folder import _read_begun, _remove
+    from entense.archive.folder import _remove, begun_in
 
     write(records, tmp_path / "out", index=["energon", "dali", "wids"])
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    _remove(tmp_path / "out", _read_begun(tmp_path / "out").parts)
+    _remove(tmp_path / "out", begun_in(tmp_path / "out").parts)
     left = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*")}
     assert left == {"notes.txt", ".entense", ".entense/lock"}
 

@@ -43,6 +43,7 @@ def test_checksums_of_parts_join_to_that_of_the_whole(parts):
 
 def test_an_abandoned_or_failed_shard_leaves_nothing_and_is_not_synced(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("synced"))
+    (tmp_path / "train").mkdir()
     shard = Shard(tmp_path / "train" / "a", Stream)
     shard.sink.append([b"abc"])
     shard.abandon()

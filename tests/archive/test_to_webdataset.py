@@ -3,6 +3,7 @@ import io
 import pickle
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import npy_tables
 import numpy as np
@@ -89,7 +90,7 @@ def test_nothing_is_unpickled(archive, name):
 
 def test_no_name_is_run_or_leads_out(archive, tmp_path, records, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    odd = write(records, "pipe:touch ran && cat {a..b} :: x")
+    odd = write(records, Path("pipe:touch ran && cat {a..b} :: x"))
     assert len(list(odd.to_webdataset())) == 9
     assert not (tmp_path / "ran").exists()
     with pytest.raises(ArchiveError, match="'#', at which webdataset"):

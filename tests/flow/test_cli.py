@@ -83,14 +83,61 @@ def test_the_ways_of_cutting_into_shards(plan, tmp_path):
     }  # fmt: skip
 
 
-def test_verify_fails_on_a_flipped_bit(plan, tmp_path, capsys):
-    assert main(["write", str(plan), str(tmp_path / "out")]) == 0
-    shard = next((tmp_path / "out").rglob("*.tar"))
-    data = bytearray(shard.read_bytes())
-    data[5_000] ^= 1
+def test_schema_says_what_the_tensors_and_columns_are(plan, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert main(["write", str(plan), out, "--columns", "age"]) == 0
+    capsys.readouterr()
+    archive = et.open(out)
+    assert main(["schema", out]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"clean: {archive.schema['clean']}", "age: Int64"]
+    assert main(["schema", out, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    clean = said["tensors"]["clean"]
+    assert said["columns"] == {"age": "Int64"}
+    assert (clean["dtype"], clean["dims"]) == ("float32", ["time", "voxel"])
+    assert tuple(clean["shape"]) == archive[0]["clean"].shape
+
+
+def test_damage_is_named_fails_and_is_repaired(plan, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert main(["write", str(plan), out, "--shard-size", "1", "--dtype", "clean=float16"]) == 0
+    archive = et.open(out)
+    assert main(["verify", out, "--json"]) == 0
+    assert '"right": true' in capsys.readouterr().out
+    shard = tmp_path / "out" / archive.manifest.shards[1].path
+    whole = shard.read_bytes()
+    data = bytearray(whole)
+    data[archive.records["clean"][1]["offset"]] ^= 1
     shard.write_bytes(data)
-    assert main(["verify", str(tmp_path / "out")]) == 1
-    assert shard.name in capsys.readouterr().err
+    assert main(["verify", out]) == 1
+    assert f"{shard.name} has changed bytes; records {archive.records['record'][1]}" in (
+        capsys.readouterr().err
+    )
+    assert main(["verify", out, "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    what = {"file": archive.manifest.shards[1].path, "what": "has changed bytes"}
+    assert said["damaged"] == [{**what, "records": [archive.records["record"][1]]}]
+    assert main(["repair", str(plan), out]) == 0
+    assert f"{shard.name} written again; 1 shards were right" in capsys.readouterr().out
+    assert shard.read_bytes() == whole
+    (tmp_path / "out" / "records.parquet").unlink()
+    assert main(["verify", out, "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert not said["right"]
+    assert "records.parquet is missing" in said["error"]
+    assert main(["repair", str(plan), out]) == 0
+    assert main(["verify", out]) == 0
+
+
+def test_a_plan_may_be_kept_to_folders(plan, folder, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    for command in (["explain", str(plan)], ["write", str(plan), out]):
+        assert main([*command, "--root", str(folder)]) == 1
+        assert "brain.nii.gz, which is below none of the roots" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main(["write", str(plan), out, "--root", str(folder), str(folder.parent)]) == 0
+    assert main(["repair", str(plan), out, "--root", str(tmp_path)]) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 import shutil
 
+import damages
 import polars as pl
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from entense.archive import open_archive
 from entense.archive.folder import checksum
@@ -144,3 +147,23 @@ def test_a_dtype_that_no_archive_has_is_refused(archive):
     path.write_bytes(sealed(body))
     with pytest.raises(ArchiveError, match=r"archives hold no 'object'"):
         open_archive(archive.folder)
+
+
+@pytest.fixture(scope="module", params=["webdataset", "tfrecord"])
+def shards(request, tmp_path_factory):
+    return damages.prepared(tmp_path_factory.mktemp(request.param), request.param)
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_damage_anywhere_is_found_by_verify_and_by_the_readers_it_concerns(shards, data):
+    """Some of what `slow_damage.py` does."""
+    shard, content = data.draw(damages.damages(shards))
+    assume(content != shard.whole)
+    damages.check(shard, content)
+
+
+def test_the_regions_of_a_shard_are_all_its_bytes(shards):
+    for shard in shards:
+        covered = {at for spans in shard.regions.values() for span in spans for at in range(*span)}
+        assert covered == set(range(len(shard.whole)))

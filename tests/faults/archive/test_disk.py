@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import pytest
 
@@ -67,3 +68,91 @@ def test_a_disk_that_fails_is_an_error_in_words(records, tmp_path, monkeypatch, 
             write(records, tmp_path / "out")
     assert left(tmp_path / "out") == []
     assert write(records, tmp_path / "out").verify().records == 9
+
+
+def at_call(number, action):
+    """Return stand-ins for the calls that change a disk, of which the Nth acts first."""
+    seen = []
+
+    def watch(call):
+        def watching(*args, **kwargs):
+            seen.append(call)
+            if len(seen) == number:
+                action()
+            return call(*args, **kwargs)
+
+        return watching
+
+    calls = ("writev", "fsync", "replace", "mkdir", "unlink")
+    return seen, {name: watch(getattr(os, name)) for name in calls}
+
+
+def written(records, out, number, action, monkeypatch):
+    """Write while something happens at the Nth call; return how many calls there were."""
+    seen, calls = at_call(number, action)
+    with monkeypatch.context() as patch:
+        for name, call in calls.items():
+            patch.setattr(os, name, call)
+        write(records, out, shard_size="3kB")
+    return len(seen)
+
+
+def shards_of(out):
+    return {path.name: path.read_bytes() for path in out.rglob("*.tar")}
+
+
+@pytest.mark.parametrize("emptied", [False, True], ids=["gone", "unmounted"])
+def test_a_folder_that_vanishes_is_an_error_and_a_rerun_finishes(
+    records, tmp_path, monkeypatch, emptied
+):
+    """At every call: the folder is moved away; where a disk was unmounted an empty one is left."""
+    calls = written(records, tmp_path / "whole", 0, None, monkeypatch)
+    due = shards_of(tmp_path / "whole")
+    out, away = tmp_path / "out", tmp_path / "away"
+
+    def vanish():
+        out.rename(away)
+        if emptied:
+            out.mkdir()
+
+    for number in range(4, calls, 13):
+        with pytest.raises(ArchiveError, match=r"cannot be written|have gone from|no archive") as e:
+            written(records, out, number, vanish, monkeypatch)
+        assert str(out) in str(e.value)
+        with pytest.raises(ArchiveError, match=r"unfinished|no archive"):
+            open_archive(out)
+        shutil.rmtree(out, ignore_errors=True)
+        away.rename(out)  # the disk is back
+        assert write(records, out, shard_size="3kB").verify().records == 9
+        assert shards_of(out) == due
+        shutil.rmtree(out)
+
+
+@pytest.mark.parametrize("kind", [errno.EROFS, errno.EACCES], ids=["EROFS", "EACCES"])
+@pytest.mark.parametrize("after", [0, 5, 20])
+def test_a_folder_that_becomes_read_only_is_an_error(records, tmp_path, monkeypatch, kind, after):
+    out, opened, whole, mkdir = tmp_path / "out", [], os.open, os.mkdir
+
+    def refuse():
+        opened.append(1)
+        if len(opened) > after:
+            raise OSError(kind, os.strerror(kind))
+
+    def open_(path, flags, *args, **kwargs):
+        if flags & os.O_CREAT and str(path).startswith(str(out)):
+            refuse()
+        return whole(path, flags, *args, **kwargs)
+
+    def mkdir_(*args, **kwargs):
+        refuse()
+        return mkdir(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", open_)
+        patch.setattr(os, "mkdir", mkdir_)
+        with pytest.raises(ArchiveError, match=rf"{out}.* cannot be written \({os.strerror(kind)}"):
+            write(records, out, shard_size="3kB")
+    with pytest.raises(ArchiveError, match=r"unfinished|no archive"):
+        open_archive(out)
+    assert not list(tmp_path.rglob("*.partial"))
+    assert write(records, out, shard_size="3kB").verify().records == 9

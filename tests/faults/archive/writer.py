@@ -3,7 +3,8 @@
     python writer.py table.parquet out [kill N | limit BYTES]
 
 `kill N` sends SIGKILL just before the Nth call that changes the disk; half of a write is done
-first. `limit BYTES` lets no file grow larger (RLIMIT_FSIZE). Prints how many calls there were.
+first. `limit BYTES` lets no file grow larger (RLIMIT_FSIZE). Prints "writing",
+and at the end how many calls there were.
 """
 
 import os
@@ -45,8 +46,9 @@ def main(table, out, fault="", number="0"):
         setattr(os, name, watched(name, int(number) if fault == "kill" else 0))
     if fault == "limit":
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(number), int(number)))
+    print("writing", flush=True)
     write(pl.read_parquet(table), out, columns=["age", "sex"], shard_size="9kB")
-    print(len(seen))
+    print(len(seen), flush=True)
 
 
 main(*sys.argv[1:])

@@ -1,0 +1,136 @@
+"""Repair: only what is damaged is computed again, and nothing else is written."""
+
+import npy_tables
+import numpy as np
+import polars as pl
+import pytest
+
+from entense.archive import open_archive
+from entense.archive.repair import repair
+from entense.archive.write import write
+from entense.errors import ArchiveError
+
+OPTIONS = {
+    "format": "tfrecord",
+    "columns": ["age", "sex"],
+    "shard_size": "3kB",
+    "dtype": {"clean": "float16"},
+    "on_error": "skip",
+}
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The rows that are computed, in order."""
+    rows, run = [], npy_tables.run
+
+    def count(survey, wanted, **options):
+        rows.extend(wanted)
+        return run(survey, wanted, **options)
+
+    monkeypatch.setattr("entense.execute.serial.run", count)
+    return rows
+
+
+@pytest.fixture
+def archive(records, tmp_path, computed):
+    archive = write(records, tmp_path / "out", **OPTIONS)
+    computed.clear()
+    return archive
+
+
+def files(folder):
+    return {p: (p.read_bytes(), p.stat().st_ino) for p in folder.rglob("*") if p.is_file()}
+
+
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+
+def test_only_damaged_shards_are_computed_and_written_again(archive, records, computed):
+    before = files(archive.folder)
+    first, *_, last = (archive.folder / shard.path for shard in archive.manifest.shards)
+    flip(first, 500)
+    last.unlink()
+    done = archive.repair(records.sample(fraction=1, shuffle=True, seed=0))
+    spoilt = archive.records["shard"].is_in([0, len(archive.manifest.shards) - 1])
+    assert computed == spoilt.arg_true().to_list()
+    assert done.shards == (str(first.relative_to(archive.folder)), f"test/{last.name}")
+    assert (done.files, done.kept) == ((), len(archive.manifest.shards) - 2)
+    after = files(archive.folder)
+    assert {path: one for path, (one, _) in after.items()} == {
+        p: one for p, (one, _) in before.items()
+    }
+    anew = {path for path in after if after[path][1] != before[path][1]}
+    assert {path for path in anew if path.suffix == ".tfrecord"} <= {first, last}
+    assert archive.verify().records == 9
+
+
+def test_an_archive_that_is_whole_is_left_alone(archive, records, computed):
+    before = files(archive.folder)
+    done = archive.repair(records)
+    assert (done.shards, done.files, computed) == ((), (), [])
+    assert files(archive.folder) == before
+    assert "nothing written again" in str(done)
+
+
+@pytest.mark.parametrize("name", ["records.parquet", "entense.json", "masks"])
+@pytest.mark.parametrize("lost", [False, True])
+def test_other_files_are_mended_without_computing(archive, records, computed, name, lost):
+    before = {path: one for path, (one, _) in files(archive.folder).items()}
+    file = archive.folder / name
+    file = next(file.iterdir()) if file.is_dir() else file
+    if lost:
+        file.unlink()
+    else:
+        flip(file, 30)
+    done = repair(records, archive.folder)
+    assert (done.shards, done.files) == ((), (str(file.relative_to(archive.folder)),))
+    assert computed == []
+    assert {path: one for path, (one, _) in files(archive.folder).items()} == before
+
+
+def test_a_table_that_does_not_fit_is_refused_and_nothing_is_touched(archive, records, tmp_path):
+    flip(archive.folder / archive.manifest.shards[0].path, 500)
+    before = files(archive.folder)
+    wrong = {
+        r"differs in its .*recipes": records.drop("fc"),
+        r"has 1 records that this table has not, such as ds_sub-08": records.head(8),
+        r"has not 1 records of this table, such as ds_sub-99": pl.concat(
+            [records, records.tail(1).with_columns(subject=pl.lit("99"))]
+        ),
+        r"of \d shards .*such as train-.*have changed": records.with_columns(age=1.0),
+    }
+    for words, table in wrong.items():
+        with pytest.raises(ArchiveError, match=words):
+            archive.repair(table)
+    np.save(tmp_path / "inputs" / "clean-8.npy", np.ones((12, 20), "f4"))
+    with pytest.raises(ArchiveError, match=r"of 1 shards .*such as test/test-.*have changed"):
+        archive.repair(records)
+    assert files(archive.folder) == before
+
+
+def test_where_nothing_was_written_nothing_is_repaired(records, tmp_path):
+    with pytest.raises(ArchiveError, match="says how its archive was written"):
+        repair(records, tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_repair_that_was_interrupted_goes_on(archive, records, monkeypatch):
+    before = {path: one for path, (one, _) in files(archive.folder).items()}
+    for shard in archive.manifest.shards:
+        flip(archive.folder / shard.path, 500)
+
+    def stop(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("entense.archive.folder.keep", stop)
+        with pytest.raises(KeyboardInterrupt):
+            archive.repair(records)
+    with pytest.raises(ArchiveError, match="unfinished"):
+        open_archive(archive.folder)
+    repair(records, archive.folder)
+    assert {path: one for path, (one, _) in files(archive.folder).items()} == before
