@@ -96,7 +96,7 @@ class Bench:
     def whole_shards(self):
         """Return each shard on the disk that is as it is due, and when it was written."""
         found, due = files(self.out), self.due[self.version]
-        receipts = {name: f".entense/receipts/{name.replace('/', '_')}.json" for name in due}
+        receipts = {name: f".entense/receipts/{Path(name).stem}.json" for name in due}
         return {
             name: (self.out / name).stat().st_mtime_ns
             for name in due
