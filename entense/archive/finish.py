@@ -12,11 +12,12 @@ from crc32c import crc32c
 
 from entense.archive import manifest as names
 from entense.archive.describe import describe
-from entense.archive.folder import is_whole, keep_masks, kept_masks, remove_masks, save_beside
+from entense.archive.folder import keep_masks, kept_masks, remove_masks, save_beside
 from entense.archive.formats import formats
 from entense.archive.manifest import MaskFile, made_by, sealed
 from entense.archive.schema import common, coords_digest, scale_of
 from entense.archive.shard import make_folder, save
+from entense.archive.store import is_whole
 from entense.archive.table import records_table, to_parquet
 from entense.errors import ArchiveError
 from entense.ops.core import ops

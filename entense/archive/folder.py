@@ -6,25 +6,19 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from crc32c import crc32c
-
 from entense.archive import manifest as names
 from entense.archive.manifest import MaskFile, ShardFile, check_inside, sealed, unsealed
 from entense.archive.shard import make_folder, partial, refusals, save
-from entense.archive.store import chunks
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from entense.archive.store import Place
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 HIDDEN = ".entense"
 MASK = re.compile(r"\.?([0-9a-f]{16})(\.nii\.gz|\.dscalar\.nii)(\.partial)?")
@@ -42,44 +36,13 @@ IDENTITY = {
 
 
 @dataclass(frozen=True)
-class Options:
-    """What `write` was asked, all that can change a byte; `repair` asks it again."""
-
-    format: str | Sequence[str]
-    columns: Sequence[str]
-    shard_size: str | int | None
-    shard_records: int | None
-    shard_by: str | Sequence[str] | None
-    shuffle: int | None
-    sharding: str
-    disaggregate: str | None
-    dtype: Mapping[str, str] | None
-    index: Sequence[str]
-    on_error: str
-    without: Sequence[str]
-    fusion: str
-
-    def plain(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
-        texts = str | int | None
-        return {
-            name: value if isinstance(value, texts) else _plain(value)
-            for name, value in vars(self).items()
-        }
-
-
-def _plain(value: Mapping[str, str] | Sequence[str]) -> dict[str, str] | list[str]:
-    return dict(value) if isinstance(value, Mapping) else list(value)
-
-
-@dataclass(frozen=True)
 class Begun:
     """What is being written."""
 
     identity: Mapping[str, Any]  # what must not change within one archive
     records: Sequence[str]  # all ids, sorted
     parts: Mapping[str, Sequence[str]]  # of what is written at once: name to files
-    options: Mapping[str, Any] = field(default_factory=dict)  # see `Options`
+    options: Mapping[str, Any] = field(default_factory=dict)  # see `entense.archive.options`
 
 
 @dataclass(frozen=True)
@@ -215,35 +178,6 @@ def save_beside(folder: Path, files: Mapping[str, bytes]) -> None:
         make_folder(folder, str(PurePosixPath(path).parent))
         save(folder / path, content)
     _note_beside(folder, files)
-
-
-def is_whole(folder: Place, file: names.File) -> bool:
-    """Whether a file has the size and the bytes that are known of it."""
-    return checksum(folder / file.path) == (file.bytes, file.crc32c)
-
-
-def content_of(folder: Place, file: names.File) -> bytes | None:
-    """Return what a file holds, if that has the size and the bytes that are known of it."""
-    parts, size = [], 0
-    with suppress(OSError):
-        for chunk in chunks(folder / file.path):
-            parts.append(chunk)
-            size += len(chunk)
-            if size > file.bytes:  # whoever sends it could go on for ever
-                break
-    content = b"".join(parts)
-    return content if (size, crc32c(content)) == (file.bytes, file.crc32c) else None
-
-
-def checksum(path: Place) -> tuple[int, int]:
-    """Return size and CRC-32C of a file; (-1, 0) where there is none."""
-    size = crc = 0
-    try:
-        for chunk in chunks(path):
-            size, crc = size + len(chunk), crc32c(chunk, crc)
-    except OSError:
-        return -1, 0
-    return size, crc
 
 
 def discard(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:

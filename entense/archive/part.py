@@ -7,12 +7,12 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from entense.archive.checksum import Data, block_rows
-from entense.archive.folder import checksum
 from entense.archive.formats import formats
 from entense.archive.formats.base import Sink
 from entense.archive.manifest import ShardFile
 from entense.archive.schema import coords_digest, mask_digest, tr_of
 from entense.archive.shard import Shard, make_folder, refusals
+from entense.archive.store import checksum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

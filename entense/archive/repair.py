@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from entense.archive import folder as folders
 from entense.archive import manifest as names
-from entense.archive.folder import Begun, Options, checksum, difference
+from entense.archive.folder import Begun, difference
+from entense.archive.options import Options
+from entense.archive.store import checksum
 from entense.archive.write import Work, plan_archive
 from entense.errors import ArchiveError
 from entense.sizes import bytes_of

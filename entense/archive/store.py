@@ -1,4 +1,4 @@
-"""Where an archive lies: a folder here, or a URL that is read by ranges of bytes."""
+"""Where an archive lies, a folder here or a URL that is read by ranges, and what its files hold."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from crc32c import crc32c
+
 from entense.errors import ArchiveError
 from entense.index.fetch import filesystem, is_url
 from entense.index.fetch.retry import SpoiltError, retrying
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from entense.archive.manifest import File
 
 CHUNK = 2**23
 WEB = ("http", "https")
@@ -177,6 +181,35 @@ def chunks(place: Place) -> Iterator[bytes]:
     with place.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
+
+
+def is_whole(folder: Place, file: File) -> bool:
+    """Whether a file has the size and the bytes that are known of it."""
+    return checksum(folder / file.path) == (file.bytes, file.crc32c)
+
+
+def content_of(folder: Place, file: File) -> bytes | None:
+    """Return what a file holds, if that has the size and the bytes that are known of it."""
+    parts, size = [], 0
+    with suppress(OSError):
+        for chunk in chunks(folder / file.path):
+            parts.append(chunk)
+            size += len(chunk)
+            if size > file.bytes:  # whoever sends it could go on for ever
+                break
+    content = b"".join(parts)
+    return content if (size, crc32c(content)) == (file.bytes, file.crc32c) else None
+
+
+def checksum(path: Place) -> tuple[int, int]:
+    """Return size and CRC-32C of a file; (-1, 0) where there is none."""
+    size = crc = 0
+    try:
+        for chunk in chunks(path):
+            size, crc = size + len(chunk), crc32c(chunk, crc)
+    except OSError:
+        return -1, 0
+    return size, crc
 
 
 def _ranged(store: Any, path: str, start: int, stop: int) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from entense.archive.folder import content_of
+from entense.archive.store import content_of
 from entense.errors import ArchiveError
 from entense.index.entities import IDENTIFYING
 

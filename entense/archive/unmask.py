@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entense.archive.folder import content_of
+from entense.archive.store import content_of
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:

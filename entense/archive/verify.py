@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from entense.archive.folder import checksum
 from entense.archive.manifest import ShardFile
+from entense.archive.store import checksum
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:

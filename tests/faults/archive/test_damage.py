@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from entense.archive import open_archive
-from entense.archive.folder import checksum
 from entense.archive.manifest import sealed, unsealed
+from entense.archive.store import checksum
 from entense.archive.table import PLACEMENT, to_parquet
 from entense.archive.write import write
 from entense.errors import ArchiveError

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import entense as et
 from entense.archive import open_archive
-from entense.archive.folder import checksum
 from entense.archive.manifest import sealed, unsealed
 from entense.archive.repair import repair
+from entense.archive.store import checksum
 from entense.archive.table import PLACEMENT, to_parquet
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError
