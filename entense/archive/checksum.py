@@ -9,7 +9,7 @@ import numpy as np
 from crc32c import crc32c
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -44,17 +44,6 @@ class Data:
     def blocks(self) -> NDArray[np.uint32]:
         """The CRC-32C of each block of rows, little endian."""
         return np.array([crc32c(part) for part in self._parts()], "<u4")
-
-    def checked(self) -> Iterator[memoryview]:
-        """Yield each block of rows when its checksum is made, if it was not before."""
-        if "blocks" in vars(self):
-            yield from self._parts()
-            return
-        crcs = []
-        for part in self._parts():
-            crcs.append(crc32c(part))
-            yield part
-        self.blocks = np.array(crcs, "<u4")
 
     @cached_property
     def crc32c(self) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from itertools import chain
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from entense.archive.checksum import Buffer, Data, add
+from entense.archive.checksum import BLOCK_BYTES, Buffer, Data, add
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 
 AT_ONCE = 512  # buffers a call; every system allows at least so many
-ENOUGH = 2**19  # bytes a call: more would leave the processor's cache before they are written
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -48,6 +49,7 @@ class Stream:
         self._folder = path.parent
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd: int | None = os.open(path, flags, 0o666)
+        self._checks = ThreadPoolExecutor(1)  # checksums are made while the system copies
         self.bytes = 0
         self.crc32c = 0
 
@@ -57,17 +59,15 @@ class Stream:
         return self._fd is not None
 
     def append(self, buffers: Sequence[Buffer]) -> None:
-        """Write buffers one after the other, without copying them.
-
-        A tensor's blocks are written as soon as their checksums are made: the processor's cache
-        then still has them.
-        """
+        """Write buffers one after the other, without copying them."""
         assert self._fd is not None  # noqa: S101  nobody appends to a closed file
+        size = sum(map(len, buffers))
+        large = size > BLOCK_BYTES
+        check = self._checks.submit(add, self.crc32c, buffers) if large else None
         with refusals(self._folder):
-            for views in _gathered(buffers):
-                _write_all(self._fd, views)
-        self.crc32c = add(self.crc32c, buffers)
-        self.bytes += sum(map(len, buffers))
+            _write_all(self._fd, [b.view if isinstance(b, Data) else b for b in buffers])
+        self.crc32c = check.result() if check else add(self.crc32c, buffers)
+        self.bytes += size
 
     def start_writeback(self, start: int) -> None:
         """Have the system begin to write what follows `start`: the last fsync then finds little."""
@@ -76,6 +76,7 @@ class Stream:
 
     def close(self) -> None:
         """Let go of the file."""
+        self._checks.shutdown()
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -174,35 +175,15 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
-def _gathered(buffers: Sequence[Buffer]) -> Iterator[list[memoryview]]:
-    """Yield all that there is to write in order, small parts together."""
-    views: list[memoryview] = []
-    size = 0
-    for part in chain.from_iterable(map(_checked, buffers)):
-        views.append(part)
-        size += len(part)
-        if size >= ENOUGH or len(views) == AT_ONCE:
-            yield views
-            views, size = [], 0
-    if views:
-        yield views
-
-
-def _checked(buffer: Buffer) -> Iterable[memoryview]:
-    if isinstance(buffer, Data):
-        return buffer.checked()
-    return [memoryview(buffer)] if buffer else []
-
-
-def _write_all(fd: int, views: list[memoryview]) -> None:
-    """Write views to the last byte: a call may write less, 2 GiB at most."""
-    views = views[::-1]
-    while views:
-        written = os.writev(fd, views[::-1])
-        while views and written >= len(views[-1]):
-            written -= len(views.pop())
-        if views:
-            views[-1] = views[-1][written:]
+def _write_all(fd: int, buffers: Iterable[bytes | memoryview]) -> None:
+    """Write buffers to the last byte: a call may write less, 2 GiB at most."""
+    left = deque(memoryview(buffer) for buffer in buffers if buffer)
+    while left:
+        written = os.writev(fd, list(islice(left, AT_ONCE)))
+        while left and written >= len(left[0]):
+            written -= len(left.popleft())
+        if left:
+            left[0] = left[0][written:]
 
 
 @contextmanager

@@ -38,7 +38,10 @@ SCALARS = (
 
 
 def joined(framed):
-    return b"".join(b if isinstance(b, bytes) else bytes(b.view) for b in framed.buffers)
+    return b"".join(
+        b if isinstance(b, bytes) else bytes(b.view)
+        for b in [*framed.buffers, TFR.seal(framed.buffers)]
+    )
 
 
 def by_tensorflow(key, arrays, scalars, path):

@@ -34,7 +34,10 @@ COLUMNS = ["age", "visit", "sex", "left"]
 
 
 def joined(framed):
-    return b"".join(b if isinstance(b, bytes) else bytes(b.view) for b in framed.buffers)
+    return b"".join(
+        b if isinstance(b, bytes) else bytes(b.view)
+        for b in [*framed.buffers, WDS.seal(framed.buffers)]
+    )
 
 
 def by_tarfile(key, arrays, scalars):

@@ -127,7 +127,7 @@ class Format:
         return data + len(self.seal(()))
 
     def frame(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> Framed:
-        """Return the bytes of a sample, its arrays as views that are never copied.
+        """Return the bytes of a sample but its seal, its arrays as views that are never copied.
 
         Parameters
         ----------
@@ -147,7 +147,6 @@ class Format:
                 offsets[piece] = at
             buffers.append(data[piece] if isinstance(piece, str) else piece)
             at += len(buffers[-1])
-        buffers.append(self.seal(buffers))
         return Framed(buffers, offsets, data)
 
 
@@ -167,6 +166,7 @@ class _FramedSink:
         """Write a sample; return it, its offsets from the beginning of the shard."""
         framed, begin = self._format.frame(key, arrays, scalars), self._file.bytes
         self._file.append(framed.buffers)
+        self._file.append([self._format.seal(framed.buffers)])  # their checksums are made by now
         self._file.start_writeback(begin)
         offsets = {name: begin + offset for name, offset in framed.offsets.items()}
         return replace(framed, offsets=offsets)
