@@ -32,6 +32,10 @@ class ArchiveError(EntenseError):
     """An archive is unfinished, damaged, or in the way."""
 
 
+class ExecutionError(EntenseError):
+    """Work that was given to other processes or machines did not end well."""
+
+
 @contextmanager
 def naming(op: str) -> Iterator[None]:
     """Name the op in what it raises, where that is no sentence of ours."""

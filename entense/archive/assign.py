@@ -15,7 +15,7 @@ from entense.archive.formats import Foreign, formats
 from entense.archive.formats.base import blank
 from entense.archive.manifest import MASKS
 from entense.archive.schema import coords_digest, digest_of, mask_digest, tr_of
-from entense.archive.series import path_of, shared_by
+from entense.archive.series import path_of
 from entense.archive.sharding import groups_of
 from entense.errors import ArchiveError
 from entense.files import version_of
@@ -26,6 +26,7 @@ from entense.tensors.graph import to_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from entense.archive.formats.foreign import Shared
     from entense.archive.job import Job
     from entense.archive.manifest import Series
     from entense.archive.sharding import Sharding
@@ -51,6 +52,10 @@ class Planned:
         """Its name, as train-000000."""
         return f"{self.split}-{self.number:06}"
 
+    def moved(self, place: Mapping[int, int]) -> Planned:
+        """Return the same of a table that has row `place[row]` for `row`."""
+        return replace(self, rows=tuple(place[row] for row in self.rows))
+
     def path(self, series: Series, record: str, specs: Mapping[str, Spec]) -> str:
         """Return the file that a record of it has in a series."""
         return path_of(series, self.split, self.name, record, specs)
@@ -74,7 +79,7 @@ def splits_of(table: pl.DataFrame) -> list[str]:
     return splits
 
 
-def assign(job: Job, series: Sequence[Series], sharding: Sharding) -> list[Planned]:
+def assign(job: Job, series: Sequence[Series], sharding: Sharding, shared: Shared) -> list[Planned]:
     """Cut each split into shards, the same in each series.
 
     A record whose survey failed counts as much as the one before it, so that its repair moves
@@ -82,11 +87,11 @@ def assign(job: Job, series: Sequence[Series], sharding: Sharding) -> list[Plann
     """
     sizes, splits = _sizes(job, series), splits_of(job.table)
     groups, order = groups_of(job.table, sharding.by), sharding.order(job.ids)
-    parts, planned = [], partial(_planned, job, series, ragged=_ragged(job, series))
+    parts, planned = [], partial(_planned, job, series, shared)
     for split in dict.fromkeys(splits):
         rows = [row for row in order if splits[row] == split]
         cut = sharding.cut(rows, sizes, groups)
-        parts += [planned(split, number, part) for number, part in enumerate(cut)]
+        parts += [planned(split=split, number=n, rows=part) for n, part in enumerate(cut)]
     return parts
 
 
@@ -100,22 +105,28 @@ def inputs_of(survey: Survey) -> list[dict[str, list[Any]]]:
         return list(progress(found, what="inputs", unit="records", total=len(survey.inputs)))
 
 
-def _ragged(job: Job, series: Sequence[Series]) -> list[str]:
-    """Return the tensors whose shapes differ, where a file depends on it."""
-    is_foreign = any(isinstance(formats[one.format], Foreign) for one in series)
-    return sorted(shared_by(job).ragged) if is_foreign else []
+def digest_of_rows(job: Job, rows: Sequence[int], series: Sequence[Series], shared: Shared) -> str:
+    """Digest the records' ids, scalars, shapes, and what their recipes take beside files."""
+    survey = job.survey
+    # which tensors' shapes differ decides the bytes of formats that a library writes
+    foreign = any(isinstance(formats[one.format], Foreign) for one in series)
+    records = [
+        [job.ids[row], job.values(row), _taken(survey.bound[row]), _facts(survey.specs[row])]
+        for row in rows
+    ]
+    return digest_of([*(sorted(shared.ragged) if foreign else ()), *records])
 
 
 def _planned(
     job: Job,
     series: Sequence[Series],
+    shared: Shared,
+    *,
     split: str,
     number: int,
     rows: tuple[int, ...],
-    *,
-    ragged: Sequence[str],
 ) -> Planned:
-    part = Planned(split, number, rows, (), _digest(job, rows, ragged))
+    part = Planned(split, number, rows, (), digest_of_rows(job, rows, series, shared))
     known = [(job.ids[row], specs) for row in rows if (specs := job.survey.specs[row])]
     files = dict.fromkeys(part.path(one, *record) for one in series for record in known)
     return replace(part, files=tuple(files))
@@ -140,16 +151,6 @@ def _size(job: Job, row: int, specs: Mapping[str, Spec], series: Sequence[Series
             fmt.check(name, specs[name])
         sizes[one.format] += fmt.size(job.ids[row], held, job.values(row))
     return max(sizes.values())
-
-
-def _digest(job: Job, rows: Sequence[int], ragged: Sequence[str]) -> str:
-    """Digest the records' ids, scalars, shapes, and what their recipes take beside files."""
-    survey = job.survey
-    records = [
-        [job.ids[row], job.values(row), _taken(survey.bound[row]), _facts(survey.specs[row])]
-        for row in rows
-    ]
-    return digest_of([*ragged, *records])
 
 
 def _taken(bound: Bound) -> list[Any]:

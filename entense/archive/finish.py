@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 def identity_of(job: Job, series: Sequence[Series], sharding: Sharding) -> dict[str, Any]:
     """Return what must not change within one archive, as JSON gives it back."""
-    used = dict.fromkeys(one.format for one in series)
     identity = {
         "series": [vars(one) for one in series],
         "sharding": sharding.said,
@@ -46,15 +45,23 @@ def identity_of(job: Job, series: Sequence[Series], sharding: Sharding) -> dict[
         "tensors": {name: _kind(job, name) for name in job.survey.tensors},
         "columns": {name: str(dtype) for name, dtype in job.scalars.schema.items()},
         "code": {
-            **_ops(job),
-            **{f"format {name}": formats[name].digest for name in used},
+            **code_of(job, series),
             f"sharding {sharding.scheme}": sharding.digest,
-            "plan": job.survey.how.said,
-            "entense": _entense(),
         },
         "made_by": made_by(),
     }
     return dict(json.loads(json.dumps(identity)))
+
+
+def code_of(job: Job, series: Sequence[Series]) -> dict[str, str]:
+    """Return digests of the code that decides the bytes of shards."""
+    used = dict.fromkeys(one.format for one in series)
+    return {
+        **_ops(job),
+        **{f"format {name}": formats[name].digest for name in used},
+        "plan": job.survey.how.said,
+        "entense": _entense(),
+    }
 
 
 def finish(

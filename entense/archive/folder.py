@@ -6,10 +6,11 @@ import errno
 import fcntl
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePosixPath
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from entense.archive import manifest as names
@@ -56,6 +57,15 @@ class Receipt:
     tensors: Sequence[Mapping[str, Mapping[str, Any]] | None]  # a record: where, in which file
     errors: Sequence[str | None]  # a record
 
+    def plain(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return vars(self) | {"files": [vars(file) for file in self.files]}
+
+    @classmethod
+    def of(cls, body: dict[str, Any]) -> Receipt:
+        """Return the receipt that `plain` gave."""
+        return cls(**(body | {"files": [ShardFile(**file) for file in body["files"]]}))
+
 
 def claim(folder: Path) -> None:
     """Raise unless `folder` is free to write into: absent, empty, or an archive of ours."""
@@ -85,6 +95,36 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         _lock(fd, folder)
         yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def sharing(room: Path) -> Iterator[None]:
+    """Say that this process writes parts for the run whose tasks are in `room`."""
+    fd = os.open(room / "workers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        with suppress(OSError):  # some network disks have no locks: then care is the user's
+            fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
+
+
+def wait_for_others(room: Path, seconds: float) -> None:
+    """Wait until no process writes for a run that was killed; an ArchiveError where one goes on."""
+    if not (room / "workers").exists():
+        return
+    fd = os.open(room / "workers", os.O_RDWR | os.O_CLOEXEC)
+    end = monotonic() + seconds
+    try:
+        while not _is_free(fd):
+            if monotonic() > end:
+                raise ArchiveError(
+                    f"workers of an earlier run still write into {room.parents[1]}; cancel its "
+                    "jobs, or wait until they end, and write again"
+                )
+            sleep(0.2)
     finally:
         os.close(fd)
 
@@ -140,14 +180,13 @@ def difference(old: Begun, new: Begun) -> str | None:
 def keep(folder: Path, receipt: Receipt) -> None:
     """Save the receipt of a part."""
     make_folder(folder / HIDDEN, "receipts")
-    body = vars(receipt) | {"files": [vars(file) for file in receipt.files]}
-    save(_receipt(folder, receipt.name), sealed(body))
+    save(_receipt(folder, receipt.name), sealed(receipt.plain()))
 
 
 def kept(folder: Path, part: str) -> Receipt | None:
     """Return the receipt of a part, or None; it does not look at the files."""
     try:
-        receipt = unsealed(_receipt(folder, part).read_bytes(), _as_receipt)
+        receipt = unsealed(_receipt(folder, part).read_bytes(), Receipt.of)
     except (OSError, ValueError):
         return None  # no receipt, or a damaged one: the part is written again
     return receipt if receipt.name == part else None
@@ -229,8 +268,15 @@ def _receipt(folder: Path, part: str) -> Path:
     return folder / HIDDEN / "receipts" / f"{part}.json"
 
 
-def _as_receipt(body: dict[str, Any]) -> Receipt:
-    return Receipt(**(body | {"files": [ShardFile(**file) for file in body["files"]]}))
+def _is_free(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    return True
 
 
 def _lock(fd: int, folder: Path) -> None:

@@ -26,10 +26,15 @@ class Job:
     ids: Sequence[str]
     scalars: pl.DataFrame  # the columns that go into samples
     survey: Survey
+    cells: pl.DataFrame  # `record` and the lazy columns: what another process computes them from
 
     def values(self, row: int) -> dict[str, Scalar]:
         """Return the scalars of a record."""
         return self.scalars.row(row, named=True) if self.scalars.width else {}
+
+    def slice(self, rows: Sequence[int]) -> pl.DataFrame:
+        """Return what some records can be computed from in another process."""
+        return self.cells.with_columns(self.scalars.get_columns())[rows]
 
 
 def prepare(
@@ -64,7 +69,7 @@ def prepare(
     plain = names_of_files(table.drop(tensors))
     ids, scalars = plain["record"].to_list(), scalars_of(plain, columns)
     known = survey(table, tensors, dtype=dtype or {}, how=how or DEFAULT)
-    return Job(plain, ids, scalars, known)
+    return Job(plain, ids, scalars, known, table.select("record", *tensors))
 
 
 def scalars_of(table: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from entense.archive.folder import Begun, difference
 from entense.archive.options import Options
 from entense.archive.store import checksum
 from entense.archive.write import Work, plan_archive
+from entense.archive.writer import serial
 from entense.errors import ArchiveError
 from entense.sizes import bytes_of
 
@@ -90,7 +92,8 @@ path, or run write again
     _check_fits(work, begun)
     with folders.locked(folder):
         before = _sums(folder)
-        work.complete(None if memory is None else bytes_of(memory, "memory"))
+        budget = None if memory is None else bytes_of(memory, "memory")
+        work.complete(partial(serial, memory=budget))
     mended = [name for name, found in _sums(folder).items() if before.get(name) != found]
     written = tuple(work.writer.written)
     receipts = (folders.kept(folder, part.name) for part in work.parts)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from entense.archive import folder as folders
 from entense.archive.assign import Planned, assign
+from entense.archive.distribute import Elsewhere
+from entense.archive.executors import executors
 from entense.archive.failures import FailedRecordsError
 from entense.archive.finish import finish, identity_of
 from entense.archive.folder import Begun
@@ -16,7 +18,7 @@ from entense.archive.indexes import check_indexes, indexes_of
 from entense.archive.job import prepare
 from entense.archive.options import Options
 from entense.archive.read import Archive, open_archive
-from entense.archive.series import series_of
+from entense.archive.series import series_of, shared_by
 from entense.archive.sharding import Sharding
 from entense.archive.store import folder_of
 from entense.archive.table import check_free
@@ -27,6 +29,8 @@ from entense.sizes import bytes_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from entense.archive.writer import Execute
 
 
 ON_ERROR = ("raise", "skip")
@@ -51,6 +55,13 @@ def write(
     without: Sequence[str] = (),
     fusion: str = "greedy",
     overwrite: bool = False,
+    executor: str = "serial",
+    worker: Any = "process",
+    modules: Sequence[str] = (),
+    cores: int = 1,
+    gpus: int = 0,
+    tasks: int | None = None,
+    **options: Any,
 ) -> Archive:
     """Compute every lazy tensor of a table and write an archive.
 
@@ -102,6 +113,21 @@ def write(
     overwrite
         Replace the archive that is there, whatever it is and whatever made it. Nothing else in
         the folder is touched.
+    executor
+        ``"serial"``: in this process. ``"pydra"``: in others, here or on a cluster; the bytes are
+        the same. Or one that `register_executor` was given.
+    worker
+        Of Pydra: ``"process"`` (on this machine; ``n_procs=``), ``"dask"`` (a scheduler's
+        ``address=``, else a cluster of this machine's), ``"slurm"`` (``partition=``, ``time=``,
+        ``account=``, ``sbatch_args=[…]``), ``"sge"``, or a worker of Pydra's own.
+    modules
+        What each of its processes imports: the modules that register ops of your own.
+    cores, gpus
+        What each of its tasks has; their memory is `memory`, or as estimated.
+    tasks
+        About how many there are; unless given as many as last tens of seconds, 300 at most.
+    **options
+        The worker's, as above.
 
     Returns
     -------
@@ -142,10 +168,12 @@ def write(
         without=without,
         fusion=fusion,
     )
+    where = Elsewhere(worker, cores, gpus, tasks, modules, options)
+    execute = executors[executor](asked, budget, where)
     work = plan_archive(frame, target, asked)
     with folders.locked(target):
         folders.begin(target, work.begun, overwrite=overwrite)
-        work.complete(budget)
+        work.complete(execute)
     archive = open_archive(target)
     _say_noise(archive)
     return archive
@@ -160,10 +188,10 @@ class Work:
     writer: Writer
     index: Sequence[str]
 
-    def complete(self, memory: int | None) -> None:
+    def complete(self, execute: Execute) -> None:
         """Write what is not there yet, or not good; the folder is locked."""
         writer, parts = self.writer, self.parts
-        receipts = write_parts(writer, parts, memory)
+        receipts = write_parts(writer, parts, execute)
         indexes = indexes_of(self.index, writer.job, writer.series, parts, receipts)
         finish(writer.job, self.begun.identity, parts, receipts, writer.folder, indexes=indexes)
 
@@ -185,9 +213,10 @@ def plan_archive(frame: pl.DataFrame | pl.LazyFrame, folder: Path, asked: Option
         raise FailedRecordsError(dict(zip(job.ids, errors, strict=True)), len(job.ids))
     series = series_of(asked.format, job.survey.tensors, asked.disaggregate)
     check_indexes(asked.index, series)
-    identity, parts = identity_of(job, series, cut), assign(job, series, cut)
+    shared = shared_by(job)
+    identity, parts = identity_of(job, series, cut), assign(job, series, cut, shared)
     files = {part.name: list(part.files) for part in parts}
-    writer = Writer(job, series, folder, skip=asked.on_error == "skip")
+    writer = Writer(job, series, folder, skip=asked.on_error == "skip", shared=shared)
     return Work(Begun(identity, job.ids, files, asked.plain()), parts, writer, asked.index)
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from entense.archive import folder as folders
 from entense.archive.assign import Planned, inputs_of
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.folder import Receipt
 from entense.archive.part import Part
-from entense.archive.series import shared_by
 from entense.archive.store import is_whole
 from entense.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from entense.archive.formats.foreign import Shared
     from entense.archive.job import Job
     from entense.archive.manifest import Series
     from entense.execute.serial import Outcome
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 COUNTS = ("constant", "nonfinite", "absent", "freedom", "coverage")
 
 
-def write_parts(writer: Writer, parts: Sequence[Planned], memory: int | None) -> list[Receipt]:
+Execute: TypeAlias = "Callable[[Writer, Sequence[Planned]], Iterator[Receipt]]"
+"""What writes parts: here, or elsewhere."""
+
+
+def write_parts(writer: Writer, parts: Sequence[Planned], execute: Execute) -> list[Receipt]:
     """Return the receipt of each part, writing those that are not there yet or not good.
 
     Raises
@@ -39,7 +44,8 @@ def write_parts(writer: Writer, parts: Sequence[Planned], memory: int | None) ->
     known = {part.name: writer.good(part) for part in checked}
     missing = [part for part in parts if known[part.name] is None]
     folders.discard(writer.folder, {part.name: part.files for part in missing})
-    known.update((receipt.name, receipt) for receipt in _written(writer, missing, memory))
+    if missing:
+        known.update((receipt.name, receipt) for receipt in execute(writer, missing))
     receipts = [receipt for receipt in known.values() if receipt is not None]
     failures = writer.failures(parts, receipts)
     if failures and (not writer.skip or len(failures) == len(writer.job.ids)):
@@ -47,36 +53,47 @@ def write_parts(writer: Writer, parts: Sequence[Planned], memory: int | None) ->
     return receipts
 
 
-def _written(writer: Writer, parts: Sequence[Planned], memory: int | None) -> Iterator[Receipt]:
-    """Write parts and yield their receipts."""
+def serial(writer: Writer, parts: Sequence[Planned], *, memory: int | None) -> Iterator[Receipt]:
+    """Write parts in this process and yield their receipts."""
     from entense.execute.serial import run
 
     survey = writer.job.survey
-    rows = [row for part in parts for row in part.rows if survey.specs[row] is not None]
+    rows = writer.computed(parts)
     computed = cast("Generator[Outcome]", run(survey, rows, memory=memory))
-    kept = sum(specs is not None for specs in survey.specs) - len(rows)
-    total = kept + len(rows)
-    outcomes = progress(computed, what="write", unit="records", total=total, done=kept)
+    total = sum(specs is not None for specs in survey.specs)
+    outcomes = progress(computed, what="write", unit="records", total=total, done=total - len(rows))
+    with closing(computed):
+        yield from written(writer, parts, outcomes)
+
+
+def written(
+    writer: Writer, parts: Sequence[Planned], outcomes: Iterator[Outcome]
+) -> Iterator[Receipt]:
+    """Write parts of what is computed, and yield their receipts once they last."""
     # one thread waits for the disk, while the next shard is decoded, computed and appended
-    with closing(computed), ThreadPoolExecutor(1) as disk:
-        last = disk.submit(lambda: None)
-        for part in parts:
-            receipt, finish = writer.append(part, outcomes)
-            before, last = last, disk.submit(finish)
-            before.result()
-            yield receipt
-        last.result()
+    with ThreadPoolExecutor(1) as disk:
+        on_its_way: deque[tuple[Receipt, Future[None]]] = deque()
+        for part in [*parts, None]:
+            if part is not None:
+                receipt, finish = writer.append(part, outcomes)
+                on_its_way.append((receipt, disk.submit(finish)))
+            while len(on_its_way) > (part is not None):
+                receipt, finished = on_its_way.popleft()
+                finished.result()
+                yield receipt
 
 
 class Writer:
     """What all shards of an archive are written with."""
 
-    def __init__(self, job: Job, series: Sequence[Series], folder: Path, *, skip: bool) -> None:
+    def __init__(
+        self, job: Job, series: Sequence[Series], folder: Path, *, skip: bool, shared: Shared
+    ) -> None:
         self.job, self.series, self.folder, self.skip = job, series, folder, skip
-        self._inputs = inputs_of(job.survey)  # as they are before any voxel is read
-        self._shared = shared_by(job)
+        self.shared = shared
+        self.inputs = inputs_of(job.survey)  # as they are before any voxel is read
         self.written: list[str] = []  # the shards that were not good
-        self._errors: dict[int, str] = {}  # with whole paths, which archives must not have
+        self.errors: dict[int, str] = {}  # by row, with whole paths, which archives must not have
 
     def good(self, part: Planned) -> Receipt | None:
         """Return the receipt of a part if it, the inputs and the bytes on the disk agree."""
@@ -92,11 +109,21 @@ class Writer:
         """Whether a receipt is of a part made of what the table and the inputs are now."""
         return receipt.digest == part.digest and receipt.inputs == self._inputs_of(part)
 
+    def computed(self, parts: Sequence[Planned]) -> list[int]:
+        """Return the rows of parts that are computed, in the order in which they are due."""
+        specs = self.job.survey.specs
+        return [row for part in parts for row in part.rows if specs[row] is not None]
+
+    def hear(self, errors: Mapping[str, str]) -> None:
+        """Take in, by record id, what went wrong in another process."""
+        rows = {record: row for row, record in enumerate(self.job.ids)} if errors else {}
+        self.errors.update((rows[record], error) for record, error in errors.items())
+
     def append(
         self, planned: Planned, outcomes: Iterator[Outcome]
     ) -> tuple[Receipt, Callable[[], None]]:
         """Write a part's records; return its receipt, and what makes both last."""
-        part = Part(self.folder, planned, self.series, self._shared)
+        part = Part(self.folder, planned, self.series, self.shared)
         try:
             tensors = [self._append(row, part, outcomes) for row in planned.rows]
             files = part.close()
@@ -111,7 +138,7 @@ class Writer:
     def failures(self, parts: Sequence[Planned], receipts: Sequence[Receipt]) -> dict[str, str]:
         """Return record id to error, of every record that failed, now or in a run before."""
         return {
-            self.job.ids[row]: self._errors.get(row, error)
+            self.job.ids[row]: self.errors.get(row, error)
             for part, receipt in zip(parts, receipts, strict=True)
             for row, error in zip(part.rows, receipt.errors, strict=True)
             if error
@@ -121,11 +148,11 @@ class Writer:
         """Append a record to its part; return where its tensors lie, None where it failed."""
         specs = self.job.survey.specs[row]
         if specs is None:
-            self._errors[row] = self.job.survey.errors[row] or "it could not be surveyed"
+            self.errors[row] = self.job.survey.errors[row] or "it could not be surveyed"
             return None
         outcome = next(outcomes)
         if outcome.arrays is None:
-            self._errors[row] = outcome.error or "it could not be computed"
+            self.errors[row] = outcome.error or "it could not be computed"
             return None
         arrays = {name: outcome.arrays[name] for name in self.job.survey.tensors}
         places = part.append(self.job.ids[row], arrays, self.job.values(row), specs)
@@ -146,8 +173,8 @@ class Writer:
             folders.keep(self.folder, receipt)
 
     def _inputs_of(self, part: Planned) -> list[dict[str, Any]]:
-        return [self._inputs[row] for row in part.rows]
+        return [self.inputs[row] for row in part.rows]
 
     def _short(self, row: int) -> str | None:
-        error = self._errors.get(row)
+        error = self.errors.get(row)
         return error and without_folders(error, self.job.survey.inputs[row].values())

@@ -1,0 +1,209 @@
+"""Parts of an archive that another process writes: what it is given, and what it says of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import polars as pl
+
+from entense.archive.assign import Planned, digest_of_rows
+from entense.archive.finish import code_of
+from entense.archive.folder import Receipt, begun_in, sharing
+from entense.archive.job import prepare
+from entense.archive.manifest import Series, made_by
+from entense.archive.series import shared_by
+from entense.archive.writer import Writer, written
+from entense.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+
+    from entense.archive.formats.foreign import Shared
+    from entense.archive.job import Job
+    from entense.execute.serial import Outcome
+    from entense.plan.survey import Survey
+
+ENTRY = "entense.archive.batch:write_batch"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a process that writes parts is given, beside a slice of the table.
+
+    Parameters
+    ----------
+    folder
+        The archive's.
+    parts
+        What is to be written; their rows are those of the slice, which is sorted by id.
+    series, ragged, skip
+        What all parts of the archive have in common.
+    columns, dtype, without, fusion
+        As `write` was asked.
+    memory
+        How many bytes may be taken; None for as many as it takes.
+    banned
+        Record to why it is not to be computed: it killed those that tried.
+    alone
+        Whether each record is computed by itself, and noted before: one of them kills its process.
+    """
+
+    folder: str
+    parts: Sequence[Planned]
+    series: Sequence[Series]
+    ragged: Sequence[str]
+    skip: bool
+    columns: Sequence[str]
+    dtype: Mapping[str, str]
+    without: Sequence[str]
+    fusion: str
+    memory: int | None
+    banned: Mapping[str, str]
+    alone: bool
+
+    def save(self, path: Path, table: pl.DataFrame) -> str:
+        """Save it and its slice of the table; return a digest of both."""
+        plain = vars(self) | {key: [*map(vars, getattr(self, key))] for key in ("parts", "series")}
+        text = json.dumps(plain, sort_keys=True).encode()
+        path.write_bytes(text)
+        table.write_parquet(_slice(path))
+        return hashlib.sha256(text + _slice(path).read_bytes()).hexdigest()
+
+    @classmethod
+    def load(cls, path: Path) -> Batch:
+        """Return what `save` saved."""
+        body = json.loads(path.read_bytes())
+        body["parts"] = [_planned(part) for part in body["parts"]]
+        body["series"] = [Series(o["format"], tuple(o["tensors"]), o["folder"])
+                          for o in body["series"]]  # fmt: skip
+        return cls(**body)
+
+
+def write_batch(job: str) -> None:
+    """Write the parts of a batch, in whatever process; `Log` has what became of them.
+
+    Raises
+    ------
+    ArchiveError
+        Where this process would write other bytes than the one that planned them.
+    """
+    from entense.plan.fuse import how_of
+
+    path = Path(job)
+    batch = Batch.load(path)
+    known = prepare(
+        pl.read_parquet(_slice(path)),
+        batch.columns,
+        batch.dtype,
+        how_of(batch.without, batch.fusion),
+    )
+    common = replace(shared_by(known), ragged=frozenset(batch.ragged))
+    _check_same(batch, known, common)
+    known = replace(known, survey=_without(known, batch.banned))
+    writer = Writer(known, batch.series, Path(batch.folder), skip=batch.skip, shared=common)
+    with sharing(path.parent), _said(path).open("a") as log:
+        for receipt in _receipts(writer, batch, path):
+            errors = {known.ids[row]: error for row, error in writer.errors.items()}
+            log.write(json.dumps({"receipt": receipt.plain(), "errors": errors}) + "\n")
+            log.flush()
+
+
+class Log:
+    """What a batch says of its parts, as it goes on.
+
+    Parameters
+    ----------
+    path
+        Where the batch was saved.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._read = _said(path), 0
+
+    def new(self) -> Iterator[tuple[Receipt, dict[str, str]]]:
+        """Yield the receipt of each part that is done since, and what is wrong by record id."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return  # it is being written
+                self._read += len(line)
+                body = json.loads(line)
+                yield Receipt.of(body["receipt"]), body["errors"]
+
+
+def at(path: Path) -> str | None:
+    """Return the record that a batch was computing by itself, last."""
+    note = path.with_suffix(".at")
+    return note.read_text() if note.exists() else None
+
+
+def _receipts(writer: Writer, batch: Batch, path: Path) -> Iterator[Receipt]:
+    from entense.execute.serial import run
+
+    survey, rows = writer.job.survey, writer.computed(batch.parts)
+    if batch.alone:
+        outcomes: Iterator[Outcome] = _one_by_one(writer, rows, batch.memory, path)
+    else:
+        outcomes = run(survey, rows, memory=batch.memory)
+    with closing(cast("Generator[Outcome]", outcomes)):
+        yield from written(writer, batch.parts, outcomes)
+
+
+def _one_by_one(
+    writer: Writer, rows: Sequence[int], memory: int | None, path: Path
+) -> Iterator[Outcome]:
+    from entense.execute.serial import run
+
+    for row in rows:
+        path.with_suffix(".at").write_text(writer.job.ids[row])
+        yield from run(writer.job.survey, [row], memory=memory)
+
+
+def _without(job: Job, banned: Mapping[str, str]) -> Survey:
+    """Return the survey as if banned records could not be surveyed."""
+    specs = [None if i in banned else s for i, s in zip(job.ids, job.survey.specs, strict=True)]
+    errors = [banned.get(i, e) for i, e in zip(job.ids, job.survey.errors, strict=True)]
+    return replace(job.survey, specs=specs, errors=errors)
+
+
+def _check_same(batch: Batch, job: Job, shared: Shared) -> None:
+    """Raise where this process would write other bytes than the one that planned them."""
+    begun = begun_in(Path(batch.folder))
+    if begun is None:
+        raise ArchiveError(
+            f"{batch.folder} is not there for a worker; write to a disk that all machines share"
+        )
+    planned = {**begun.identity["made_by"], **begun.identity["code"]}
+    mine = {**made_by(), **code_of(job, batch.series)}
+    if other := [name for name, it in mine.items() if it != planned.get(name)]:
+        raise ArchiveError(
+            f"a worker would write other bytes than were planned: its {', '.join(other)} "
+            f"{'is' if len(other) == 1 else 'are'} not as here ({mine[other[0]]} instead of "
+            f"{planned.get(other[0])}); use workers of one kind, with the same packages"
+        )
+    for part in batch.parts:
+        if digest_of_rows(job, part.rows, batch.series, shared) != part.digest:
+            raise ArchiveError(
+                f"the input files of {part.name} have changed since the run was planned, or are "
+                "others where the worker is; put them where it sees them, and write again"
+            )
+
+
+def _planned(body: dict[str, Any]) -> Planned:
+    return Planned(**body | {"rows": tuple(body["rows"]), "files": tuple(body["files"])})
+
+
+def _slice(path: Path) -> Path:
+    return path.with_suffix(".parquet")
+
+
+def _said(path: Path) -> Path:
+    return path.with_suffix(".said")

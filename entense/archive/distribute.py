@@ -1,0 +1,237 @@
+"""Parts of an archive that other processes write: on this machine, or on a cluster."""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from entense.archive import folder as folders
+from entense.archive.batch import ENTRY, Batch, Log, at
+from entense.errors import ExecutionError
+from entense.execute.pydra import Task, draw, run_tasks
+from entense.plan.demand import ITSELF
+from entense.progress import Counter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from entense.archive.assign import Planned
+    from entense.archive.folder import Receipt
+    from entense.archive.options import Options
+    from entense.archive.writer import Writer
+    from entense.execute.pydra import Ended
+
+TASKS, SECONDS = 300, 20  # so many tasks at most, each of so many seconds at least
+INFLATED, STORED = 40e6, 400e6  # bytes a second and core: of packed inputs, of outputs
+HEADROOM = 1.25  # a scheduler kills what takes more than it asked for
+PATIENCE = 60  # seconds that the workers of a killed run have to notice
+AGAIN = ("killed", "lost")  # what may go well with other records
+LINES = 10
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where parts are written, and what each task asks for there.
+
+    Parameters
+    ----------
+    worker
+        ``"process"``, ``"dask"``, ``"slurm"``, ``"sge"``, or a worker of Pydra's.
+    cores, gpus
+        How many a task has.
+    tasks
+        About how many there are to be; None: as many as their cost asks for.
+    modules
+        What each process imports first: it registers ops of the user's own.
+    options
+        The worker's.
+    """
+
+    worker: Any = "process"
+    cores: int = 1
+    gpus: int = 0
+    tasks: int | None = None
+    modules: Sequence[str] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """Writes parts in other processes.
+
+    Parameters
+    ----------
+    asked
+        What `write` was asked.
+    memory
+        How many bytes a task may take; None: what its records are estimated to take.
+    where
+        Where the processes are.
+    """
+
+    asked: Options
+    memory: int | None
+    where: Elsewhere
+
+    def __call__(self, writer: Writer, parts: Sequence[Planned]) -> Iterator[Receipt]:
+        """Write parts and yield their receipts.
+
+        A record that kills its process is found by computing those of its part one by one; it
+        fails, and the others are written.
+
+        Raises
+        ------
+        ExecutionError
+            When tasks failed, were cancelled or took too long; what they have done is kept.
+        """
+        with _room(writer.folder) as room:
+            run = _Run(self, writer, room)
+            run.wave(cut(writer, parts, self.where.tasks), alone=False)
+            while left := [[part] for part in parts if part.name not in run.done]:
+                run.wave(left, alone=True)
+            yield from (run.done[part.name] for part in parts)
+
+    def drawn(self, writer: Writer, parts: Sequence[Planned]) -> str:
+        """Say what would be submitted; its files stay in the archive's folder."""
+        with _room(writer.folder, keeps=True) as room:
+            run = _Run(self, writer, room)
+            tasks = [run.task(batch, alone=False) for batch in cut(writer, parts, self.where.tasks)]
+            hours = sum(seconds_of(writer, part) for part in parts) / 3600
+            return (
+                f"{draw(tasks, self.where.worker, **self.where.options)}\n"
+                f"COST  about {hours:,.2f} core hours; the files of the tasks are in {room}"
+            )
+
+
+def cut(writer: Writer, parts: Sequence[Planned], tasks: int | None) -> list[list[Planned]]:
+    """Cut parts, in their order, into batches that cost about the same."""
+    costs = [seconds_of(writer, part) for part in parts]
+    due = sum(costs) / (tasks or max(1, min(TASKS, sum(costs) / SECONDS)))
+    batches: list[list[Planned]] = [[]]
+    taken = 0.0
+    for part, cost in zip(parts, costs, strict=True):
+        if batches[-1] and taken + cost / 2 > due * len(batches):
+            batches.append([])
+        batches[-1].append(part)
+        taken += cost
+    return batches
+
+
+def seconds_of(writer: Writer, part: Planned) -> float:
+    """Estimate how long a core works on a part: of the sizes of its inputs and outputs."""
+    known = [specs.values() for row in part.rows if (specs := writer.job.survey.specs[row])]
+    taken = sum(file[1] or 0 for row in part.rows for file in writer.inputs[row].values())
+    return taken / INFLATED + sum(spec.nbytes for specs in known for spec in specs) / STORED
+
+
+def memory_of(writer: Writer, rows: Iterable[int], cores: int) -> int:
+    """Estimate what a process takes: its own, and the largest record for each one on its way."""
+    demands = (writer.job.survey.demands[row] for row in rows)
+    largest = max((demand.bytes() for demand in demands if demand), default=0)
+    return int(HEADROOM * (ITSELF + max(2, cores) * largest))
+
+
+class _Run:
+    """Tasks on their way, what they have done, and which records killed theirs."""
+
+    def __init__(self, how: Distributed, writer: Writer, room: Path) -> None:
+        self.done: dict[str, Receipt] = {}
+        self._banned: dict[str, str] = {}
+        self._how, self._writer, self._room, self._numbers = how, writer, room, count()
+
+    def wave(self, batches: Sequence[Sequence[Planned]], *, alone: bool) -> None:
+        """Run batches at once: `alone` each record by itself, since one kills its process."""
+        where = self._how.where
+        tasks = [self.task(batch, alone=alone) for batch in batches]
+        logs = deque(Log(Path(task.job)) for task in tasks)
+        todo = sum(len(part.rows) for part in chain(*batches))
+        total = len(self._writer.job.ids)
+        with Counter("write", "records", total, total - todo) as bar:
+            ended = run_tasks(
+                tasks,
+                worker=where.worker,
+                cache=self._room / "pydra",
+                modules=where.modules,
+                poll=lambda: self._look(logs, bar),
+                **where.options,
+            )
+            self._look(logs, bar)
+        self._learn(ended, alone=alone)
+
+    def task(self, batch: Sequence[Planned], *, alone: bool) -> Task:
+        """Save a batch, and say what it asks for."""
+        path = self._room / f"{next(self._numbers):06}.json"
+        rows = sorted(row for part in batch for row in part.rows)
+        digest = self._batch(batch, rows, alone=alone).save(path, self._writer.job.slice(rows))
+        names = dict.fromkeys((batch[0].name, batch[-1].name))
+        where = self._how.where
+        memory = self._how.memory or memory_of(self._writer, rows, where.cores)
+        name = " to ".join(names)
+        return Task(name, ENTRY, str(path), digest, memory, where.cores, where.gpus)
+
+    def _batch(self, batch: Sequence[Planned], rows: Sequence[int], *, alone: bool) -> Batch:
+        place, asked = {row: i for i, row in enumerate(rows)}, self._how.asked
+        return Batch(
+            folder=str(self._writer.folder.absolute()),
+            parts=[part.moved(place) for part in batch],
+            series=self._writer.series,
+            ragged=sorted(self._writer.shared.ragged),
+            skip=self._writer.skip,
+            columns=list(asked.columns),
+            dtype=dict(asked.dtype or {}),
+            without=list(asked.without),
+            fusion=asked.fusion,
+            memory=self._how.memory,
+            banned=self._banned,
+            alone=alone,
+        )
+
+    def _look(self, logs: Iterable[Log], bar: Counter) -> None:
+        """Take in what tasks have done since."""
+        for log in logs:
+            for receipt, errors in log.new():
+                self.done[receipt.name] = receipt
+                self._writer.hear(errors)
+                size = sum(file.bytes for file in receipt.files)
+                bar.add(len(receipt.errors), size, sum(map(bool, receipt.errors)))
+
+    def _learn(self, ended: Sequence[Ended], *, alone: bool) -> None:
+        """Ban the record that killed a task; raise where it is not known, or tasks failed."""
+        killed = [one for one in ended if one.how in AGAIN]
+        wrong = [one for one in ended if one.how not in ("done", *AGAIN)]
+        for one in killed if alone else ():
+            record = at(Path(one.task.job))
+            if record is None or record in self._banned:
+                wrong.append(one)
+            else:
+                self._banned[record] = (
+                    f"its process was killed whenever it was computed; {one.error}"
+                )
+        if wrong:
+            raise ExecutionError(_said(wrong, len(ended)))
+
+
+def _said(ended: Sequence[Ended], total: int) -> str:
+    more = f"\n  and {len(ended) - LINES:,} more" if len(ended) > LINES else ""
+    lines = "".join(f"\n  {one.task.name}: {one.error}" for one in ended[:LINES])
+    return (
+        f"{len(ended)} of {total} tasks did not end well; mend what they say and write again "
+        f"(what the others finished is kept):{lines}{more}"
+    )
+
+
+@contextmanager
+def _room(folder: Path, *, keeps: bool = False) -> Iterator[Path]:
+    """Give the folder of a run's tasks, once no other run's are there; it goes when all is well."""
+    room = folder / folders.HIDDEN / "run"
+    folders.wait_for_others(room, PATIENCE)
+    shutil.rmtree(room, ignore_errors=True)
+    room.mkdir(parents=True)
+    yield room  # after an error it stays: the error names its logs
+    if not keeps:
+        shutil.rmtree(room, ignore_errors=True)
