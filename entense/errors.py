@@ -32,6 +32,10 @@ class ArchiveError(EntenseError):
     """An archive is unfinished, damaged, or in the way."""
 
 
+class ExecutionError(EntenseError):
+    """The workers of a run cannot be had, or what they need went away under them."""
+
+
 @contextmanager
 def naming(op: str) -> Iterator[None]:
     """Name the op in what it raises, where that is no sentence of ours."""
