@@ -33,7 +33,7 @@ class ArchiveError(EntenseError):
 
 
 class ExecutionError(EntenseError):
-    """Work that was given to other processes or machines did not end well."""
+    """The workers of a run cannot be had, or what they need went away under them."""
 
 
 @contextmanager

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from entense.archive import folder as folders
 from entense.archive.batch import ENTRY, Batch, Log, at
-from entense.errors import ExecutionError
+from entense.archive.finish import ops_of
+from entense.errors import ExecutionError, RecipeError
 from entense.execute.pydra import Task, draw, run_tasks
+from entense.ops.core import ops
 from entense.plan.demand import ITSELF
 from entense.progress import Counter
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from entense.archive.assign import Planned
     from entense.archive.folder import Receipt
+    from entense.archive.job import Job
     from entense.archive.options import Options
     from entense.archive.writer import Writer
     from entense.execute.pydra import Ended
@@ -32,6 +35,10 @@ HEADROOM = 1.25  # a scheduler kills what takes more than it asked for
 PATIENCE = 60  # seconds that the workers of a killed run have to notice
 AGAIN = ("killed", "lost")  # what may go well with other records
 LINES = 10
+DEADLY = (
+    "it kills every process that computes it, often because memory runs out; look at its files, "
+    "or give tasks more memory="
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ class Distributed:
         ExecutionError
             When tasks failed, were cancelled or took too long; what they have done is kept.
         """
+        _check_importable(writer.job, self.where.modules)
         with _room(writer.folder) as room:
             run = _Run(self, writer, room)
             run.wave(cut(writer, parts, self.where.tasks), alone=False)
@@ -209,11 +217,26 @@ class _Run:
             if record is None or record in self._banned:
                 wrong.append(one)
             else:
-                self._banned[record] = (
-                    f"its process was killed whenever it was computed; {one.error}"
-                )
+                self._banned[record] = DEADLY
         if wrong:
             raise ExecutionError(_said(wrong, len(ended)))
+
+
+def _check_importable(job: Job, modules: Sequence[str]) -> None:
+    """Raise where an op is of this process alone."""
+    packages = {"entense", *(name.split(".")[0] for name in modules)}
+    for name in ops_of(job):
+        module = ops[name].function.__module__
+        if module == "__main__":
+            raise RecipeError(
+                f"the op {name!r} is defined in this script or notebook, where other processes "
+                'cannot find it; move it into a module of its own and give modules=["that_module"]'
+            )
+        if module.split(".")[0] not in packages:
+            raise RecipeError(
+                f"the op {name!r} is of the module {module}, which other processes import only if "
+                f'you say so: modules=["{module}"] (on the command line: --import {module})'
+            )
 
 
 def _said(ended: Sequence[Ended], total: int) -> str:

@@ -57,7 +57,7 @@ def code_of(job: Job, series: Sequence[Series]) -> dict[str, str]:
     """Return digests of the code that decides the bytes of shards."""
     used = dict.fromkeys(one.format for one in series)
     return {
-        **_ops(job),
+        **{name: ops[name].digest for name in ops_of(job)},
         **{f"format {name}": formats[name].digest for name in used},
         "plan": job.survey.how.said,
         "entense": _entense(),
@@ -113,10 +113,10 @@ def _entense() -> str:
     return hashlib.sha256(code).hexdigest()[:16]
 
 
-def _ops(job: Job) -> dict[str, str]:
-    """Return the digest of each operation that the recipes name."""
+def ops_of(job: Job) -> list[str]:
+    """Return the operations that the recipes name."""
     nodes = [node for text in job.survey.recipes.values() for node in walk(from_json(text))]
-    return {name: ops[name].digest for name in sorted({node.op for node in nodes} - {"slot"})}
+    return sorted({node.op for node in nodes} - {"slot"})
 
 
 def _kind(job: Job, name: str) -> list[Any]:

@@ -1,0 +1,11 @@
+"""A list of tasks, run by Pydra: on this machine, on Dask, on SLURM.
+
+Nothing here knows of records or archives: a task is the name of a function and the path of a JSON
+file that says what to do. Where it ran comes back as a word, what went wrong as a sentence.
+"""
+
+from entense.execute.pydra.draw import draw
+from entense.execute.pydra.run import run_tasks
+from entense.execute.pydra.tasks import Ended, Task
+
+__all__ = ["Ended", "Task", "draw", "run_tasks"]

@@ -1,0 +1,206 @@
+"""The driver of a run: Pydra in a thread of its own, and whoever asked, kept informed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import tempfile
+import threading
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from entense.errors import ExecutionError
+from entense.execute.pydra.tasks import Ended, Handle, Outcome, Task, check_entry
+from entense.execute.pydra.workers.choose import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_TICK = 1.0  # seconds
+
+
+def run_tasks(
+    tasks: Sequence[Task],
+    *,
+    worker: Any = "process",
+    cache: Path,
+    modules: Sequence[str] = (),
+    poll: Callable[[], None] = lambda: None,
+    **options: Any,
+) -> list[Ended]:
+    """Run tasks as one Pydra workflow and say how each ended; none stops the others.
+
+    Ctrl-C, or an exception in `poll`, ends the workers, cancels what they submitted, and is raised.
+
+    Parameters
+    ----------
+    tasks
+        What to run.
+    worker
+        ``"process"``, ``"dask"``, ``"slurm"``, or the name, the class or an instance of a worker
+        of Pydra's (``"sge"``, ``"cf"``, …).
+    cache
+        A folder for what Pydra keeps, outcomes and logs; all of it can be thrown away afterwards.
+        For workers on other machines it must be on storage that they share.
+    modules
+        Modules that a worker imports before it runs a task.
+    poll
+        Called about once a second, here, while the tasks run.
+    **options
+        The worker's. process: `n_procs`. dask: `address`, or `n_procs`. slurm: `partition`, `time`,
+        `account`, `cores`, `memory`, `sbatch_args`, `poll_seconds`. Others: what Pydra takes.
+
+    Returns
+    -------
+    list of Ended
+        One for each task, in their order.
+
+    Raises
+    ------
+    ExecutionError
+        The worker cannot be had, refuses every task, or `cache` went away in the middle.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> job = Path(tempfile.mkdtemp()) / "job.json"
+    >>> _ = job.write_text("{}")
+    >>> task = Task("first", "entense.sizes:bytes_of", str(job), "1", memory=10**6)
+    >>> ended = run_tasks([task], cache=job.parent)
+    >>> ended[0].how, ended[0].error.split(" (")[0]
+    ('raised', "first: TypeError: bytes_of() missing 1 required positional argument: 'what'")
+    """
+    for task in tasks:
+        check_entry(task, tuple(modules))
+    if not tasks:
+        return []
+    folder = _folder(Path(cache))
+    handles = [_handle(task, tuple(modules), folder) for task in tasks]
+    flow = _Flow(handles, choose(worker, tasks, folder, options), folder)
+    try:
+        flow.follow(poll)
+        ended = [_ended(handle, flow.problem) for handle in handles]
+    finally:
+        shutil.rmtree(folder / "pydra", ignore_errors=True)
+    if all(one.how == "done" for one in ended):
+        shutil.rmtree(folder, ignore_errors=True)  # else its logs are of use
+    return ended
+
+
+class _Flow:
+    """A workflow in a thread: Pydra starts an event loop, and here one may be running."""
+
+    def __init__(self, handles: list[Handle], worker: Any, folder: Path) -> None:
+        self._handles, self._worker, self._folder = handles, worker, folder
+        self._thread = threading.Thread(target=self._run, name="entense-pydra")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_stopped = False
+        self.problem: BaseException | None = None
+
+    def follow(self, poll: Callable[[], None]) -> None:
+        """Run to the end; stop all of it for whatever is raised meanwhile."""
+        self._thread.start()
+        try:
+            while self._thread.is_alive():
+                self._thread.join(_TICK)
+                self._check()
+                poll()
+        except BaseException:
+            self._stop()
+            raise
+        self._check()
+
+    def _check(self) -> None:
+        """Raise what ended the run, or a sentence about a folder that is gone."""
+        if not (self._folder / "outcomes").is_dir():
+            raise ExecutionError(
+                f"{self._folder}: the folder of the run went away in the middle; give cache= a "
+                "folder that nobody cleans, and run again"
+            )
+        if isinstance(self.problem, ExecutionError):
+            raise self.problem
+
+    def _run(self) -> None:
+        """Hand the workflow to Pydra."""
+        from pydra.engine.submitter import Submitter
+
+        from entense.execute.pydra.flow import Still, Tasks
+
+        try:
+            with (
+                _quiet(),
+                Submitter(worker=self._worker, cache_root=self._folder / "pydra") as pydra,
+            ):
+                self._loop, pydra.audit = pydra.loop, Still(pydra.audit.audit_flags, None, None)
+                self._submit(lambda: pydra(Tasks(handles=self._handles), raise_errors=True))
+        except (Exception, asyncio.CancelledError) as error:  # `follow` tells it, in its thread
+            self.problem = self.problem or error
+
+    def _submit(self, run: Callable[[], object]) -> None:
+        """Run, and wait for what was cancelled before the loop is closed."""
+        assert self._loop  # noqa: S101  # `_run` has set it
+        try:
+            if not self._is_stopped:
+                run()
+        finally:
+            self._loop.run_until_complete(_cancel())
+
+    def _stop(self) -> None:
+        """Cancel all that waits; closing the worker then ends what runs."""
+        self._is_stopped = True
+        if self._loop:
+            with suppress(RuntimeError):  # the loop is closed: it has just ended
+                asyncio.run_coroutine_threadsafe(_cancel(), self._loop)
+        self._thread.join()
+
+
+async def _cancel() -> None:
+    """Cancel the other tasks of this loop, and let them end."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what Pydra prints and logs to itself: outcomes tell what happened."""
+    os.environ.setdefault("NO_ET", "1")  # no telemetry
+    logger = logging.getLogger("pydra")
+    before, silence = logger.propagate, logging.NullHandler()
+    logger.propagate = False
+    logger.addHandler(silence)
+    try:
+        yield
+    finally:
+        logger.propagate = before
+        logger.removeHandler(silence)
+
+
+def _folder(cache: Path) -> Path:
+    """Return a folder of this run alone: what a killed one left there, locks too, is in no way."""
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=cache.absolute()))
+    for part in ("outcomes", "logs"):
+        (folder / part).mkdir()
+    return folder
+
+
+def _handle(task: Task, modules: tuple[str, ...], folder: Path) -> Handle:
+    """Return a task with the file of its outcome."""
+    name = sha256(task.digest.encode()).hexdigest()[:32]
+    return Handle(task, modules, str(folder / "outcomes" / f"{name}.json"))
+
+
+def _ended(handle: Handle, problem: BaseException | None) -> Ended:
+    """Read how a task ended."""
+    try:
+        outcome = Outcome.from_json(Path(handle.outcome).read_text())
+    except (OSError, ValueError):
+        why = f": {str(problem).strip().splitlines()[-1]}" if str(problem or "").strip() else ""
+        outcome = Outcome("lost", f"{handle.task.name}: its worker left no word{why}; run it again")
+    return Ended(handle.task, outcome.how, outcome.error)

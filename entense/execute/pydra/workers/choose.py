@@ -1,0 +1,66 @@
+"""From what a user says to a worker of Pydra's."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import TYPE_CHECKING, Any
+
+from entense.errors import ExecutionError, hint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from entense.execute.pydra.tasks import Task
+
+
+def choose(worker: Any, tasks: Sequence[Task], folder: Path, options: dict[str, Any]) -> Any:
+    """Return the worker that was asked for, ready to be handed to Pydra.
+
+    Raises an ExecutionError where there is none of that name, an option is not one of its, or a
+    package is missing.
+    """
+    os.environ.setdefault("NO_ET", "1")  # no telemetry
+    try:
+        from pydra.engine.submitter import Worker  # pydra.workers first is a circle of imports
+    except ImportError as error:
+        raise ExecutionError(
+            f"executor='pydra' needs Pydra ({error}); pip install 'entense[pydra]'"
+        ) from error
+    if isinstance(worker, Worker):
+        return worker
+    if worker in _OURS:
+        return _called(_OURS[worker], worker, options, tasks, folder)
+    return _called(_theirs(worker, Worker), worker, options)
+
+
+def _processes(tasks: Sequence[Task], folder: Path, *, n_procs: int | None = None) -> Any:
+    from entense.execute.pydra.workers.children import places
+    from entense.execute.pydra.workers.process import Processes
+
+    return Processes(places(tasks, n_procs), folder / "logs")
+
+
+_OURS: dict[str, Callable[..., Any]] = {"process": _processes}
+
+
+def _theirs(worker: Any, base: Any) -> Callable[..., Any]:
+    """Return a class of worker of Pydra's or of the user's."""
+    if isinstance(worker, type) and issubclass(worker, base):
+        return worker
+    there = {*_OURS, *(str(name) for name in base.available_plugins())}
+    if not isinstance(worker, str) or worker.replace("-", "_") not in there:
+        raise ExecutionError(f"worker={worker!r} is no worker; {hint(worker, sorted(there))}")
+    return base.plugin(worker)  # type: ignore[no-any-return]
+
+
+def _called(make: Callable[..., Any], name: object, options: dict[str, Any], *given: Any) -> Any:
+    """Make a worker with options, which must be its own."""
+    parameters = list(inspect.signature(make).parameters)[len(given) :]
+    for option in options:
+        if option not in parameters:
+            raise ExecutionError(
+                f"worker={name!r} has no option {option!r}; {hint(option, parameters)}"
+            )
+    return make(*given, **options)

@@ -1,0 +1,60 @@
+"""What the tasks of these tests do; a worker imports it by name."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def job(path):
+    return json.loads(Path(path).read_text())
+
+
+def write(path):
+    told = job(path)
+    Path(told["out"]).write_text(told["text"])
+
+
+def fail(path):
+    raise ValueError(f"the voxels of {job(path)['text']} are wrong\nin two lines: \udcff")
+
+
+def die(path):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave(path):
+    sys.exit("enough")
+
+
+def wait(path):
+    """Say who waits, then wait to be ended: a test that fails to do so fails after a minute."""
+    Path(job(path)["out"]).write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def tell(path):
+    """Write what a worker sees of its machine."""
+    import numpy as np
+
+    np.ones((64, 64)) @ np.ones((64, 64))
+    from threadpoolctl import threadpool_info
+
+    seen = {
+        "cores": sorted(os.sched_getaffinity(0)),
+        "pools": [pool["num_threads"] for pool in threadpool_info()],
+        "environment": {k: v for k, v in os.environ.items() if k.endswith(("THREADS", "DEVICES"))},
+        "pid": os.getpid(),
+        "modules": [m for m in ("pydra", "jax", "tensorflow", "torch") if m in sys.modules],
+    }
+    Path(job(path)["out"]).write_text(json.dumps(seen))
+
+
+def chatter(path):
+    """Print, and read stdin: neither may disturb the protocol."""
+    print("done", flush=True)
+    os.write(1, b'{"how": "raised"}\n')
+    assert sys.stdin.read() == ""
+    write(path)
