@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ import polars as pl
 
 from entense.archive.formats import Foreign, formats
 from entense.archive.formats.base import blank
-from entense.archive.manifest import MASKS
 from entense.archive.schema import coords_digest, digest_of, mask_digest, tr_of
 from entense.archive.series import path_of, shared_by
 from entense.archive.sharding import groups_of
@@ -21,6 +19,7 @@ from entense.errors import ArchiveError
 from entense.files import version_of
 from entense.index.fetch import name_of
 from entense.progress import progress
+from entense.records.splitting.names import problem_of
 from entense.tensors.graph import to_json
 
 if TYPE_CHECKING:
@@ -65,12 +64,8 @@ def splits_of(table: pl.DataFrame) -> list[str]:
             f"{nulls} records have no split; filter them out or fill the column `split`"
         )
     splits: list[str] = table["split"].cast(pl.String).to_list()
-    for name in set(splits):
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == MASKS:
-            raise ArchiveError(
-                f"the split {name!r} cannot name a folder of shards; use letters, digits, "
-                f'"_" and "-" (and not {MASKS!r})'
-            )
+    if problem := problem_of(splits):
+        raise ArchiveError(problem)
     return splits
 
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, final
 import polars as pl
 
 from entense.errors import TableError
-from entense.records.tables.labels import listed
+from entense.index.entities import IDENTIFYING
+from entense.records.identity import record_name
+from entense.records.tables.labels import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -95,7 +97,7 @@ def groups_of(
     Raises
     ------
     TableError
-        A column is not there or of a wrong type, or a record is in no group.
+        A column is not there or of a wrong type, a record is in no group, or there is no record.
     """
     _check(frame.collect_schema(), by, stratify, representative, bins)
     table = (
@@ -110,13 +112,27 @@ def groups_of(
         .collect()
     )
     keys = table.select(by)
+    if keys.is_empty():
+        raise TableError("the table has no records to split; look at what its filters dropped")
     if any(keys.null_count().row(0)):
-        raise TableError(
-            f"some records have no {' or '.join(by)} to split by: fill it, or drop those records"
-        )
+        raise _in_no_group(frame, by)
     classes = table.select(pl.col(f" class {name}").alias(name) for name in stratify)
     means = {name: _means(table[f" numbers {name}"]) for name in representative}
     return Groups(keys, table[" records"], classes, pl.DataFrame(means), bins)
+
+
+def _in_no_group(frame: pl.DataFrame | pl.LazyFrame, by: Sequence[str]) -> TableError:
+    """Count the records that lack a value to split by, and name one if it has a name."""
+    schema = frame.collect_schema()
+    parts = [n for n in ("dataset", *IDENTIFYING) if n in schema and _is_plain(schema[n])]
+    lacking = frame.lazy().filter(pl.any_horizontal(pl.col(by).is_null()))
+    lost = lacking.select(parts or by).collect()
+    name = lost.select(record_name(lost.schema)).to_series().min() if parts else None
+    such = f", such as {name!r}" if name else ""
+    return TableError(
+        f"{counted(len(lost), 'record has', 'records have')} no {' or '.join(by)} to split by"
+        f"{such}: fill it, or drop those records"
+    )
 
 
 def _distinct(name: str) -> pl.Expr:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from entense.errors import TableError
+from entense.errors import TableError, hint
 from entense.records.splitting.groups import Groups, columns_of, groups_of
 from entense.records.splitting.shares import read_shares
 from entense.records.tables.labels import listed
@@ -104,6 +104,12 @@ def _shares(places: pl.DataFrame, fractions: Mapping[str, float] | None) -> dict
     if fractions is None:
         return {name: n / len(places) for name, n in there.rows()}
     shares: dict[str | None, float] = {n: float(s) for n, s in read_shares(fractions).items()}
+    absent = [name for name in shares if name not in there["split"]]
+    unasked = [name for name in there["split"].drop_nulls() if name not in shares]
+    if absent and unasked:  # else a split that got no group
+        raise TableError(
+            f"there is no split {absent[0]!r} in the table; {hint(absent[0], unasked)}"
+        )
     return shares | {name: 0.0 for name in there["split"] if name not in shares}
 
 
