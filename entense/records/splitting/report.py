@@ -66,7 +66,8 @@ def split_report(
     Raises
     ------
     TableError
-        There is no such column, or it is of a wrong type, or the fractions are wrong.
+        There is no such column, or it is of a wrong type, there is no record, or the fractions are
+        wrong or misspell a split.
 
     Examples
     --------

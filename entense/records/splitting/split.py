@@ -65,8 +65,9 @@ def split(
     ------
     TableError
         The fractions are wrong, a column is missing, of a wrong type or without a value in `by`,
-        ``split`` is there already, there are fewer groups than splits, or a group is in no list or
-        in two.
+        ``split`` is there already, there are fewer groups than splits or none, a group is in no
+        list or in two, the seed is no whole number, or a split cannot name a folder of shards
+        (letters, digits, ``_`` and ``-``; no two that differ only in case).
     EntenseError
         There is no such scheme.
 
