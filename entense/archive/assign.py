@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from entense.archive.formats import Foreign, formats
-from entense.archive.formats.base import blank
+from entense.archive.formats.base import Sample, blank
 from entense.archive.manifest import MASKS
 from entense.archive.schema import coords_digest, digest_of, mask_digest, tr_of
 from entense.archive.series import path_of, shared_by
-from entense.archive.sharding import groups_of
+from entense.archive.sharding import shard_groups
 from entense.errors import ArchiveError
 from entense.files import version_of
 from entense.index.fetch import name_of
@@ -81,7 +81,7 @@ def assign(job: Job, series: Sequence[Series], sharding: Sharding) -> list[Plann
     few others.
     """
     sizes, splits = _sizes(job, series), splits_of(job.table)
-    groups, order = groups_of(job.table, sharding.by), sharding.order(job.ids)
+    groups, order = shard_groups(job.table, sharding.by), sharding.order(job.ids)
     parts, planned = [], partial(_planned, job, series, ragged=_ragged(job, series))
     for split in dict.fromkeys(splits):
         rows = [row for row in order if splits[row] == split]
@@ -138,7 +138,7 @@ def _size(job: Job, row: int, specs: Mapping[str, Spec], series: Sequence[Series
         fmt, held = formats[one.format], {name: blanks[name] for name in one.tensors}
         for name in one.tensors:
             fmt.check(name, specs[name])
-        sizes[one.format] += fmt.size(job.ids[row], held, job.values(row))
+        sizes[one.format] += fmt.size(Sample(job.ids[row], held, job.values(row), specs))
     return max(sizes.values())
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from entense.archive.checksum import Data, block_rows
 from entense.archive.formats import formats
-from entense.archive.formats.base import Sink
+from entense.archive.formats.base import Sample, Sink
 from entense.archive.manifest import ShardFile
 from entense.archive.schema import coords_digest, mask_digest, tr_of
 from entense.archive.shard import Shard, make_folder, refusals
@@ -66,9 +66,10 @@ class Part:
         places: dict[str, dict[str, Any]] = {}
         for number, series in enumerate(self._series):
             held = {name: arrays[name] for name in series.tensors}
+            sample = Sample(record, held, scalars, specs)
             file = self._file(number, record, specs)
             with refusals(file.shard.path.parent):
-                framed = file.shard.sink.append(record, held, scalars, specs)
+                framed = file.shard.sink.append(sample)
             file.records += 1
             if formats[series.format].single:
                 file.close()  # lest thousands are open

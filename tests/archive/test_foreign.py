@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from samples import spec_of
 
-from entense.archive.formats import Foreign, foreign, formats
+from entense.archive.formats import Foreign, Sample, foreign, formats
 from entense.archive.formats.foreign import Shared
 from entense.errors import ArchiveError, EntenseError
 
@@ -22,7 +22,7 @@ class Nowhere(Foreign):
     def check(self, name, spec):
         """Take all."""
 
-    def size(self, key, arrays, scalars):
+    def size(self, sample):
         return 0
 
     def begin(self, path, shared):
@@ -80,7 +80,7 @@ def test_records_of_different_shape_share_a_file(name, tmp_path):
     shapes = {"a": (3, 2), "b": (5, 2), "c": (0, 2)}
     for key, shape in shapes.items():
         x = np.full(shape, ord(key), "f8")
-        sink.append(key, {"x": x}, {"age": None}, {"x": spec_of(x)})
+        sink.append(Sample(key, {"x": x}, {"age": None}, {"x": spec_of(x)}))
     sink.close()
     for key, shape in shapes.items():
         made = fmt.read(path, key, "x", 0, shape[0])

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from entense.archive.formats.base import Arrays, Scalar
+    from entense.archive.formats.base import Sample, Sink
     from entense.ops.core import Spec
 
 LONGEST = 200  # characters of a name inside a file
@@ -41,23 +41,6 @@ class Shared:
 
     ragged: frozenset[str] = frozenset()
     columns: Mapping[str, type] = field(default_factory=dict)
-
-
-class Sink(Protocol):
-    """A file that is being written, a record after the other."""
-
-    def append(
-        self,
-        key: str,
-        arrays: Arrays,
-        scalars: Mapping[str, Scalar],
-        specs: Mapping[str, Spec],
-        /,
-    ) -> None:
-        """Write a record: its tensors (C-contiguous), its columns, and what is known of each."""
-
-    def close(self) -> None:
-        """Write what is left; after it the file is complete."""
 
 
 class Foreign(ABC):
@@ -91,7 +74,7 @@ class Foreign(ABC):
         """Raise an ArchiveError where a tensor cannot be held: its dtype, geometry or name."""
 
     @abstractmethod
-    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
+    def size(self, sample: Sample) -> int:
         """Return about how many bytes a record takes, from shapes and dtypes alone.
 
         An ArchiveError where its id or its columns cannot be held.
@@ -170,6 +153,12 @@ def check_part(name: str, fmt: Foreign) -> None:
             f'plainer `record` column, of at most {LONGEST} characters, without "/" and "\\", '
             'that neither is dots alone nor begins with "__"'
         )
+
+
+def check_member(fmt: Foreign, name: str, spec: Spec) -> None:
+    """Raise an ArchiveError where a tensor cannot be an array by name in HDF5 or Zarr."""
+    check_part(name, fmt)
+    check_dtype(fmt, name, spec, WITHOUT_BFLOAT16)
 
 
 def check_holds(path: Path, nbytes: int) -> None:

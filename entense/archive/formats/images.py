@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from entense.archive.formats.foreign import Foreign, check_dtype
+from entense.archive.formats.base import json_of
+from entense.archive.formats.foreign import Foreign, Shared, check_dtype
 from entense.errors import ArchiveError
 from entense.ops.spec import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from entense.archive.formats.base import Arrays, Scalar
+    from entense.archive.formats.base import Sample
     from entense.ops.core import Spec
 
 HELD = ("uint8", "int16", "float32", "float64")  # what every reader of NIfTI knows
@@ -31,30 +33,40 @@ class Image:
     path
         The file.
     save
-        ``save(file, key, array, scalars, spec)`` writes it.
+        ``save(file, array, spec, sample)`` writes it.
     """
 
     def __init__(
-        self,
-        path: Path,
-        save: Callable[[BinaryIO, str, NDArray[Any], Mapping[str, Scalar], Spec], None],
+        self, path: Path, save: Callable[[BinaryIO, NDArray[Any], Spec, Sample], None]
     ) -> None:
         self._path, self._save = path, save
 
-    def append(
-        self,
-        key: str,
-        arrays: Arrays,
-        scalars: Mapping[str, Scalar],
-        specs: Mapping[str, Spec],
-    ) -> None:
+    def append(self, sample: Sample) -> None:
         """Write the one tensor."""
-        ((name, array),) = arrays.items()
+        ((name, array),) = sample.arrays.items()
         with self._path.open("wb") as file:
-            self._save(file, key, array, scalars, specs[name])
+            self._save(file, array, sample.specs[name], sample)
 
     def close(self) -> None:
         """Do nothing: the tensor was written when it came."""
+
+
+class ImageFormat(Foreign):
+    """A format of images, one of each tensor of each record, that nibabel writes."""
+
+    library, single = "nibabel", True
+
+    @abstractmethod
+    def save(self, file: BinaryIO, array: NDArray[Any], spec: Spec, sample: Sample) -> None:
+        """Write the one tensor of a sample."""
+
+    def size(self, sample: Sample) -> int:
+        """Add up the arrays; what lies around them, or the axis takes, is not known here."""
+        return sample.nbytes + len(sample.arrays) * (len(json_of(sample)) + OVERHEAD)
+
+    def begin(self, path: Path, shared: Shared) -> Image:
+        """Begin an image."""
+        return Image(path, self.save)
 
 
 def check_image(fmt: Foreign, name: str, spec: Spec, geometry: type, columns: str) -> None:
