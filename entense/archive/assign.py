@@ -7,6 +7,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,7 +16,7 @@ from entense.archive.formats import Foreign, formats
 from entense.archive.formats.base import Sample, blank
 from entense.archive.manifest import MASKS
 from entense.archive.schema import coords_digest, digest_of, mask_digest, tr_of
-from entense.archive.series import path_of, shared_by
+from entense.archive.series import paths_of, shared_by
 from entense.archive.sharding import shard_groups
 from entense.errors import ArchiveError
 from entense.files import version_of
@@ -51,9 +52,9 @@ class Planned:
         """Its name, as train-000000."""
         return f"{self.split}-{self.number:06}"
 
-    def path(self, series: Series, record: str, specs: Mapping[str, Spec]) -> str:
-        """Return the file that a record of it has in a series."""
-        return path_of(series, self.split, self.name, record, specs)
+    def paths(self, series: Series, record: str, specs: Mapping[str, Spec]) -> list[str]:
+        """Return the files that a record of it has in a series."""
+        return paths_of(series, self.split, self.name, record, specs)
 
 
 def splits_of(table: pl.DataFrame) -> list[str]:
@@ -117,8 +118,8 @@ def _planned(
 ) -> Planned:
     part = Planned(split, number, rows, (), _digest(job, rows, ragged))
     known = [(job.ids[row], specs) for row in rows if (specs := job.survey.specs[row])]
-    files = dict.fromkeys(part.path(one, *record) for one in series for record in known)
-    return replace(part, files=tuple(files))
+    files = (part.paths(one, *record) for one in series for record in known)
+    return replace(part, files=tuple(dict.fromkeys(chain.from_iterable(files))))
 
 
 def _sizes(job: Job, series: Sequence[Series]) -> list[int]:

@@ -67,15 +67,18 @@ class Part:
         for number, series in enumerate(self._series):
             held = {name: arrays[name] for name in series.tensors}
             sample = Sample(record, held, scalars, specs)
-            file = self._file(number, record, specs)
-            with refusals(file.shard.path.parent):
-                framed = file.shard.sink.append(sample)
-            file.records += 1
-            if formats[series.format].single:
-                file.close()  # lest thousands are open
+            files = [
+                self._file(number, path) for path in self._planned.paths(series, record, specs)
+            ]
+            for file, content in zip(files, formats[series.format].parted(sample), strict=True):
+                with refusals(file.shard.path.parent):
+                    framed = file.shard.sink.append(content)
+                if formats[series.format].single:
+                    file.close()  # lest thousands are open
+            files[0].records += 1  # the others hold the rest of it
             if series.format == self._series[0].format:
                 for name, array in held.items():
-                    places[name] = _placement(file.number, framed, name, array, specs[name])
+                    places[name] = _placement(files[0].number, framed, name, array, specs[name])
         return places
 
     def close(self) -> list[ShardFile]:
@@ -96,8 +99,7 @@ class Part:
         for file in self._files.values():
             file.shard.abandon()
 
-    def _file(self, series: int, record: str, specs: Mapping[str, Spec]) -> _File:
-        path = self._planned.path(self._series[series], record, specs)
+    def _file(self, series: int, path: str) -> _File:
         if path not in self._files:
             make_folder(self._folder, str(PurePosixPath(path).parent))
             begin = formats[self._series[series].format].begin

@@ -10,7 +10,7 @@ from entense.archive.formats import Foreign, Sample, foreign, formats
 from entense.archive.formats.foreign import Shared
 from entense.errors import ArchiveError, EntenseError
 
-NAMES = ["cifti", "hdf5", "nifti", "parquet", "zarr"]
+NAMES = ["cifti", "gifti", "hdf5", "nifti", "parquet", "zarr"]
 FOREIGN = [formats[name] for name in NAMES]
 
 
@@ -38,7 +38,7 @@ class Nowhere(Foreign):
 def test_they_are_registered_under_their_names():
     assert all(isinstance(fmt, Foreign) for fmt in FOREIGN)
     assert [fmt.name for fmt in FOREIGN] == NAMES
-    assert [fmt.name for fmt in FOREIGN if fmt.single] == ["cifti", "nifti"]
+    assert [fmt.name for fmt in FOREIGN if fmt.single] == ["cifti", "gifti", "nifti"]
 
 
 def test_a_library_that_is_not_installed_is_named_with_the_remedy():

@@ -169,9 +169,9 @@ def test_what_no_image_holds_is_refused_with_a_remedy(fmt):
 
 def test_names_of_cifti_say_what_it_is():
     spec = spec_of(blank((4, 3), "float32"))
-    assert CIFTI.suffix(spec) == ".dtseries.nii"
-    assert CIFTI.suffix(replace(spec, dims=("vertex",))) == ".dscalar.nii"
-    assert NIFTI.suffix(spec) == ".nii"
+    assert CIFTI.suffixes(spec) == [".dtseries.nii"]
+    assert CIFTI.suffixes(replace(spec, dims=("vertex",))) == [".dscalar.nii"]
+    assert NIFTI.suffixes(spec) == [".nii"]
 
 
 @pytest.mark.parametrize(("fmt", "mask"), [kind[:2] for kind in KINDS])

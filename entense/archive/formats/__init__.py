@@ -7,6 +7,7 @@ from typing import TypeAlias, TypeVar
 from entense.archive.formats.base import Format, Sample
 from entense.archive.formats.cifti import Cifti
 from entense.archive.formats.foreign import Foreign
+from entense.archive.formats.gifti import Gifti
 from entense.archive.formats.hdf5 import HDF5
 from entense.archive.formats.nifti import Nifti
 from entense.archive.formats.parquet import Parquet
@@ -65,5 +66,5 @@ def library_format(name: str) -> Foreign:
 
 register_format(TFRECORD)
 register_format(WEBDATASET)
-for fmt in (HDF5(), Parquet(), Zarr(), Nifti(), Cifti()):
+for fmt in (HDF5(), Parquet(), Zarr(), Nifti(), Cifti(), Gifti()):
     register_format(fmt)

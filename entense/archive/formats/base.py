@@ -131,9 +131,13 @@ class Format:
         """Raise for a dtype that no archive has; what else it cannot hold `layout` refuses."""
         as_dtype(spec.dtype)
 
-    def suffix(self, spec: Spec) -> str:
-        """Return the suffix of a file: `extension`, whatever the tensor."""
-        return self.extension
+    def suffixes(self, spec: Spec) -> Sequence[str]:
+        """Return the ending of a file: `extension`, whatever the tensor."""
+        return [self.extension]
+
+    def parted(self, sample: Sample) -> Sequence[Sample]:
+        """Return what goes into each file: all into one."""
+        return [sample]
 
     def begin(self, path: Path, shared: Shared) -> _FramedSink:
         """Begin a shard; samples are framed alike, whatever they share."""

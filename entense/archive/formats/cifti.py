@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, BinaryIO, final
 
 import numpy as np
 
 from entense.archive.checksum import raw
-from entense.archive.formats.base import json_of
-from entense.archive.formats.images import Image, ImageFormat, check_image, stored
+from entense.archive.formats.images import Image, ImageFormat, known, stored
 from entense.archive.schema import tr_of
 from entense.geometry import Grayordinates
 
@@ -52,30 +50,20 @@ def _rows(array: NDArray[Any], spec: Spec) -> Any:
     return SeriesAxis(0, tr_of(spec) or 1.0, len(array))
 
 
-def known(sample: Sample) -> dict[str, str]:
-    """Return the columns of a record and its id as text; what is null, or no number, is absent."""
-    columns = json.loads(json_of(sample)) | {"record": sample.key}
-    return {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in columns.items()
-        if value is not None
-    }
-
-
 @final
 class Cifti(ImageFormat):
     """CIFTI images; the columns are the matrix's metadata."""
 
-    name, extension = "cifti", ".nii"
+    name, extension, columns = "cifti", ".nii", "vertices and grayordinates"
     parts = (Image, ImageFormat, _header, _rows, known)
 
-    def check(self, name: str, spec: Spec) -> None:
-        """Refuse what are no grayordinates, and dtypes that not every reader knows."""
-        check_image(self, name, spec, Grayordinates, "vertices and grayordinates")
+    def holds(self, mask: object) -> bool:
+        """Whether columns are vertices or grayordinates."""
+        return isinstance(mask, Grayordinates)
 
-    def suffix(self, spec: Spec) -> str:
+    def suffixes(self, spec: Spec) -> list[str]:
         """Return what CIFTI calls it."""
-        return ".dtseries.nii" if len(spec.dims) == 2 else ".dscalar.nii"
+        return [".dtseries.nii" if len(spec.dims) == 2 else ".dscalar.nii"]
 
     def save(self, file: BinaryIO, array: NDArray[Any], spec: Spec, sample: Sample) -> None:
         """Write an image, a column after the other, as CIFTI has them."""

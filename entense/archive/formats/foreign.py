@@ -16,7 +16,7 @@ from entense.errors import ArchiveError, EntenseError
 from entense.registry import code_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -58,7 +58,7 @@ class Foreign(ABC):
     library
         The package that writes it, as pip names it; its version is part of the archive's identity.
     single
-        Whether a file holds one tensor of one record.
+        Whether a file holds one tensor of one record, or a part of it.
     parts
         Code beside the class that decides the bytes, such as the sink's.
     """
@@ -94,9 +94,13 @@ class Foreign(ABC):
         is damaged, not of this format, or promises more than it holds.
         """
 
-    def suffix(self, spec: Spec) -> str:
-        """Return the suffix of a file of one tensor: `extension`, unless its kind decides."""
-        return self.extension
+    def suffixes(self, spec: Spec) -> Sequence[str]:
+        """Return the endings of the files of a tensor: `extension`, unless its kind decides."""
+        return [self.extension]
+
+    def parted(self, sample: Sample) -> Sequence[Sample]:
+        """Return what goes into each of these files: all, unless there are several."""
+        return [sample]
 
     @property
     def digest(self) -> str:

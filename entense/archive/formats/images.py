@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from entense.errors import ArchiveError
 from entense.ops.spec import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -51,14 +52,50 @@ class Image:
         """Do nothing: the tensor was written when it came."""
 
 
+def known(sample: Sample) -> dict[str, str]:
+    """Return the columns of a record and its id as text; what is null, or no number, is absent."""
+    columns = json.loads(json_of(sample)) | {"record": sample.key}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in columns.items()
+        if value is not None
+    }
+
+
 class ImageFormat(Foreign):
-    """A format of images, one of each tensor of each record, that nibabel writes."""
+    """A format of images, one of each tensor of each record, that nibabel writes.
+
+    Attributes
+    ----------
+    columns
+        What it holds, as an error says it.
+    held
+        The dtypes that it has.
+    """
 
     library, single = "nibabel", True
+    columns: ClassVar[str]
+    held: ClassVar[Collection[str]] = HELD
+
+    @abstractmethod
+    def holds(self, mask: object) -> bool:
+        """Whether it has places for the columns of a tensor."""
 
     @abstractmethod
     def save(self, file: BinaryIO, array: NDArray[Any], spec: Spec, sample: Sample) -> None:
         """Write the one tensor of a sample."""
+
+    def check(self, name: str, spec: Spec) -> None:
+        """Raise unless a tensor has columns that lie somewhere, alone or by time, and numbers."""
+        check_dtype(self, name, spec, self.held)
+        alone = spec.dims[1:] if spec.dims[:1] == ("time",) else spec.dims
+        if not self.holds(spec.mask) or len(alone) != 1 or alone[0] not in COLUMNS:
+            raise ArchiveError(
+                f"{self.name} holds {self.columns} by themselves or by time, and {name!r} is "
+                f'({", ".join(spec.dims)}); leave it out, or write it with format="hdf5"'
+            )
+        if 0 in spec.shape:
+            raise ArchiveError(f"{name!r} is empty, and an image is not; leave such records out")
 
     def size(self, sample: Sample) -> int:
         """Add up the arrays; what lies around them, or the axis takes, is not known here."""
@@ -67,19 +104,6 @@ class ImageFormat(Foreign):
     def begin(self, path: Path, shared: Shared) -> Image:
         """Begin an image."""
         return Image(path, self.save)
-
-
-def check_image(fmt: Foreign, name: str, spec: Spec, geometry: type, columns: str) -> None:
-    """Raise unless a tensor has columns that lie somewhere, alone or by time, and numbers."""
-    check_dtype(fmt, name, spec, HELD)
-    alone = spec.dims[1:] if spec.dims[:1] == ("time",) else spec.dims
-    if not isinstance(spec.mask, geometry) or len(alone) != 1 or alone[0] not in COLUMNS:
-        raise ArchiveError(
-            f"{fmt.name} holds {columns} by themselves or by time, and {name!r} is "
-            f'({", ".join(spec.dims)}); leave it out, or write it with format="hdf5"'
-        )
-    if 0 in spec.shape:
-        raise ArchiveError(f"{name!r} is empty, and an image is not; leave such records out")
 
 
 def stored(path: Path, header: Any, offset: int) -> NDArray[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from entense.archive.checksum import raw
 from entense.archive.formats.base import json_of
 from entense.archive.formats.foreign import check_holds
-from entense.archive.formats.images import Image, ImageFormat, check_image, stored
+from entense.archive.formats.images import Image, ImageFormat, stored
 from entense.archive.schema import tr_of
 from entense.geometry import Mask
 
@@ -67,12 +67,12 @@ def _index(packed: bytes, shape: tuple[int, ...]) -> NDArray[np.intp]:
 class Nifti(ImageFormat):
     """NIfTI images; the mask lies in a header extension."""
 
-    name, extension = "nifti", ".nii"
+    name, extension, columns = "nifti", ".nii", "voxels"
     parts = (Image, ImageFormat, _header, _note, _index)
 
-    def check(self, name: str, spec: Spec) -> None:
-        """Refuse what are no voxels, and dtypes that not every reader of NIfTI knows."""
-        check_image(self, name, spec, Mask, "voxels")
+    def holds(self, mask: object) -> bool:
+        """Whether columns are voxels."""
+        return isinstance(mask, Mask)
 
     def save(self, file: BinaryIO, array: NDArray[Any], spec: Spec, sample: Sample) -> None:
         """Write an image, a frame at a time: all of it is several times the tensor."""
