@@ -66,19 +66,10 @@ class Part:
         places: dict[str, dict[str, Any]] = {}
         for number, series in enumerate(self._series):
             held = {name: arrays[name] for name in series.tensors}
-            sample = Sample(record, held, scalars, specs)
-            files = [
-                self._file(number, path) for path in self._planned.paths(series, record, specs)
-            ]
-            for file, content in zip(files, formats[series.format].parted(sample), strict=True):
-                with refusals(file.shard.path.parent):
-                    framed = file.shard.sink.append(content)
-                if formats[series.format].single:
-                    file.close()  # lest thousands are open
-            files[0].records += 1  # the others hold the rest of it
+            file, framed = self._append(number, Sample(record, held, scalars, specs))
             if series.format == self._series[0].format:
                 for name, array in held.items():
-                    places[name] = _placement(files[0].number, framed, name, array, specs[name])
+                    places[name] = _placement(file.number, framed, name, array, specs[name])
         return places
 
     def close(self) -> list[ShardFile]:
@@ -98,6 +89,19 @@ class Part:
         """Leave nothing behind but what was finished."""
         for file in self._files.values():
             file.shard.abandon()
+
+    def _append(self, number: int, sample: Sample) -> tuple[_File, Framed | None]:
+        """Add a record to its files in a series; return the first of them, in which it counts."""
+        series, framed = self._series[number], None
+        fmt, paths = formats[series.format], self._planned.paths(series, sample.key, sample.specs)
+        files = [self._file(number, path) for path in paths]
+        for file, content in zip(files, fmt.parted(sample), strict=True):
+            with refusals(file.shard.path.parent):
+                framed = file.shard.sink.append(content)
+            if fmt.single:
+                file.close()  # lest thousands are open
+        files[0].records += 1
+        return files[0], framed
 
     def _file(self, series: int, path: str) -> _File:
         if path not in self._files:

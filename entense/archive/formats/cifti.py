@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, final
 import numpy as np
 
 from entense.archive.checksum import raw
-from entense.archive.formats.images import Image, ImageFormat, known, stored
+from entense.archive.formats.images import ImageFormat, known, stored
 from entense.archive.schema import tr_of
 from entense.geometry import Grayordinates
 
@@ -55,7 +55,6 @@ class Cifti(ImageFormat):
     """CIFTI images; the columns are the matrix's metadata."""
 
     name, extension, columns = "cifti", ".nii", "vertices and grayordinates"
-    parts = (Image, ImageFormat, _header, _rows, known)
 
     def holds(self, mask: object) -> bool:
         """Whether columns are vertices or grayordinates."""

@@ -60,7 +60,8 @@ class Foreign(ABC):
     single
         Whether a file holds one tensor of one record, or a part of it.
     parts
-        Code beside the class that decides the bytes, such as the sink's.
+        Code beside the class that decides the bytes, such as the sink's; that of entense itself is
+        part of every archive's identity.
     """
 
     name: ClassVar[str]

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, final
 
 import numpy as np
 
-from entense.archive.formats.foreign import facts
-from entense.archive.formats.images import Image, ImageFormat, known
+from entense.archive.formats.foreign import check_holds, facts
+from entense.archive.formats.images import ImageFormat, known
 from entense.geometry import Grayordinates
 from entense.geometry.grayordinates import CORTEX
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,23 +34,24 @@ HEAD = re.compile(rb'<DataArray [^>]*DataType="(\w+)".*?<Name>index</Name><Value
 DATA = re.compile(rb"<Data>([A-Za-z0-9+/=]*)</Data>")
 
 
-def _array(row: NDArray[Any], side: Structure, spec: Spec) -> bytes:
-    """Return a frame, zero where the tensor has no vertex."""
+def _arrays(array: NDArray[Any], side: Structure, spec: Spec) -> Iterator[bytes]:
+    """Yield each frame, zero where the tensor has no vertex; the first says which it has."""
     from nibabel.gifti import GiftiDataArray, GiftiMetaData
 
-    whole = np.zeros(side.vertices, row.dtype)
-    whole[side.index] = row
     index = base64.b64encode(side.index.astype("<i4").tobytes()).decode()
-    about = {name: str(value) for name, value in facts(spec).items()} | {"index": index}
-    array = GiftiDataArray(
-        whole,
-        intent="NIFTI_INTENT_TIME_SERIES" if len(spec.dims) == 2 else "NIFTI_INTENT_NONE",
-        datatype=HELD[row.dtype.name],
-        encoding="GIFTI_ENCODING_B64BIN",
-        endian="little",
-        meta=GiftiMetaData(about),
-    )
-    return bytes(array.to_xml())
+    about = {name: str(value) for name, value in facts(replace(spec, mask=None)).items()}
+    whole = np.zeros(side.vertices, array.dtype)
+    for number, row in enumerate(array):
+        whole[side.index] = row
+        frame = GiftiDataArray(
+            whole,
+            intent="NIFTI_INTENT_TIME_SERIES" if len(spec.dims) == 2 else "NIFTI_INTENT_NONE",
+            datatype=HELD[array.dtype.name],
+            encoding="GIFTI_ENCODING_B64BIN",
+            endian="little",
+            meta=GiftiMetaData(about if number else about | {"index": index}),
+        )
+        yield frame.to_xml()
 
 
 @final
@@ -58,7 +60,6 @@ class Gifti(ImageFormat):
 
     name, extension, held = "gifti", ".gii", tuple(HELD)
     columns = "vertices of the left and the right cortex"
-    parts = (Image, ImageFormat, _array, known)
 
     def holds(self, mask: object) -> bool:
         """Whether columns are vertices of the left or the right cortex."""
@@ -91,7 +92,7 @@ class Gifti(ImageFormat):
         empty, rows = GiftiImage(meta=GiftiMetaData(about)).to_bytes(), np.atleast_2d(array)
         head = empty.replace(b'Arrays="0"', b'Arrays="%d"' % len(rows), 1)
         file.write(head.removesuffix(END))
-        file.writelines(_array(row, side, spec) for row in rows)
+        file.writelines(_arrays(rows, side, spec))
         file.write(END)
 
     def read(self, path: Path, key: str, tensor: str, start: int, stop: int) -> NDArray[Any]:
@@ -114,6 +115,7 @@ def _frames(path: Path, start: int, stop: int) -> NDArray[Any]:
         found = [one[1] for one in islice(DATA.finditer(content), start, stop)]
         if len(found) < stop - start:
             raise ValueError("it is cut short")
+        check_holds(path, len(found) * len(index) * np.dtype(dtype).itemsize)
         return np.stack([np.frombuffer(base64.b64decode(one), dtype)[index] for one in found])
 
 

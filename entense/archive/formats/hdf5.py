@@ -57,7 +57,7 @@ class _File:
 class HDF5(Foreign):
     """HDF5 files: ``file[record][tensor]``; a null is an attribute that is absent."""
 
-    name, extension, library, parts = "hdf5", ".h5", "h5py", (_File, facts)
+    name, extension, library = "hdf5", ".h5", "h5py"
 
     def check(self, name: str, spec: Spec) -> None:
         """Refuse bfloat16, which HDF5 has not."""

@@ -15,7 +15,7 @@ import numpy as np
 from entense.archive.checksum import raw
 from entense.archive.formats.base import json_of
 from entense.archive.formats.foreign import check_holds
-from entense.archive.formats.images import Image, ImageFormat, stored
+from entense.archive.formats.images import ImageFormat, stored
 from entense.archive.schema import tr_of
 from entense.geometry import Mask
 
@@ -68,7 +68,6 @@ class Nifti(ImageFormat):
     """NIfTI images; the mask lies in a header extension."""
 
     name, extension, columns = "nifti", ".nii", "voxels"
-    parts = (Image, ImageFormat, _header, _note, _index)
 
     def holds(self, mask: object) -> bool:
         """Whether columns are voxels."""

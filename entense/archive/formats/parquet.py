@@ -163,7 +163,6 @@ class Parquet(Foreign):
     """Parquet files: tensors are ``arrow.fixed_shape_tensor``, or structs of data and shape."""
 
     name, extension, library = "parquet", ".parquet", "pyarrow"
-    parts = (_Table, _seal, _field, _column)
 
     def check(self, name: str, spec: Spec) -> None:
         """Refuse what Arrow has no numbers for."""

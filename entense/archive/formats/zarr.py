@@ -91,7 +91,7 @@ class _Zip:
 class Zarr(Foreign):
     """Zarr 3 in ZIP files: ``zarr.open_group(ZipStore(path))[record][tensor]``."""
 
-    name, extension, library, parts = "zarr", ".zarr.zip", "zarr", (_Zip, chunks, facts)
+    name, extension, library = "zarr", ".zarr.zip", "zarr"
 
     def check(self, name: str, spec: Spec) -> None:
         """Refuse bfloat16, which Zarr has not."""
