@@ -6,15 +6,16 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from entense.archive.formats import Foreign, formats
-from entense.archive.formats.base import blank
+from entense.archive.formats.base import Sample, blank
 from entense.archive.schema import coords_digest, digest_of, mask_digest, tr_of
-from entense.archive.series import path_of, shared_by
-from entense.archive.sharding import groups_of
+from entense.archive.series import paths_of, shared_by
+from entense.archive.sharding import shard_groups
 from entense.errors import ArchiveError
 from entense.files import version_of
 from entense.index.fetch import name_of
@@ -50,9 +51,9 @@ class Planned:
         """Its name, as train-000000."""
         return f"{self.split}-{self.number:06}"
 
-    def path(self, series: Series, record: str, specs: Mapping[str, Spec]) -> str:
-        """Return the file that a record of it has in a series."""
-        return path_of(series, self.split, self.name, record, specs)
+    def paths(self, series: Series, record: str, specs: Mapping[str, Spec]) -> list[str]:
+        """Return the files that a record of it has in a series."""
+        return paths_of(series, self.split, self.name, record, specs)
 
 
 def splits_of(table: pl.DataFrame) -> list[str]:
@@ -76,7 +77,7 @@ def assign(job: Job, series: Sequence[Series], sharding: Sharding) -> list[Plann
     few others.
     """
     sizes, splits = _sizes(job, series), splits_of(job.table)
-    groups, order = groups_of(job.table, sharding.by), sharding.order(job.ids)
+    groups, order = shard_groups(job.table, sharding.by), sharding.order(job.ids)
     parts, planned = [], partial(_planned, job, series, ragged=_ragged(job, series))
     for split in dict.fromkeys(splits):
         rows = [row for row in order if splits[row] == split]
@@ -112,8 +113,8 @@ def _planned(
 ) -> Planned:
     part = Planned(split, number, rows, (), _digest(job, rows, ragged))
     known = [(job.ids[row], specs) for row in rows if (specs := job.survey.specs[row])]
-    files = dict.fromkeys(part.path(one, *record) for one in series for record in known)
-    return replace(part, files=tuple(files))
+    files = (part.paths(one, *record) for one in series for record in known)
+    return replace(part, files=tuple(dict.fromkeys(chain.from_iterable(files))))
 
 
 def _sizes(job: Job, series: Sequence[Series]) -> list[int]:
@@ -133,7 +134,7 @@ def _size(job: Job, row: int, specs: Mapping[str, Spec], series: Sequence[Series
         fmt, held = formats[one.format], {name: blanks[name] for name in one.tensors}
         for name in one.tensors:
             fmt.check(name, specs[name])
-        sizes[one.format] += fmt.size(job.ids[row], held, job.values(row))
+        sizes[one.format] += fmt.size(Sample(job.ids[row], held, job.values(row), specs))
     return max(sizes.values())
 
 

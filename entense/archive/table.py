@@ -179,7 +179,7 @@ def _lies_right(table: pl.DataFrame, manifest: Manifest) -> bool:
 def _are_there(place: pl.DataFrame, tensor: str, manifest: Manifest) -> bool:
     series = manifest.series_of([tensor])
     shards = enumerate(manifest.shards)
-    due = {number: shard.records for number, shard in shards if shard.series in series}
+    due = {n: shard.records for n, shard in shards if shard.series in series and shard.records}
     if dict(place["shard"].value_counts().iter_rows()) != due:
         return False
     sizes = pl.Series([shard.bytes for shard in manifest.shards], dtype=pl.Int64)

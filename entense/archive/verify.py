@@ -108,7 +108,12 @@ def _rows(archive: Archive, file: ShardFile) -> list[int]:
     """Return the rows of the records that a shard holds, or a shard of its number."""
     shards, series = archive.manifest.shards, archive.manifest.series[file.series]
     if series.format == archive.manifest.format:
-        alike = [list(shards).index(file)]
+        first = list(shards).index(file)
+        while (
+            first and not shards[first].records
+        ):  # the rest of the record that begins in the one before
+            first -= 1
+        alike = [first]
     else:
         part = (file.split, file.number)
         alike = [n for n, shard in enumerate(shards) if (shard.split, shard.number) == part]

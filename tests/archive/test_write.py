@@ -453,8 +453,9 @@ def test_any_shape_comes_back(tmp_path, fmt, value):
 
 
 def test_a_format_of_ones_own(records, tmp_path):
-    def layout(key, kinds, scalars):
-        return [json.dumps([key, scalars]).encode() + b"\n", *sorted(kinds)]
+    def layout(sample):
+        head = json.dumps([sample.key, sample.scalars])
+        return [head.encode() + b"\n", *sorted(sample.arrays)]
 
     if "plain" not in formats:
         register_format(Format("plain", ".bin", layout, trailer=b"end"))

@@ -74,12 +74,12 @@ def digest(*values: object) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
-def columns_of(given: str | Sequence[str] | None) -> list[str]:
+def as_columns(given: str | Sequence[str] | None) -> list[str]:
     """Return one column, several or none as a list, each once.
 
     Examples
     --------
-    >>> columns_of("site"), columns_of(None)
+    >>> as_columns("site"), as_columns(None)
     (['site'], [])
     """
     return [given] if isinstance(given, str) else list(dict.fromkeys(given or []))

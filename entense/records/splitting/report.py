@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from entense.errors import TableError, hint
-from entense.records.splitting.groups import Groups, columns_of, groups_of
+from entense.records.splitting.groups import Groups, as_columns, groups_of
 from entense.records.splitting.shares import read_shares
 from entense.records.tables.labels import listed
 
@@ -78,8 +78,8 @@ def split_report(
     >>> report.drop_nulls("problem").select("split", "value", "problem").rows()
     [('b', 'F', 'no group: 2 for 2 splits'), ('a', 'M', 'no group: 1 for 2 splits')]
     """
-    keys = columns_of(by)
-    groups = groups_of(frame, keys, columns_of(stratify), columns_of(representative), bins)
+    keys = as_columns(by)
+    groups = groups_of(frame, keys, as_columns(stratify), as_columns(representative), bins)
     places = _places(frame, groups, keys, column)
     shares = _shares(places, fractions)
     rows = pl.concat(_rows(facet, places, shares) for facet in _facets(groups))
