@@ -49,11 +49,16 @@ class Planned:
     @property
     def name(self) -> str:
         """Its name, as train-000000."""
-        return f"{self.split}-{self.number:06}"
+        return part_name(self.split, self.number)
 
     def path(self, series: Series, record: str, specs: Mapping[str, Spec]) -> str:
         """Return the file that a record of it has in a series."""
         return path_of(series, self.split, self.name, record, specs)
+
+
+def part_name(split: str, number: int) -> str:
+    """Return the name of a part, as its receipt and its shards have it."""
+    return f"{split}-{number:06}"
 
 
 def splits_of(table: pl.DataFrame) -> list[str]:
@@ -138,7 +143,13 @@ def _size(job: Job, row: int, specs: Mapping[str, Spec], series: Sequence[Series
         fmt, held = formats[one.format], {name: blanks[name] for name in one.tensors}
         for name in one.tensors:
             fmt.check(name, specs[name])
-        sizes[one.format] += fmt.size(job.ids[row], held, job.values(row))
+        try:
+            sizes[one.format] += fmt.size(job.ids[row], held, job.values(row))
+        except OverflowError as error:
+            raise ArchiveError(
+                f"a column of record {job.ids[row]} has a number too large for {one.format}; "
+                "scale it, or leave it out of columns="
+            ) from error
     return max(sizes.values())
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from entense.archive import finish, open_archive, register_format
 from entense.archive.formats import Format, formats
+from entense.archive.table import to_parquet
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError, RecordError
 from entense.geometry import Mask
@@ -24,6 +25,11 @@ def files(folder):
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def contents(folder):
+    """Return the files, but for the note of what was asked, which may be asked in two ways."""
+    return {name: one for name, one in files(folder).items() if "begun.json" not in name}
 
 
 def times(folder):
@@ -413,6 +419,41 @@ def test_options_that_cannot_be_are_refused_and_nothing_is_written(
     with pytest.raises(EntenseError, match=words):
         write(records, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", [9e3, 9000.0, np.float64(9000)])
+def test_a_size_may_be_any_number_of_bytes(records, tmp_path, size):
+    write(records, tmp_path / "out", shard_size=size)
+    write(records, tmp_path / "due", shard_size=9000)
+    assert contents(tmp_path / "out") == contents(tmp_path / "due")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pl.Series([object()] * 9, dtype=pl.Object), pl.Series([{}] * 9, dtype=pl.Struct({}))],
+    ids=["object", "empty struct"],
+)
+def test_a_column_that_parquet_cannot_hold_is_refused_before_anything_is_computed(
+    records, tmp_path, column, monkeypatch
+):
+    monkeypatch.setattr(npy_tables, "load", lambda *_: pytest.fail("a record was computed"))
+    with pytest.raises(ArchiveError, match=r"the column 'odd' is .* cannot hold; .*drop it"):
+        write(records.with_columns(column.alias("odd")), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_number_too_large_for_a_format_is_refused_before_anything_is_computed(records, tmp_path):
+    table = records.with_columns(age=pl.lit(1e300))
+    with pytest.raises(ArchiveError, match=r"ds_sub-00 has a number too large for tfrecord"):
+        write(table, tmp_path / "out", format="tfrecord", columns=["age"])
+    assert not (tmp_path / "out").exists()
+    assert write(table, tmp_path / "out", columns=["age"])[0]["age"] == 1e300
+
+
+def test_the_same_table_in_pieces_gives_the_same_bytes():
+    table = pl.DataFrame({"shape": [[n, 3] for n in range(70_000)]})  # more than a row group
+    pieces = pl.concat([table.head(30_000), table.tail(40_000)], rechunk=False)
+    assert to_parquet(pieces) == to_parquet(table)
 
 
 def test_tables_that_cannot_be_written_are_refused(records, tmp_path):
