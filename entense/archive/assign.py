@@ -105,6 +105,17 @@ def inputs_of(survey: Survey) -> list[dict[str, list[Any]]]:
         return list(progress(found, what="inputs", unit="records", total=len(survey.inputs)))
 
 
+def changed_since(before: Mapping[str, list[Any]], inputs: Mapping[str, str]) -> str | None:
+    """Say which file of a row is not what it was, so that what was read of it may be of both."""
+    for slot, path in inputs.items():
+        if _fingerprint(path) != before[slot]:
+            return (
+                f"{path}: changed while the archive was being written; write again when it no "
+                "longer does"
+            )
+    return None
+
+
 def _ragged(job: Job, series: Sequence[Series]) -> list[str]:
     """Return the tensors whose shapes differ, where a file depends on it."""
     is_foreign = any(isinstance(formats[one.format], Foreign) for one in series)

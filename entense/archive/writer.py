@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from entense.archive import folder as folders
-from entense.archive.assign import Planned, inputs_of
+from entense.archive.assign import Planned, changed_since, inputs_of
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.folder import Receipt
 from entense.archive.part import Part
@@ -128,8 +128,9 @@ class Writer:
             self._errors[row] = self.job.survey.errors[row] or "it could not be surveyed"
             return None
         outcome = next(outcomes)
-        if outcome.arrays is None:
-            self._errors[row] = outcome.error or "it could not be computed"
+        changed = changed_since(self._inputs[row], self.job.survey.inputs[row])
+        if outcome.arrays is None or changed:
+            self._errors[row] = outcome.error or changed or "it could not be computed"
             return None
         arrays = {name: outcome.arrays[name] for name in self.job.survey.tensors}
         places = part.append(self.job.ids[row], arrays, self.job.values(row), specs)

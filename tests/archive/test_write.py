@@ -273,6 +273,35 @@ class TestFailures:
         for content in files(tmp_path / "out").values():
             assert str(tmp_path).encode() not in content
 
+    @pytest.mark.parametrize("on_error", ["raise", "skip"])
+    def test_an_input_that_is_replaced_meanwhile_is_an_error_of_its_records(
+        self, records, tmp_path, monkeypatch, on_error
+    ):
+        """What was read may be of both, and the receipt would say that it is of the first."""
+        load, replaced = npy_tables.load, tmp_path / "inputs" / "clean-4.npy"
+
+        def replacing(path, dtype):
+            if path == str(replaced) and not replaced.with_suffix(".new").exists():
+                np.save(replaced, np.ones((12, 20), "f4"))
+                replaced.with_suffix(".new").touch()
+            return load(path, dtype)
+
+        monkeypatch.setattr(npy_tables, "load", replacing)
+        options = {"shard_size": SMALL, "on_error": on_error}
+        if on_error == "raise":
+            with pytest.raises(ArchiveError) as error:
+                write(records, tmp_path / "out", **options)
+            failures = error.value.failures
+        else:
+            table = write(records, tmp_path / "out", **options).records
+            failures = dict(table.drop_nulls("error").select("record", "error").iter_rows())
+        assert list(failures) == ["ds_sub-04"]
+        assert "clean-4.npy: changed while" in failures["ds_sub-04"]
+        archive = write(records, tmp_path / "out", **options)
+        np.testing.assert_array_equal(archive[4]["clean"], np.ones((12, 20), "f4"))
+        write(records, tmp_path / "fresh", **options)
+        assert files(archive.folder) == files(tmp_path / "fresh")
+
     def test_skip_resumes_and_tries_again_only_what_has_changed(
         self, records, tmp_path, monkeypatch
     ):
@@ -379,6 +408,24 @@ class TestFolder:
         monkeypatch.setitem(formats._things, "webdataset", changed)
         with pytest.raises(ArchiveError, match=r"code of operations, format or sharding"):
             write(records, tmp_path / "out")
+
+    @pytest.mark.parametrize(
+        "name", ["formats/webdataset.py", "formats/base.py", "formats/hdf5.py", "checksum.py"]
+    )
+    def test_other_code_of_ours_is_another_archive(self, records, tmp_path, monkeypatch, name):
+        write(records, tmp_path / "out")
+        read = Path.read_bytes
+
+        def changed(path):
+            return read(path) + b"#" * str(path).endswith(f"archive/{name}")
+
+        monkeypatch.setattr(Path, "read_bytes", changed)
+        finish._entense.cache_clear()
+        try:
+            with pytest.raises(ArchiveError, match=r"code of operations, format or sharding"):
+                write(records, tmp_path / "out")
+        finally:
+            finish._entense.cache_clear()
 
     def test_resuming_on_another_kind_of_machine_is_refused(self, records, tmp_path, monkeypatch):
         write(records, tmp_path / "out")
