@@ -96,10 +96,9 @@ def begin(folder: Path, begun: Begun, *, overwrite: bool) -> None:
     Another archive that is there is an error, unless it may be overwritten: then it is removed,
     and nothing that is not its own.
     """
-    before = begun_in(folder)
-    if before and overwrite:
-        _remove(folder, before.parts)
-    elif before:
+    if overwrite and _begun(folder).exists():
+        _remove(folder, _parts_in(folder))
+    elif before := begun_in(folder):
         if how := difference(before, begun):
             raise ArchiveError(
                 f"the folder {folder} holds an archive that {how}; "
@@ -119,8 +118,8 @@ def begun_in(folder: Path) -> Begun | None:
         begun = unsealed(_content(path), lambda body: Begun(**body))
     except ValueError as error:
         raise ArchiveError(
-            f"{path} is damaged, so what is in {folder} is unknown; "
-            "delete that folder, or choose another"
+            f"{path} is damaged, so what is in {folder} is unknown; pass overwrite=True to "
+            "replace it, or choose another folder"
         ) from error
     for name in (*begun.parts, *chain.from_iterable(begun.parts.values())):
         check_inside(name, path)
@@ -198,6 +197,19 @@ def remove_masks(folder: Path, wanted: Iterable[str]) -> None:
     stale = [path for path, ours in files if ours and (ours[1] not in keep or ours[3])]
     _unlink(folder, *stale)
     _remove_if_empty(folder / names.MASKS)
+
+
+def _parts_in(folder: Path) -> Mapping[str, Sequence[str]]:
+    """Return the parts that are there: those that receipts know, where the note is damaged."""
+    with suppress(ArchiveError):
+        begun = begun_in(folder)
+        return begun.parts if begun else {}
+    place = _receipt(folder, "").parent
+    receipts = filter(None, (kept(folder, path.stem) for path in sorted(place.glob("*.json"))))
+    parts = {receipt.name: [file.path for file in receipt.files] for receipt in receipts}
+    for path in chain.from_iterable(parts.values()):
+        check_inside(path, place)
+    return parts
 
 
 def _content(path: Path) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 
 from entense.archive import finish, open_archive, register_format
 from entense.archive.formats import Format, formats
+from entense.archive.manifest import sealed, unsealed
 from entense.archive.table import to_parquet
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError, RecordError
@@ -440,8 +441,34 @@ class TestFolder:
         write(records, tmp_path / "out")
         begun = tmp_path / "out" / ".entense" / "begun.json"
         begun.write_bytes(begun.read_bytes()[:-9])
-        with pytest.raises(ArchiveError, match=r"begun.json is damaged"):
+        with pytest.raises(ArchiveError, match=r"begun.json is damaged.*overwrite=True"):
             write(records, tmp_path / "out")
+
+    @pytest.mark.parametrize("other", [{"shard_size": "1MB"}, {"format": "tfrecord"}])
+    @pytest.mark.parametrize("note", [b"", b"{}", b"\xff", None], ids=str)
+    def test_whatever_it_is_may_be_replaced(self, records, tmp_path, note, other):
+        out = write(records, tmp_path / "out", shard_size="3kB").folder
+        (out / "notes.txt").write_text("mine")
+        begun = out / ".entense" / "begun.json"
+        body = unsealed(begun.read_bytes(), dict) | {"parts": {"../up": ["../../up"]}}
+        begun.write_bytes(sealed(body) if note is None else note)
+        write(records, out, overwrite=True, **other)
+        write(records, tmp_path / "fresh", **other)
+        left = files(out)
+        assert left.pop("notes.txt") == b"mine"
+        assert left == files(tmp_path / "fresh")
+
+    def test_a_receipt_that_names_a_file_elsewhere_removes_nothing(self, records, tmp_path):
+        out = write(records, tmp_path / "out").folder
+        (tmp_path / "thesis.doc").write_text("chapter 1")
+        (out / ".entense" / "begun.json").write_bytes(b"")
+        receipt = out / ".entense" / "receipts" / "train-000000.json"
+        body = unsealed(receipt.read_bytes(), dict)
+        body["files"][0]["path"] = "../thesis.doc"
+        receipt.write_bytes(sealed(body))
+        with pytest.raises(ArchiveError, match=r"'../thesis.doc', which is outside its folder"):
+            write(records, out, overwrite=True)
+        assert (tmp_path / "thesis.doc").exists()
 
     def test_a_folder_in_which_nothing_was_begun_yet_is_free(self, records, tmp_path):
         (tmp_path / "out" / ".entense").mkdir(parents=True)
