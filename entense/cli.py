@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"entense: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("entense: stopped; the same command goes on where this one was", file=sys.stderr)
+        print("entense: stopped; write and repair go on where they were", file=sys.stderr)
         return 130
     return 0
 

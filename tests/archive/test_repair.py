@@ -137,6 +137,19 @@ def test_a_repair_that_was_interrupted_goes_on(archive, records, monkeypatch):
     assert {path: one for path, (one, _) in files(archive.folder).items()} == before
 
 
+def test_memory_is_passed_on(archive, records, monkeypatch):
+    seen, run = [], npy_tables.run
+
+    def noting(survey, rows, *, memory):
+        seen.append(memory)
+        return run(survey, rows, memory=memory)
+
+    monkeypatch.setattr("entense.execute.serial.run", noting)
+    flip(archive.folder / archive.manifest.shards[0].path, 500)
+    archive.repair(records, memory="2GB")
+    assert seen == [2 * 10**9]
+
+
 def test_the_same_records_in_other_splits_are_refused(archive, records):
     before = files(archive.folder)
     for splits in ({"train": "tr", "test": "te"}, {"train": "test", "test": "train"}):
