@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"entense: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        resumes = "; the same command goes on where this one was" if options.run is _write else ""
+        again = options.run in (_write, _repair)
+        resumes = "; the same command goes on where this one was" if again else ""
         print(f"entense: stopped{resumes}", file=sys.stderr)
         return 130
     return 0

@@ -49,11 +49,16 @@ class Planned:
     @property
     def name(self) -> str:
         """Its name, as train-000000."""
-        return f"{self.split}-{self.number:06}"
+        return part_name(self.split, self.number)
 
     def paths(self, series: Series, record: str, specs: Mapping[str, Spec]) -> list[str]:
         """Return the files that a record of it has in a series."""
         return paths_of(series, self.split, self.name, record, specs)
+
+
+def part_name(split: str, number: int) -> str:
+    """Return the name of a part, as its receipt and its shards have it."""
+    return f"{split}-{number:06}"
 
 
 def splits_of(table: pl.DataFrame) -> list[str]:
@@ -94,6 +99,17 @@ def inputs_of(survey: Survey) -> list[dict[str, list[Any]]]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = pool.map(_fingerprints, survey.inputs)
         return list(progress(found, what="inputs", unit="records", total=len(survey.inputs)))
+
+
+def changed_since(before: Mapping[str, list[Any]], inputs: Mapping[str, str]) -> str | None:
+    """Say which file of a row is not what it was, so that what was read of it may be of both."""
+    for slot, path in inputs.items():
+        if _fingerprint(path) != before[slot]:
+            return (
+                f"{path}: changed while the archive was being written; write again when it no "
+                "longer does"
+            )
+    return None
 
 
 def _ragged(job: Job, series: Sequence[Series]) -> list[str]:

@@ -12,7 +12,7 @@ from entense.archive.formats.base import Sample, Sink
 from entense.archive.manifest import ShardFile
 from entense.archive.schema import coords_digest, mask_digest, tr_of
 from entense.archive.shard import Shard, make_folder, refusals
-from entense.archive.store import checksum
+from entense.archive.store import sums_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class _File:
     def close(self) -> tuple[int, int]:
         if self.sums is None:
             with refusals(self.shard.path.parent):
-                self.sums = self.shard.sink.close() or checksum(self.shard.temporary)
+                self.sums = self.shard.sink.close() or sums_of(self.shard.temporary)
         return self.sums
 
 

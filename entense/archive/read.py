@@ -163,11 +163,13 @@ class Archive:
         """
         return verify(self)
 
-    def repair(self, frame: pl.DataFrame | pl.LazyFrame) -> Repaired:
+    def repair(
+        self, frame: pl.DataFrame | pl.LazyFrame, *, memory: str | int | None = None
+    ) -> Repaired:
         """Write what is damaged again, from the table it was made of; see `entense.repair`."""
         from entense.archive.repair import repair
 
-        return repair(frame, self.local)
+        return repair(frame, self.local, memory=memory)
 
     def unmask(
         self, values: NDArray[Any], tensor: str, record: int | str | None = None

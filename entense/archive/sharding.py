@@ -49,7 +49,7 @@ class Sharding:
     @classmethod
     def of(
         cls,
-        size: str | int | None,
+        size: str | float | None,
         records: int | None,
         by: str | Sequence[str] | None,
         seed: int | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -174,13 +174,32 @@ promise that none is half there; write to a folder, copy that, and verify the co
 
 
 def chunks(place: Place) -> Iterator[bytes]:
-    """Yield the bytes of a file in order; an OSError where there is none."""
+    """Yield the bytes of a file in order; a FileNotFoundError where there is none."""
     if isinstance(place, Remote):
         yield from place.chunks()
         return
-    with place.open("rb") as file:
+    with readable(place), place.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Tell a file that is not there (a FileNotFoundError) from one that cannot be read now.
+
+    The second is an ArchiveError: who took it for the first would throw away what is good.
+    """
+    try:
+        yield
+    except NotADirectoryError as error:
+        raise FileNotFoundError(*error.args) from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ArchiveError(
+            f"{path} cannot be read ({error.strerror or error}); try again, and where that does "
+            "not help mend its disk or permissions, or delete it"
+        ) from error
 
 
 def is_whole(folder: Place, file: File) -> bool:
@@ -191,7 +210,7 @@ def is_whole(folder: Place, file: File) -> bool:
 def content_of(folder: Place, file: File) -> bytes | None:
     """Return what a file holds, if that has the size and the bytes that are known of it."""
     parts, size = [], 0
-    with suppress(OSError):
+    with suppress(FileNotFoundError):
         for chunk in chunks(folder / file.path):
             parts.append(chunk)
             size += len(chunk)
@@ -203,12 +222,17 @@ def content_of(folder: Place, file: File) -> bytes | None:
 
 def checksum(path: Place) -> tuple[int, int]:
     """Return size and CRC-32C of a file; (-1, 0) where there is none."""
-    size = crc = 0
     try:
-        for chunk in chunks(path):
-            size, crc = size + len(chunk), crc32c(chunk, crc)
-    except OSError:
+        return sums_of(path)
+    except FileNotFoundError:
         return -1, 0
+
+
+def sums_of(path: Place) -> tuple[int, int]:
+    """Return size and CRC-32C of a file; a FileNotFoundError where there is none."""
+    size = crc = 0
+    for chunk in chunks(path):
+        size, crc = size + len(chunk), crc32c(chunk, crc)
     return size, crc
 
 

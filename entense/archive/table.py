@@ -83,6 +83,18 @@ def check_free(columns: Sequence[str], tensors: Sequence[str]) -> None:
             raise ArchiveError(f"the archive has a column {name!r} of its own; rename the table's")
 
 
+def check_storable(table: pl.DataFrame) -> None:
+    """Raise where records.parquet cannot hold a column, before anything is computed."""
+    for column in table.head(1):
+        try:
+            to_parquet(column.to_frame())
+        except pl.exceptions.PolarsError as error:
+            raise ArchiveError(
+                f"the column {column.name!r} is {column.dtype}, which records.parquet cannot hold; "
+                "cast it first, or drop it"
+            ) from error
+
+
 def records_table(
     table: pl.DataFrame, tensors: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> pl.DataFrame:
@@ -103,7 +115,7 @@ def records_table(
 def to_parquet(table: pl.DataFrame) -> bytes:
     """Return the bytes of a table as Parquet; the same table gives the same bytes."""
     file = io.BytesIO()
-    table.write_parquet(file, compression="zstd", statistics=False, row_group_size=2**16)
+    table.rechunk().write_parquet(file, compression="zstd", statistics=False, row_group_size=2**16)
     return file.getvalue()
 
 

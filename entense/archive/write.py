@@ -19,7 +19,7 @@ from entense.archive.read import Archive, open_archive
 from entense.archive.series import series_of
 from entense.archive.sharding import Sharding
 from entense.archive.store import folder_of
-from entense.archive.table import check_free
+from entense.archive.table import check_free, check_storable
 from entense.archive.writer import Writer, write_parts
 from entense.errors import ArchiveError
 from entense.sizes import bytes_of
@@ -38,7 +38,7 @@ def write(
     *,
     format: str | Sequence[str] = "webdataset",
     columns: Sequence[str] = (),
-    shard_size: str | int | None = "512MB",
+    shard_size: str | float | None = "512MB",
     shard_records: int | None = None,
     shard_by: str | Sequence[str] | None = None,
     shuffle: int | None = None,
@@ -180,6 +180,7 @@ def plan_archive(frame: pl.DataFrame | pl.LazyFrame, folder: Path, asked: Option
     folders.claim(folder)
     job = prepare(frame, asked.columns, asked.dtype, how_of(asked.without, asked.fusion))
     check_free(job.table.columns, job.survey.tensors)
+    check_storable(job.table)
     if not any(job.survey.specs):
         errors = map(str, job.survey.errors)
         raise FailedRecordsError(dict(zip(job.ids, errors, strict=True)), len(job.ids))

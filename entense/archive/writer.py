@@ -8,20 +8,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from entense.archive import folder as folders
-from entense.archive.assign import Planned, inputs_of
+from entense.archive.assign import Planned, changed_since, inputs_of
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.folder import Receipt
 from entense.archive.part import Part
 from entense.archive.series import shared_by
 from entense.archive.store import is_whole
+from entense.errors import ArchiveError
 from entense.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from entense.archive.job import Job
-    from entense.archive.manifest import Series
+    from entense.archive.manifest import Series, ShardFile
     from entense.execute.serial import Outcome
 
 COUNTS = ("constant", "nonfinite", "absent", "freedom", "coverage")
@@ -38,7 +39,8 @@ def write_parts(writer: Writer, parts: Sequence[Planned], memory: int | None) ->
     checked = progress(parts, what="check", unit="shards", total=len(parts))
     known = {part.name: writer.good(part) for part in checked}
     missing = [part for part in parts if known[part.name] is None]
-    folders.discard(writer.folder, {part.name: part.files for part in missing})
+    if writer.due is None:  # else each takes the place of what is there once it is right
+        folders.discard(writer.folder, {part.name: part.files for part in missing})
     known.update((receipt.name, receipt) for receipt in _written(writer, missing, memory))
     receipts = [receipt for receipt in known.values() if receipt is not None]
     failures = writer.failures(parts, receipts)
@@ -76,6 +78,7 @@ class Writer:
         self._inputs = inputs_of(job.survey)  # as they are before any voxel is read
         self._shared = shared_by(job)
         self.written: list[str] = []  # the shards that were not good
+        self.due: Mapping[str, list[ShardFile]] | None = None  # what `repair` is to bring back
         self._errors: dict[int, str] = {}  # with whole paths, which archives must not have
 
     def good(self, part: Planned) -> Receipt | None:
@@ -100,6 +103,7 @@ class Writer:
         try:
             tensors = [self._append(row, part, outcomes) for row in planned.rows]
             files = part.close()
+            self._check_due(planned, files)
             self.written += [file.path for file in files]
         except BaseException:  # Ctrl-C too: half a shard is of no use
             part.abandon()
@@ -124,8 +128,9 @@ class Writer:
             self._errors[row] = self.job.survey.errors[row] or "it could not be surveyed"
             return None
         outcome = next(outcomes)
-        if outcome.arrays is None:
-            self._errors[row] = outcome.error or "it could not be computed"
+        changed = changed_since(self._inputs[row], self.job.survey.inputs[row])
+        if outcome.arrays is None or changed:
+            self._errors[row] = outcome.error or changed or "it could not be computed"
             return None
         arrays = {name: outcome.arrays[name] for name in self.job.survey.tensors}
         places = part.append(self.job.ids[row], arrays, self.job.values(row), specs)
@@ -144,6 +149,16 @@ class Writer:
             part.abandon()
         if may_be:
             folders.keep(self.folder, receipt)
+
+    def _check_due(self, planned: Planned, files: list[ShardFile]) -> None:
+        """Raise where a repair would put something else in the place of what was there."""
+        failed = not self.skip and any(row in self._errors for row in planned.rows)
+        if self.due is not None and not failed and files != self.due.get(planned.name, []):
+            raise ArchiveError(
+                f"{planned.name} of {self.folder} would not be what was written: its input files "
+                "have changed since, or other records of it fail now; put those back, or run "
+                "write, which computes such shards anew"
+            )
 
     def _inputs_of(self, part: Planned) -> list[dict[str, Any]]:
         return [self._inputs[row] for row in part.rows]

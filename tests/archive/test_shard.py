@@ -53,6 +53,19 @@ def test_an_abandoned_or_failed_shard_leaves_nothing_and_is_not_synced(tmp_path,
     assert list((tmp_path / "train").iterdir()) == []
 
 
+def test_a_link_under_the_name_of_a_file_to_come_is_not_followed_by_a_library(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("thesis")
+    (tmp_path / ".a.partial").symlink_to(precious)
+    shard = Shard(tmp_path / "a", lambda path: path.open("wb"))
+    shard.sink.write(b"abc")
+    shard.sink.close()
+    shard.finish()
+    assert precious.read_text() == "thesis"
+    assert not (tmp_path / "a").is_symlink()
+    assert (tmp_path / "a").read_bytes() == b"abc"
+
+
 def test_a_shard_is_synced_renamed_and_its_folder_synced_in_that_order(tmp_path, monkeypatch):
     seen = []
     sync, rename = os.fsync, os.replace

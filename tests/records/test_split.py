@@ -55,6 +55,27 @@ def test_groups_stay_whole_in_any_order_and_shares_are_met(names, parts, seed, o
     assert dealt(shuffled.collect()) == found
 
 
+@pytest.mark.parametrize("apply", [split, kfold, split_report], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    ("table", "by", "words"),
+    [
+        ({"subject": ["02", "sub-01", "03", "01"]}, "subject", "01, sub-01 are one group of subj"),
+        ({"run": ["1", "2", "01"], "site": ["a"] * 3}, ["site", "run"], "a_01, a_1 are one group"),
+    ],
+)
+def test_a_group_under_two_names_is_not_two_groups(apply, table, by, words):
+    given = {split: {"train": 0.5, "test": 0.5}, kfold: 2, split_report: None}[apply]
+    frame = pl.DataFrame(table)
+    frame = frame.with_columns(split=pl.lit("train")) if apply is split_report else frame
+    with pytest.raises(TableError, match=words):
+        apply(frame, given, by=by)
+
+
+def test_names_of_what_is_no_entity_are_as_they_are():
+    frame = pl.DataFrame({"family": ["01", "1", "sub-1"]})
+    assert len(dealt(split(frame, {"a": 0.5, "b": 0.5}, by="family"), by="family")) == 3
+
+
 def test_the_same_everywhere():
     # written down once: a change here breaks the splits of published work
     found = dealt(split(subjects(10), {"train": 0.7, "test": 0.3}, seed=0))

@@ -13,7 +13,7 @@ import polars as pl
 from entense.errors import TableError
 from entense.index.entities import IDENTIFYING
 from entense.records.identity import record_name
-from entense.records.tables.labels import counted, listed
+from entense.records.tables.labels import counted, label, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -116,6 +116,7 @@ def groups_of(
         raise TableError("the table has no records to split; look at what its filters dropped")
     if any(keys.null_count().row(0)):
         raise _in_no_group(frame, by)
+    _check_one_form(keys)
     classes = table.select(pl.col(f" class {name}").alias(name) for name in stratify)
     means = {name: _means(table[f" numbers {name}"]) for name in representative}
     return Groups(keys, table[" records"], classes, pl.DataFrame(means), bins)
@@ -133,6 +134,19 @@ def _in_no_group(frame: pl.DataFrame | pl.LazyFrame, by: Sequence[str]) -> Table
         f"{counted(len(lost), 'record has', 'records have')} no {' or '.join(by)} to split by"
         f"{such}: fill it, or drop those records"
     )
+
+
+def _check_one_form(keys: pl.DataFrame) -> None:
+    """Raise where a group has two names (``sub-01``, ``01``): it could be in two splits."""
+    forms = keys.with_columns(pl.struct(map(label, keys.columns)).alias(" form"))
+    twice = forms.filter(pl.col(" form").is_duplicated())
+    if len(twice):
+        names = twice.filter(pl.col(" form") == pl.col(" form").first()).select(keys.columns)
+        texts = names.select(pl.concat_str(pl.all(), separator="_")).to_series()
+        raise TableError(
+            f"{listed(texts)} are one group of {', '.join(keys.columns)}, which is written in "
+            'several ways; bring it to one form, as pl.col("subject").str.strip_prefix("sub-") does'
+        )
 
 
 def _distinct(name: str) -> pl.Expr:

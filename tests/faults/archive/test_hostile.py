@@ -223,11 +223,8 @@ def test_a_file_that_is_a_link_is_replaced_and_not_written_through(records, tmp_
         path.symlink_to(precious)
         if path is not shard:
             path.with_name(f".{path.name}.partial").symlink_to(precious)
-    with pytest.raises(ArchiveError, match="cannot be written"):
-        write(records, out)
-    for path in out.glob(".*.partial"):
-        path.unlink()
     assert write(records, out).verify().records == 9
+    assert not list(out.rglob("*.partial"))
     assert precious.read_text() == "thesis"
 
 
