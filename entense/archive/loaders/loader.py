@@ -173,7 +173,9 @@ class Loader:
         """Return what decides the batches and their order."""
         names = ("batch_size", "window", "windows_per_record", "seed", "drop_last")
         options = {name: getattr(self, name) for name in (*names, "rank", "world", "ragged")}
-        return {"records": self.source.digest, **options}
+        # of one window each it is all the same whether those of a record stay together
+        together = self.source.dear and self.windows_per_record > 1
+        return {"records": self.source.digest, **options, "together": together}
 
 
 def order_of(windows: Windows, *, each: int, **options: Any) -> Order:

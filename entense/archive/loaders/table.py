@@ -165,7 +165,7 @@ def _opened(
     missing = [rows[record] for record in distinct if record not in cache.arrays]
     computed = cast("Generator[Outcome]", run(job.survey, missing, memory=memory))
     with closing(computed):
-        yield _Computed(job, computed, cache).read
+        yield _Computed(job, rows, computed, cache).read
 
 
 @dataclass(eq=False)
@@ -173,6 +173,7 @@ class _Computed:
     """Records one after the other: the cache's, and what is computed for want of it."""
 
     job: Job
+    rows: Sequence[int]  # of the table, a record
     computed: Iterator[Outcome]
     cache: Cache
     current: int | None = None
@@ -185,7 +186,10 @@ class _Computed:
 
     def _arrays(self, record: int) -> Mapping[str, NDArray[Any]]:
         if record != self.current or self.outcome is None:
-            self.outcome, self.current = next(self.computed), record
+            row = self.rows[record]
+            # what has come into the cache since was computed in vain
+            self.outcome = next(outcome for outcome in self.computed if outcome.row == row)
+            self.current = record
         arrays = self.outcome.arrays
         if arrays is None:
             raise _failed(self.job, self.outcome.row, self.outcome.error)
