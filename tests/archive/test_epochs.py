@@ -319,7 +319,9 @@ def check_values(batches, values):
     """Compare each item with the record and the window that it says it is; return their number."""
     count = 0
     for batch in batches:
-        for record, start, x in zip(*(batch[name] for name in ("record", "start", "x")), strict=True):
+        for record, start, x in zip(
+            *(batch[name] for name in ("record", "start", "x")), strict=True
+        ):
             np.testing.assert_array_equal(x, values[int(record[-2:])][start : start + len(x)])
             count += 1
     return count

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 
@@ -32,6 +32,21 @@ CHOICES = {
 Ragged = Literal["error", "pad", "bucket"]
 OnError = Literal["raise", "skip"]
 To = Literal["numpy", "jax"]
+
+
+class Asked(TypedDict, total=False):
+    """What may be asked of a loader, whatever its source."""
+
+    window: int | None
+    windows_per_record: int
+    seed: int | None
+    drop_last: bool
+    rank: int
+    world: int
+    workers: int
+    ragged: Ragged
+    on_error: OnError
+    to: To
 
 
 @dataclass(eq=False)
