@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from entense.archive.loaders.loader import Asked
+    from entense.archive.loaders.loader import Asked, OnError
     from entense.archive.loaders.torch import Indexed, Stream
     from entense.archive.placed import Stored
     from entense.archive.read import Archive
@@ -100,11 +100,12 @@ def to_torch(
     rank: int | None = None,
     world: int | None = None,
     check: bool = True,
+    on_error: OnError = "raise",
 ) -> Stream | Indexed:
     """Return records, or windows of them, as a dataset of PyTorch; each item is a dict.
 
     The workers of a `DataLoader` share the items, each once, whatever their number and way of
-    starting. A damaged record is an error.
+    starting.
 
     Parameters
     ----------
@@ -117,6 +118,10 @@ def to_torch(
         As `loader` says; set `epoch` of the dataset before each epoch.
     rank, world
         As `loader` says; None: those of torch.distributed, if it is initialised by now.
+    on_error
+        ``"skip"`` leaves out a record that cannot be read, and counts it in the dataset's `skipped`,
+        which workers add to. A batch of the map style is then smaller, and one of which nothing is
+        left is an error, as is such an item by itself.
 
     Raises
     ------
@@ -143,7 +148,8 @@ def to_torch(
         raise ArchiveError(f"style={style!r} is none of 'iterable', 'map'")
     source = source_of(archive, split, tensors, check=check)
     rank, world = rank_and_world(rank, world)
-    return styles[style](Items(source, window, windows_per_record, seed, rank, world))
+    items = Items(source, window, windows_per_record, seed, rank, world, on_error=on_error)
+    return styles[style](items)
 
 
 def to_grain(
@@ -154,6 +160,7 @@ def to_grain(
     windows_per_record: int = 1,
     tensors: Sequence[str] | None = None,
     check: bool = True,
+    on_error: OnError = "raise",
 ) -> Items:
     """Return records, or windows of them, as a data source of grain: ``source[i]`` is a dict.
 
@@ -163,6 +170,10 @@ def to_grain(
     ----------
     split, window, windows_per_record, tensors, check
         As `loader` says.
+    on_error
+        ``"skip"`` gives None for a record that cannot be read, which grain leaves out when it
+        iterates (make batches after `to_iter_dataset`), and counts it in the source's `skipped`,
+        which worker processes add to.
 
     Examples
     --------
@@ -173,7 +184,8 @@ def to_grain(
     >>> batches[0]["clean"].shape[:2]
     (8, 32)
     """
-    return Items(source_of(archive, split, tensors, check=check), window, windows_per_record)
+    source = source_of(archive, split, tensors, check=check)
+    return Items(source, window, windows_per_record, on_error=on_error)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from entense.archive.loaders.source import Reader, Skipped, Source
 
-CHOICES = {
+CHOICES: Mapping[str, tuple[str, ...]] = {
     "ragged": ("error", "pad", "bucket"),
     "on_error": ("raise", "skip"),
     "to": ("numpy", "jax"),
@@ -102,9 +102,8 @@ class Loader:
     _at: tuple[int, int] | None = field(init=False, default=None, repr=False)  # within an epoch
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            if (given := getattr(self, name)) not in known:
-                raise ArchiveError(f"{name}={given!r} is none of {', '.join(map(repr, known))}")
+        for name in CHOICES:
+            check_choice(name, getattr(self, name))
         if not isinstance(self.workers, int) or self.workers < 1:
             raise ArchiveError(f"workers={self.workers!r} is no count; give 1 or more")
         self.skipped = list(self.source.failed)
@@ -191,6 +190,12 @@ class Loader:
         # of one window each it is all the same whether those of a record stay together
         together = self.source.dear and self.windows_per_record > 1
         return {"records": self.source.digest, **options, "together": together}
+
+
+def check_choice(name: str, given: object) -> None:
+    """Raise where an option is none of its choices."""
+    if given not in CHOICES[name]:
+        raise ArchiveError(f"{name}={given!r} is none of {', '.join(map(repr, CHOICES[name]))}")
 
 
 def order_of(windows: Windows, *, each: int, **options: Any) -> Order:
