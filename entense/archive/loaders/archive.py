@@ -119,9 +119,9 @@ def to_torch(
     rank, world
         As `loader` says; None: those of torch.distributed, if it is initialised by now.
     on_error
-        ``"skip"`` leaves out a record that cannot be read, and counts it in the dataset's `skipped`,
-        which workers add to. A batch of the map style is then smaller, and one of which nothing is
-        left is an error, as is such an item by itself.
+        ``"skip"`` leaves out a record that cannot be read, and counts it in the dataset's
+        `skipped`, to which workers add. A batch of the map style is then smaller, and one of which
+        nothing is left is an error, as is such an item by itself.
 
     Raises
     ------

@@ -10,13 +10,15 @@ import numpy as np
 from entense.archive.loaders.batches import read_batch
 from entense.archive.loaders.loader import check_choice, order_of
 from entense.archive.loaders.notes import Notes
+from entense.archive.loaders.source import Skipped
 from entense.archive.loaders.windows import Windows
+from entense.errors import ArchiveError, RecordError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from entense.archive.loaders.loader import OnError
-    from entense.archive.loaders.source import Skipped, Source
+    from entense.archive.loaders.source import Source
 
     Drawn: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -51,7 +53,7 @@ class Items:
 
     def __post_init__(self) -> None:
         check_choice("on_error", self.on_error)
-        self._notes = Notes() if self.skips else None
+        self._notes = Notes() if self.on_error == "skip" else None
         self._drawn: tuple[int, Drawn] | None = None
         self._windows = Windows(self.source, self.window)
         self._order = order_of(
@@ -66,12 +68,7 @@ class Items:
         return len(self._order)
 
     def __getitem__(self, index: int) -> dict[str, Any] | None:
-        return self.of(*self.at(index), skips=self.skips)
-
-    @property
-    def skips(self) -> bool:
-        """Whether what cannot be read is left out."""
-        return self.on_error == "skip"
+        return self.found(*self.at(index))
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -85,16 +82,22 @@ class Items:
         records, starts = self._of_epoch()
         return int(records[index]), int(starts[index])
 
-    def of(self, record: int, start: int, *, skips: bool = False) -> dict[str, Any] | None:
-        """Return the item that begins at a frame of a record; None where that is skipped."""
+    def of(self, record: int, start: int) -> dict[str, Any]:
+        """Return the item that begins at a frame of a record."""
         with self.source.opened([record]) as read:
-            place = np.array([record]), np.array([start])
-            batch, skipped = read_batch(self._windows, read, *place, skips=skips)
-        if skipped and self._notes:
-            self._notes.add(skipped)
-            return None
+            batch, _ = read_batch(self._windows, read, np.array([record]), np.array([start]))
         tensors = {name: np.asarray(batch.pop(name)[0]) for name in self.source.tensors}
         return tensors | {name: _plain(values[0]) for name, values in batch.items()}
+
+    def found(self, record: int, start: int) -> dict[str, Any] | None:
+        """Return the item that begins at a frame of a record; None where that is skipped."""
+        try:
+            return self.of(record, start)
+        except (ArchiveError, RecordError) as error:
+            if self._notes is None:
+                raise
+            self._notes.add(Skipped(self.source.columns["record"][record], str(error)))
+            return None
 
     def part(self, part: int, parts: int) -> list[tuple[int, int]]:
         """Return record and start of each item of an equal part of the epoch's, dealt in turn."""

@@ -7,12 +7,8 @@ import os
 import weakref
 from pathlib import Path
 from tempfile import mkstemp
-from typing import TYPE_CHECKING
 
 from entense.archive.loaders.source import Skipped
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Notes:
@@ -25,7 +21,7 @@ class Notes:
     --------
     >>> import pickle
     >>> notes = Notes()
-    >>> pickle.loads(pickle.dumps(notes)).add([Skipped("ds_sub-01", "it is damaged")])
+    >>> pickle.loads(pickle.dumps(notes)).add(Skipped("ds_sub-01", "it is damaged"))
     >>> notes.all()
     [Skipped(record='ds_sub-01', reason='it is damaged')]
     """
@@ -36,11 +32,10 @@ class Notes:
         self._file = Path(name)
         weakref.finalize(self, _remove, self._file, os.getpid())
 
-    def add(self, skipped: Sequence[Skipped]) -> None:
+    def add(self, skipped: Skipped) -> None:
         """Note what was left out; of several processes that do so at once none loses a line."""
-        lines = "".join(f"{json.dumps(one)}\n" for one in skipped)
         with self._file.open("ab", buffering=0) as file:
-            file.write(lines.encode())
+            file.write(f"{json.dumps(skipped)}\n".encode())
 
     def all(self) -> list[Skipped]:
         """Return all that was noted."""

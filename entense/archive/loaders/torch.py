@@ -41,7 +41,7 @@ class Stream(IterableDataset):  # type: ignore[misc]
         part, parts = (worker.id, worker.num_workers) if worker else (0, 1)
         self.items.epoch = self.epoch
         for place in self.items.part(part, parts):
-            item = self.items.of(*place, skips=self.items.skips)
+            item = self.items.found(*place)
             if item is not None:
                 yield _tensors(item)
 
@@ -69,14 +69,14 @@ class Indexed(Dataset):  # type: ignore[misc]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         self.items.epoch = self.epoch
-        item = self.items.of(*self.items.at(index))
-        assert item is not None  # noqa: S101  nothing is skipped here
-        return _tensors(item)
+        return _tensors(self.items.of(*self.items.at(index)))
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Return the items of a batch, as a DataLoader asks for them, without what is skipped."""
         self.items.epoch = self.epoch
-        found = [_tensors(item) for item in map(self.items.__getitem__, indices) if item is not None]
+        found = [
+            _tensors(item) for item in map(self.items.__getitem__, indices) if item is not None
+        ]
         if not found:
             raise ArchiveError(
                 f"no record of a batch of {len(indices)} can be read, and an empty batch is none; "
