@@ -85,12 +85,14 @@ def verify(archive: Archive) -> Verified:
 
 
 def _damage(archive: Archive, file: File) -> Damage | None:
-    size, crc = checksum(archive.folder / file.path)
+    size, crc = checksum(archive.folder / file.path, file.bytes)
     if (size, crc) == (file.bytes, file.crc32c):
         return None
     if size < 0:
         what = "is missing"
-    elif size != file.bytes:
+    elif size > file.bytes:
+        what = f"has more than the {file.bytes} bytes that were written"
+    elif size < file.bytes:
         what = f"has {size} bytes where {file.bytes} were written"
     else:
         what = "has changed bytes"

@@ -155,6 +155,16 @@ def test_to_tf_keeps_integers_and_booleans_without_nulls(records, tmp_path, fmt)
     assert samples[0]["left"].dtype == np.bool_
 
 
+@pytest.mark.parametrize("fmt", ["tfrecord", "webdataset"])
+def test_to_tf_rounds_no_integer_where_others_are_null(records, tmp_path, fmt):
+    ids = [None, 2**24 + 1, *range(2**52 + 1, 2**52 + 8)]
+    table = records.with_columns(number=pl.Series(ids))
+    archive = write(table, tmp_path / "out", format=fmt, columns=["number"])
+    found = [sample["number"] for sample in archive.to_tf().as_numpy_iterator()]
+    assert {value.dtype for value in found} == {np.dtype("f8")}
+    np.testing.assert_array_equal(found, np.array(ids, "f8"))
+
+
 def test_to_tf_of_ragged_records_and_bfloat16(tmp_path):
     import npy_tables
 

@@ -518,7 +518,7 @@ def test_a_column_that_parquet_cannot_hold_is_refused_before_anything_is_compute
 
 def test_a_number_too_large_for_a_format_is_refused_before_anything_is_computed(records, tmp_path):
     table = records.with_columns(age=pl.lit(1e300))
-    with pytest.raises(ArchiveError, match=r"ds_sub-00 has a number too large for tfrecord"):
+    with pytest.raises(ArchiveError, match=r"ds_sub-00.*age|age.*ds_sub-00"):
         write(table, tmp_path / "out", format="tfrecord", columns=["age"])
     assert not (tmp_path / "out").exists()
     assert write(table, tmp_path / "out", columns=["age"])[0]["age"] == 1e300
