@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -101,6 +104,20 @@ def inputs_of(survey: Survey) -> list[dict[str, list[Any]]]:
         return list(progress(found, what="inputs", unit="records", total=len(survey.inputs)))
 
 
+def hashed(
+    fingerprints: Sequence[Mapping[str, list[Any]]], survey: Survey
+) -> list[dict[str, list[Any]]]:
+    """Return fingerprints that have the hash of a file where its time of change was."""
+    paths = list(dict.fromkeys(path for inputs in survey.inputs for path in inputs.values()))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        sums = progress(pool.map(_hash, paths), what="hash", unit="files", total=len(paths))
+        known = dict(zip(paths, sums, strict=True))
+    return [
+        {slot: [*found[:2], known[inputs[slot]] or found[2]] for slot, found in row.items()}
+        for row, inputs in zip(fingerprints, survey.inputs, strict=True)
+    ]
+
+
 def changed_since(before: Mapping[str, list[Any]], inputs: Mapping[str, str]) -> str | None:
     """Say which file of a row is not what it was, so that what was read of it may be of both."""
     for slot, path in inputs.items():
@@ -184,6 +201,16 @@ def _facts(specs: Mapping[str, Spec] | None) -> list[Any]:
 
 def _fingerprints(inputs: Mapping[str, str]) -> dict[str, list[Any]]:
     return {slot: _fingerprint(path) for slot, path in sorted(inputs.items())}
+
+
+def _hash(path: str) -> str | None:
+    """Return the SHA-256 of a file; None where it is not here, and of a URL or an annexed file."""
+    version = version_of(path)
+    if version is None or not isinstance(version[1], int) or not Path(path).is_file():
+        return None  # what stands for the time of change tells the content already
+    with suppress(OSError), Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return None
 
 
 def _fingerprint(path: str) -> list[Any]:

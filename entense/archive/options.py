@@ -27,6 +27,7 @@ class Options:
     on_error: str
     without: Sequence[str]
     fusion: str
+    hash_inputs: bool = False
 
     def plain(self) -> dict[str, Any]:
         """Return what JSON can hold."""

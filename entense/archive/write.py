@@ -50,6 +50,7 @@ def write(
     memory: str | int | None = None,
     without: Sequence[str] = (),
     fusion: str = "greedy",
+    hash_inputs: bool = False,
     overwrite: bool = False,
 ) -> Archive:
     """Compute every lazy tensor of a table and write an archive.
@@ -99,6 +100,10 @@ def write(
         that would take more is read in parts; the bytes are the same.
     without, fusion
         Rules to leave out, and how steps are fused; see `explain`.
+    hash_inputs
+        Know the input files of this machine again by the hashes (SHA-256) of what they hold, not by
+        their times of change, so that a rerun keeps what was made of files that were only copied
+        or touched. It reads every one of them once more, in each run.
     overwrite
         Replace the archive that is there, whatever it is and whatever made it. Nothing else in
         the folder is touched.
@@ -141,6 +146,7 @@ def write(
         on_error=on_error,
         without=without,
         fusion=fusion,
+        hash_inputs=hash_inputs,
     )
     work = plan_archive(frame, target, asked)
     with folders.locked(target):
@@ -188,7 +194,8 @@ def plan_archive(frame: pl.DataFrame | pl.LazyFrame, folder: Path, asked: Option
     check_indexes(asked.index, series)
     identity, parts = identity_of(job, series, cut), assign(job, series, cut)
     files = {part.name: list(part.files) for part in parts}
-    writer = Writer(job, series, folder, skip=asked.on_error == "skip")
+    skip, hashes = asked.on_error == "skip", asked.hash_inputs
+    writer = Writer(job, series, folder, skip=skip, hash_inputs=hashes)
     return Work(Begun(identity, job.ids, files, asked.plain()), parts, writer, asked.index)
 
 

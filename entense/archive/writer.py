@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from entense.archive import folder as folders
-from entense.archive.assign import Planned, changed_since, inputs_of
+from entense.archive.assign import Planned, changed_since, hashed, inputs_of
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.folder import Receipt
 from entense.archive.part import Part
@@ -73,9 +73,18 @@ def _written(writer: Writer, parts: Sequence[Planned], memory: int | None) -> It
 class Writer:
     """What all shards of an archive are written with."""
 
-    def __init__(self, job: Job, series: Sequence[Series], folder: Path, *, skip: bool) -> None:
+    def __init__(
+        self,
+        job: Job,
+        series: Sequence[Series],
+        folder: Path,
+        *,
+        skip: bool,
+        hash_inputs: bool = False,
+    ) -> None:
         self.job, self.series, self.folder, self.skip = job, series, folder, skip
         self._inputs = inputs_of(job.survey)  # as they are before any voxel is read
+        self._noted = hashed(self._inputs, job.survey) if hash_inputs else self._inputs
         self._shared = shared_by(job)
         self.written: list[str] = []  # the shards that were not good
         self.due: Mapping[str, list[ShardFile]] | None = None  # what `repair` is to bring back
@@ -93,7 +102,8 @@ class Writer:
 
     def fits(self, receipt: Receipt, part: Planned) -> bool:
         """Whether a receipt is of a part made of what the table and the inputs are now."""
-        return receipt.digest == part.digest and receipt.inputs == self._inputs_of(part)
+        known = [[inputs[row] for row in part.rows] for inputs in (self._inputs, self._noted)]
+        return receipt.digest == part.digest and receipt.inputs in known
 
     def append(
         self, planned: Planned, outcomes: Iterator[Outcome]
@@ -108,7 +118,8 @@ class Writer:
         except BaseException:  # Ctrl-C too: half a shard is of no use
             part.abandon()
             raise
-        errors, inputs = [self._short(row) for row in planned.rows], self._inputs_of(planned)
+        errors = [self._short(row) for row in planned.rows]
+        inputs = [self._noted[row] for row in planned.rows]
         receipt = Receipt(planned.name, files, planned.digest, inputs, tensors, errors)
         return receipt, partial(self._finish, part, receipt)
 
@@ -159,9 +170,6 @@ class Writer:
                 "have changed since, or other records of it fail now; put those back, or run "
                 "write, which computes such shards anew"
             )
-
-    def _inputs_of(self, part: Planned) -> list[dict[str, Any]]:
-        return [self._inputs[row] for row in part.rows]
 
     def _short(self, row: int) -> str | None:
         error = self._errors.get(row)

@@ -1,6 +1,8 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import npy_tables
 import numpy as np
@@ -124,6 +126,67 @@ def test_a_replaced_input_rewrites_only_its_shard(records, tmp_path):
     }
     write(records, tmp_path / "fresh", shard_size=SMALL)
     assert files(tmp_path / "fresh") == files(tmp_path / "out")
+
+
+class TestHashedInputs:
+    """Inputs that are known again by what they hold."""
+
+    OPTIONS: ClassVar = {"shard_size": SMALL, "hash_inputs": True}
+
+    def test_touched_files_are_the_same_and_changed_ones_are_not(
+        self, records, tmp_path, monkeypatch
+    ):
+        out, inputs = tmp_path / "out", tmp_path / "inputs"
+        write(records, out, **self.OPTIONS)
+        before = times(out)
+        for path in inputs.iterdir():
+            os.utime(path, ns=(1, 1))
+        with monkeypatch.context() as patch:
+            patch.setattr(npy_tables, "load", lambda *_: pytest.fail("a record was computed"))
+            write(records, out, **self.OPTIONS)
+        assert times(out) == before
+        np.save(inputs / "clean-4.npy", np.ones((12, 20), "f4"))
+        os.utime(inputs / "clean-4.npy", ns=(1, 1))
+        archive = write(records, out, **self.OPTIONS)
+        np.testing.assert_array_equal(archive[4]["clean"], np.ones((12, 20), "f4"))
+
+    def test_repair_asks_for_them_too(self, records, tmp_path):
+        archive = write(records, tmp_path / "out", **self.OPTIONS)
+        good = files(archive.folder)
+        for path in (tmp_path / "inputs").iterdir():
+            os.utime(path, ns=(1, 1))
+        (archive.folder / archive.manifest.shards[0].path).unlink()
+        assert len(archive.repair(records).shards) == 1
+        assert files(archive.folder) == good
+
+    def test_the_archive_is_the_same_and_shards_made_without_are_kept(self, records, tmp_path):
+        out = write(records, tmp_path / "out", shard_size=SMALL).folder
+        before = times(out)
+        write(records, out, **self.OPTIONS)
+        after = times(out)
+        assert {p.name for p, t in before.items() if after[p] != t and p.is_file()} == {
+            "begun.json"
+        }
+        hashed = write(records, tmp_path / "hashed", **self.OPTIONS).folder
+        ours = ".entense/"
+        one, two = (
+            {name: text for name, text in files(folder).items() if not name.startswith(ours)}
+            for folder in (out, hashed)
+        )
+        assert one == two
+
+    def test_a_file_that_is_replaced_meanwhile_is_noticed(self, records, tmp_path, monkeypatch):
+        load, replaced = npy_tables.load, tmp_path / "inputs" / "clean-8.npy"
+
+        def replacing(path, dtype):
+            value = load(path, dtype)
+            if path == str(replaced):
+                np.save(replaced, np.ones((12, 20), "f4"))
+            return value
+
+        monkeypatch.setattr(npy_tables, "load", replacing)
+        with pytest.raises(ArchiveError, match=r"clean-8.npy: changed while"):
+            write(records, tmp_path / "out", **self.OPTIONS)
 
 
 def test_a_changed_label_rewrites_only_its_shard(records, tmp_path):
