@@ -134,9 +134,9 @@ def register_sharding(name: str, function: Scheme) -> Scheme:
 
     Examples
     --------
-    >>> def one(sizes, groups, limits):
+    >>> def single(sizes, groups, limits):
     ...     return [range(len(sizes))]
-    >>> register_sharding("one", one)([5, 5], [0, 1], Limits())
+    >>> register_sharding("single", single)([5, 5], [0, 1], Limits())
     [range(0, 2)]
     """
     return schemes.add(name, function)
