@@ -6,8 +6,9 @@ import argparse
 import importlib
 import json
 import sys
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
@@ -15,29 +16,9 @@ import entense as et
 from entense.errors import EntenseError, RecipeError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-
-_MODULES: dict[str, Any] = {
-    "dest": "modules",
-    "nargs": "*",
-    "default": [],
-    "metavar": "MODULE",
-    "help": "modules that register ops of your own",
-}
-_RULES: dict[str, Any] = {
-    "nargs": "*",
-    "default": [],
-    "metavar": "RULE",
-    "help": "rules of the optimiser to leave out",
-}
-_ROOTS: dict[str, Any] = {
-    "dest": "roots",
-    "nargs": "+",
-    "default": [],
-    "metavar": "ROOT",
-    "help": "read only files below these folders or URLs: for a plan that others made",
-}
+    Add: TypeAlias = Callable[..., argparse.Action]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"entense: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("entense: stopped; the same command goes on where this one was", file=sys.stderr)
+        again = options.run in (_write, _repair)
+        resumes = "; the same command goes on where this one was" if again else ""
+        print(f"entense: stopped{resumes}", file=sys.stderr)
         return 130
     return 0
 
@@ -71,78 +54,89 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"entense {et.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-
-    add = commands.add_parser("demo", help="run the main job on simulated data or on your folder")
-    add.add_argument("--data", type=Path, metavar="FOLDER", help="your fMRIPrep outputs")
-    add.add_argument("--out", type=Path, help="where to write (./demo, or ./demo-FOLDER)")
-    add.add_argument("--atlas", type=Path, metavar="FILE", help="label image, for a connectome")
-    add.set_defaults(run=_demo)
-
-    add = commands.add_parser("index", help="say what a folder holds")
-    add.add_argument("folder", help="a folder, or a URL")
-    add.add_argument("--layout", help="how its files are named; found out where it is not given")
-    add.add_argument("--out", type=Path, metavar="FILE.parquet", help="keep the file table")
-    add.set_defaults(run=_index)
-
-    add = commands.add_parser("explain", help="show what a plan compiles to")
-    add.add_argument("plan", type=Path, metavar="PLAN.parquet")
-    add.add_argument("--raw", action="store_true", help="before the optimiser")
-    add.add_argument("--without", **_RULES)
-    add.add_argument("--fusion", default="greedy", help="how steps are fused into stages")
-    add.add_argument("--import", **_MODULES)
-    add.add_argument("--root", **_ROOTS)
-    add.set_defaults(run=_explain)
-
-    add = commands.add_parser("write", help="compute a plan and write its archive")
-    add.add_argument("plan", type=Path, metavar="PLAN.parquet")
-    add.add_argument("out", metavar="FOLDER")
-    add.add_argument("--format", nargs="+", default=["webdataset"], help="one, or several")
-    add.add_argument("--columns", nargs="*", default=[], help="scalars to put into the samples")
-    add.add_argument("--shard-size", default="512MB", help="at most, such as 512MB")
-    add.add_argument("--shard-records", type=int, metavar="N", help="records a shard, at most")
-    add.add_argument("--shard-by", nargs="*", metavar="COLUMN", help="what keeps records together")
-    add.add_argument("--shuffle", type=int, metavar="SEED", help="of the records, before the cut")
-    add.add_argument("--sharding", default="size", help="size, or one of your own")
-    add.add_argument("--disaggregate", choices=["tensor"], help="shards of its own for each tensor")
-    add.add_argument(
-        "--index", nargs="*", default=[], help="for the readers of dali, wids, energon"
-    )
-    add.add_argument("--dtype", nargs="*", default=[], metavar="TENSOR=DTYPE")
-    add.add_argument("--memory", help="about how much the arrays may take, such as 4GB")
-    add.add_argument("--without", **_RULES)
-    add.add_argument("--fusion", default="greedy", help="how steps are fused into stages")
-    add.add_argument("--import", **_MODULES)
-    add.add_argument("--root", **_ROOTS)
-    add.add_argument("--on-error", choices=["raise", "skip"], default="raise")
-    add.add_argument("--overwrite", action="store_true")
-    add.set_defaults(run=_write)
-    _add_archive_commands(commands)
+    for name, (what, arguments, run) in COMMANDS.items():
+        command = commands.add_parser(name, help=what)
+        arguments(command.add_argument)
+        command.set_defaults(run=run)
     return top
 
 
-def _add_archive_commands(commands: Any) -> None:
-    add = commands.add_parser("info", help="say what an archive holds")
-    add.add_argument("archive", help="a folder, or a URL")
-    add.add_argument("--json", action="store_true", help="the whole manifest")
-    add.set_defaults(run=_info)
+def _arguments_of_demo(add: Add) -> None:
+    add("--data", type=Path, metavar="FOLDER", help="your fMRIPrep outputs")
+    add("--out", type=Path, help="where to write (./demo, or ./demo-FOLDER)")
+    add("--atlas", type=Path, metavar="FILE", help="label image, for a connectome")
 
-    add = commands.add_parser("schema", help="say what the records of an archive have in common")
-    add.add_argument("archive", type=Path)
-    add.add_argument("--json", action="store_true")
-    add.set_defaults(run=_schema)
 
-    add = commands.add_parser("verify", help="check every byte of an archive; fails on damage")
-    add.add_argument("archive", help="a folder, or a URL")
-    add.add_argument("--json", action="store_true", help="each damaged file and its records")
-    add.set_defaults(run=_verify)
+def _arguments_of_index(add: Add) -> None:
+    add("folder", help="a folder, or a URL")
+    add("--layout", help="how its files are named; found out where it is not given")
+    add("--out", type=Path, metavar="FILE.parquet", help="keep the file table")
 
-    add = commands.add_parser("repair", help="write what is damaged again, and nothing else")
-    add.add_argument("plan", type=Path, metavar="PLAN.parquet")
-    add.add_argument("archive", type=Path)
-    add.add_argument("--memory", help="about how much the arrays may take, such as 4GB")
-    add.add_argument("--import", **_MODULES)
-    add.add_argument("--root", **_ROOTS)
-    add.set_defaults(run=_repair)
+
+def _arguments_of_explain(add: Add) -> None:
+    add("plan", type=Path, metavar="PLAN.parquet")
+    add("--raw", action="store_true", help="before the optimiser")
+    _add_how(add)
+    _add_trusted(add)
+
+
+def _arguments_of_write(add: Add) -> None:
+    add("plan", type=Path, metavar="PLAN.parquet")
+    add("out", metavar="FOLDER")
+    add("--format", nargs="+", default=["webdataset"], help="one, or several")
+    add("--columns", nargs="*", default=[], help="scalars to put into the samples")
+    add("--shard-size", default="512MB", help="at most, such as 512MB")
+    add("--shard-records", type=int, metavar="N", help="records a shard, at most")
+    add("--shard-by", nargs="*", metavar="COLUMN", help="what keeps records together")
+    add("--shuffle", type=int, metavar="SEED", help="of the records, before the cut")
+    add("--sharding", default="size", help="size, or one of your own")
+    add("--disaggregate", choices=["tensor"], help="shards of its own for each tensor")
+    add("--index", nargs="*", default=[], help="for the readers of dali, wids, energon")
+    add("--dtype", nargs="*", default=[], metavar="TENSOR=DTYPE")
+    _add_memory(add)
+    _add_how(add)
+    _add_trusted(add)
+    add("--on-error", choices=["raise", "skip"], default="raise")
+    add("--overwrite", action="store_true")
+
+
+def _arguments_of_info(add: Add) -> None:
+    add("archive", help="a folder, or a URL")
+    add("--json", action="store_true", help="the whole manifest")
+
+
+def _arguments_of_schema(add: Add) -> None:
+    add("archive", type=Path)
+    add("--json", action="store_true")
+
+
+def _arguments_of_verify(add: Add) -> None:
+    add("archive", help="a folder, or a URL")
+    add("--json", action="store_true", help="each damaged file and its records")
+
+
+def _arguments_of_repair(add: Add) -> None:
+    add("plan", type=Path, metavar="PLAN.parquet")
+    add("archive", type=Path)
+    _add_memory(add)
+    _add_trusted(add)
+
+
+def _add_memory(add: Add) -> None:
+    add("--memory", help="about how much the arrays may take, such as 4GB")
+
+
+def _add_how(add: Add) -> None:
+    without = "rules of the optimiser to leave out"
+    add("--without", nargs="*", default=[], metavar="RULE", help=without)
+    add("--fusion", default="greedy", help="how steps are fused into stages")
+
+
+def _add_trusted(add: Add) -> None:
+    modules = "modules that register ops of your own"
+    add("--import", dest="modules", nargs="*", default=[], metavar="MODULE", help=modules)
+    roots = "read only files below these folders or URLs: for a plan that others made"
+    add("--root", dest="roots", nargs="+", default=[], metavar="ROOT", help=roots)
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -172,26 +166,9 @@ def _explain(options: argparse.Namespace) -> None:
 
 def _write(options: argparse.Namespace) -> None:
     _import(options.modules)
-    archive = et.write(
-        _plan(options),
-        options.out,
-        format=options.format,
-        columns=options.columns,
-        shard_size=options.shard_size,
-        shard_records=options.shard_records,
-        shard_by=options.shard_by,
-        shuffle=options.shuffle,
-        sharding=options.sharding,
-        disaggregate=options.disaggregate,
-        dtype=_dtypes(options.dtype),
-        index=options.index,
-        on_error=options.on_error,
-        memory=options.memory,
-        without=options.without,
-        fusion=options.fusion,
-        overwrite=options.overwrite,
-    )
-    print(archive)
+    said = vars(options) | {"dtype": _dtypes(options.dtype)}
+    asked = {name: said[name] for name in signature(et.write).parameters if name in said}
+    print(et.write(_plan(options), options.out, **asked))
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -269,3 +246,16 @@ def _dtypes(pairs: Sequence[str]) -> dict[str, str]:
     if wrong:
         raise RecipeError(f"--dtype {wrong[0]}: write it as TENSOR=DTYPE, such as clean=float16")
     return dict(pair.split("=") for pair in pairs)
+
+
+COMMANDS: Mapping[str, tuple[str, Callable[[Add], None], Callable[[argparse.Namespace], None]]] = {
+    "demo": ("run the main job on simulated data or on your folder", _arguments_of_demo, _demo),
+    "index": ("say what a folder holds", _arguments_of_index, _index),
+    "explain": ("show what a plan compiles to", _arguments_of_explain, _explain),
+    "write": ("compute a plan and write its archive", _arguments_of_write, _write),
+    "info": ("say what an archive holds", _arguments_of_info, _info),
+    "schema": ("say what the records of an archive have in common", _arguments_of_schema, _schema),
+    "verify": ("check every byte of an archive; fails on damage", _arguments_of_verify, _verify),
+    "repair": ("write what is damaged again, and nothing else", _arguments_of_repair, _repair),
+}
+"""Each command: what it does, what adds its arguments, what runs it."""

@@ -209,6 +209,7 @@ class _Run:
             without=list(asked.without),
             fusion=asked.fusion,
             memory=self._how.memory,
+            hash_inputs=asked.hash_inputs,
             banned=self._banned,
             alone=alone,
         )
