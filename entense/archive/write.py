@@ -9,8 +9,7 @@ import polars as pl
 
 from entense.archive import folder as folders
 from entense.archive.assign import Planned, assign
-from entense.archive.distribute import Elsewhere
-from entense.archive.executors import executors
+from entense.archive.executors import Elsewhere, executors
 from entense.archive.failures import FailedRecordsError
 from entense.archive.finish import finish, identity_of
 from entense.archive.folder import Begun

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from entense.execute.serial import Outcome
     from entense.plan.survey import Survey
 
-ENTRY = "entense.archive.batch:write_batch"
+ENTRY = "entense.distribute.batch:write_batch"
 
 
 @dataclass(frozen=True)
