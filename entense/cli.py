@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import shlex
 import sys
 from inspect import signature
 from pathlib import Path
@@ -78,6 +79,7 @@ def _arguments_of_explain(add: Add) -> None:
     add("--raw", action="store_true", help="before the optimiser")
     _add_how(add)
     _add_trusted(add)
+    _add_where(add)
 
 
 def _arguments_of_write(add: Add) -> None:
@@ -98,6 +100,9 @@ def _arguments_of_write(add: Add) -> None:
     _add_trusted(add)
     add("--on-error", choices=["raise", "skip"], default="raise")
     add("--overwrite", action="store_true")
+    add("--hash-inputs", action="store_true", help="know inputs again by content, not by time")
+    _add_where(add)
+    add("--dry-run", action="store_true", help="with --executor: what would be submitted, only")
 
 
 def _arguments_of_info(add: Add) -> None:
@@ -132,6 +137,16 @@ def _add_how(add: Add) -> None:
     add("--fusion", default="greedy", help="how steps are fused into stages")
 
 
+def _add_where(add: Add) -> None:
+    add("--executor", default="serial", help="serial, pydra, or one of your own")
+    add("--worker", default="process", help="of pydra: process, dask, slurm, sge")
+    add("--cores", type=int, default=1, help="of a task")
+    add("--gpus", type=int, default=0, help="of a task")
+    add("--tasks", type=int, metavar="N", help="about how many; else as many as cost asks for")
+    worker = "of the worker: n_procs, address, partition, time, account, sbatch_args"
+    add("--worker-option", nargs="+", default=[], metavar="NAME=VALUE", help=worker)
+
+
 def _add_trusted(add: Add) -> None:
     modules = "modules that register ops of your own"
     add("--import", dest="modules", nargs="*", default=[], metavar="MODULE", help=modules)
@@ -160,15 +175,20 @@ def _index(options: argparse.Namespace) -> None:
 
 def _explain(options: argparse.Namespace) -> None:
     _import(options.modules)
-    how = {"without": options.without, "fusion": options.fusion}
-    print(et.explain(_plan(options), optimized=not options.raw, **how))
+    print(et.explain(_plan(options), optimized=not options.raw, **_asked(options, et.explain)))
 
 
 def _write(options: argparse.Namespace) -> None:
     _import(options.modules)
-    said = vars(options) | {"dtype": _dtypes(options.dtype)}
-    asked = {name: said[name] for name in signature(et.write).parameters if name in said}
-    print(et.write(_plan(options), options.out, **asked))
+    asked = _asked(options, et.write) | {"dtype": _dtypes(options.dtype)}
+    run = et.dry_run if options.dry_run else et.write
+    print(run(_plan(options), options.out, **asked))
+
+
+def _asked(options: argparse.Namespace, function: Callable[..., Any]) -> dict[str, Any]:
+    """Return what a function takes by keyword of what was said, and the worker's options."""
+    said = {name: vars(options)[name] for name in signature(function).parameters if name in options}
+    return said | _worker_options(options.worker_option)
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -239,6 +259,14 @@ def _plan(options: argparse.Namespace) -> pl.DataFrame:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _worker_options(pairs: Sequence[str]) -> dict[str, Any]:
+    if wrong := [pair for pair in pairs if "=" not in pair]:
+        raise RecipeError(f"--worker-option {wrong[0]}: write it as NAME=VALUE, such as time=60")
+    found = dict(pair.split("=", 1) for pair in pairs)
+    plain = {name: int(value) if value.isdigit() else value for name, value in found.items()}
+    return plain | {name: shlex.split(found[name]) for name in found if name == "sbatch_args"}
 
 
 def _dtypes(pairs: Sequence[str]) -> dict[str, str]:

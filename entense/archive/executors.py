@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -74,9 +74,9 @@ def register_executor(name: str, make: Make) -> Make:
 
 
 def _serial(asked: Options, memory: int | None, where: Elsewhere) -> Execute:
-    if where != Elsewhere():
+    if replace(where, modules=()) != Elsewhere():
         raise ArchiveError(
-            "worker, modules, cores, gpus, tasks and a worker's options are of other processes; "
+            "worker, cores, gpus, tasks and a worker's options are of other processes; "
             'give executor="pydra" too, or leave them out'
         )
     return partial(serial, memory=memory)
