@@ -103,6 +103,8 @@ class _Flow:
 
     def follow(self, poll: Callable[[], None]) -> None:
         """Run to the end; stop all of it for whatever is raised meanwhile."""
+        if prepare := getattr(self._worker, "prepare", None):
+            prepare()
         self._thread.start()
         try:
             while self._thread.is_alive():
@@ -121,8 +123,8 @@ class _Flow:
                 f"{self._folder}: the folder of the run went away in the middle; give cache= a "
                 "folder that nobody cleans, and run again"
             )
-        if isinstance(self.problem, ExecutionError):
-            raise self.problem
+        if problem := getattr(self._worker, "problem", None):
+            raise problem
 
     def _run(self) -> None:
         """Hand the workflow to Pydra."""

@@ -65,7 +65,7 @@ def python_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in sys.path)}  # noqa: PTH100  # Path("") is "."
 
 
-def threads(cores: int) -> dict[str, str]:
+def threads(cores: int | str) -> dict[str, str]:
     """Return what keeps BLAS, XLA and Polars to a number of cores."""
     counts = {f"{library}_NUM_THREADS": str(cores) for library in _THREADS}
     return counts | {"NPROC": str(cores), "POLARS_MAX_THREADS": str(cores)}
