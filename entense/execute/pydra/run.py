@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import tempfile
 import threading
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _TICK = 1.0  # seconds
+_NOISY = ("pydra", "distributed")
 
 
 def run_tasks(
@@ -170,17 +170,17 @@ async def _cancel() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Pydra prints and logs to itself: outcomes tell what happened."""
-    os.environ.setdefault("NO_ET", "1")  # no telemetry
-    logger = logging.getLogger("pydra")
-    before, silence = logger.propagate, logging.NullHandler()
-    logger.propagate = False
-    logger.addHandler(silence)
+    """Keep what Pydra and Dask log to themselves: outcomes tell what happened."""
+    known = [logging.getLogger(name) for name in (*_NOISY, *logging.root.manager.loggerDict)]
+    loggers = [logger for logger in known if logger.name.split(".")[0] in _NOISY]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [logging.NullHandler()], False
     try:
         yield
     finally:
-        logger.propagate = before
-        logger.removeHandler(silence)
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
 
 
 def _folder(cache: Path) -> Path:

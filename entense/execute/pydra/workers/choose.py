@@ -43,6 +43,15 @@ def _processes(tasks: Sequence[Task], folder: Path, *, n_procs: int | None = Non
     return Processes(places(tasks, n_procs), folder / "logs")
 
 
+def _dask(
+    tasks: Sequence[Task], folder: Path, *, address: str | None = None, n_procs: int | None = None
+) -> Any:
+    from entense.execute.pydra.workers.children import places
+    from entense.execute.pydra.workers.dask import Dask
+
+    return Dask(address, [] if address else places(tasks, n_procs), folder)
+
+
 def _slurm(
     tasks: Sequence[Task],
     folder: Path,
@@ -65,7 +74,7 @@ def _slurm(
     return Slurm(folder, [*arguments, *sbatch_args], cores, size, poll_seconds)
 
 
-_OURS: dict[str, Callable[..., Any]] = {"process": _processes, "slurm": _slurm}
+_OURS: dict[str, Callable[..., Any]] = {"process": _processes, "dask": _dask, "slurm": _slurm}
 
 
 def _theirs(worker: Any, base: Any) -> Callable[..., Any]:

@@ -106,11 +106,19 @@ def call(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def _states(name: str) -> dict[str, str]:
-    """Return state and reason of each job of a name; nothing where SLURM does not answer."""
-    told = call(
-        "squeue", "--noheader", "--states=all", f"--name={name}", "--format=%i %T %r"
-    ).stdout
-    return dict(line.strip().split(" ", 1) for line in told.splitlines() if " " in line.strip())
+    """Return the state of each job of a name; nothing where SLURM does not answer."""
+    columns = "JobID:20,State:20,exit_code:12,Reason:60"
+    told = call("squeue", "--noheader", "--states=all", f"--name={name}", f"--Format={columns}")
+    jobs = (line.split(maxsplit=3) for line in told.stdout.splitlines())
+    return {job: _worded(state, int(code), reason) for job, state, code, reason in jobs}
+
+
+def _worded(state: str, status: int, reason: str) -> str:
+    """Return a state with what explains it: a signal, a code, or SLURM's reason."""
+    if state != "FAILED":
+        return f"{state} ({reason.strip()})"
+    code = os.waitstatus_to_exitcode(status)
+    return f"FAILED ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
 
 
 def _left(handle: Handle) -> Outcome | None:
