@@ -10,7 +10,7 @@ from entense.errors import ExecutionError
 from entense.execute.pydra.serve import answer
 from entense.execute.pydra.tasks import Handle, Outcome
 from entense.execute.pydra.workers.base import Placing
-from entense.execute.pydra.workers.children import Place, end, start
+from entense.execute.pydra.workers.children import Place, end, start, told
 
 if TYPE_CHECKING:
     import subprocess
@@ -76,7 +76,7 @@ class Dask(Placing):
 
     def drawn(self, tasks: Sequence[Task]) -> str:
         """Say where the tasks would run."""
-        ours = f"a scheduler of its own, {len(self._places)} processes of this machine"
+        ours = f"a scheduler of its own, {told(len(self._places))} of this machine"
         return f"dask: {self._address or ours}"
 
     def close(self) -> None:
