@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
-import tempfile
 import threading
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from entense.errors import ExecutionError
 from entense.execute.pydra.tasks import Ended, Handle, Outcome, Task, check_entry
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _TICK = 1.0  # seconds
+_NOISY = ("pydra", "distributed")
 
 
 def run_tasks(
@@ -66,8 +66,7 @@ def run_tasks(
 
     Examples
     --------
-    >>> import tempfile
-    >>> job = Path(tempfile.mkdtemp()) / "job.json"
+    >>>     >>> job = Path(tempfile.mkdtemp()) / "job.json"
     >>> _ = job.write_text("{}")
     >>> task = Task("first", "entense.sizes:bytes_of", str(job), "1", memory=10**6)
     >>> ended = run_tasks([task], cache=job.parent)
@@ -78,9 +77,12 @@ def run_tasks(
         check_entry(task, tuple(modules))
     if not tasks:
         return []
-    folder = _folder(Path(cache))
-    handles = [_handle(task, tuple(modules), folder) for task in tasks]
-    flow = _Flow(handles, choose(worker, tasks, folder, options), folder)
+    folder = Path(cache).absolute() / f"run-{uuid4().hex[:12]}"  # where no killed run left a lock
+    flow = _Flow(
+        handles := [_handle(task, tuple(modules), folder) for task in tasks],
+        choose(worker, tasks, folder, options),
+        folder,
+    )
     try:
         flow.follow(poll)
         ended = [_ended(handle, flow.problem) for handle in handles]
@@ -103,6 +105,10 @@ class _Flow:
 
     def follow(self, poll: Callable[[], None]) -> None:
         """Run to the end; stop all of it for whatever is raised meanwhile."""
+        if prepare := getattr(self._worker, "prepare", None):
+            prepare()
+        for part in ("outcomes", "logs"):
+            (self._folder / part).mkdir(parents=True)
         self._thread.start()
         try:
             while self._thread.is_alive():
@@ -121,8 +127,8 @@ class _Flow:
                 f"{self._folder}: the folder of the run went away in the middle; give cache= a "
                 "folder that nobody cleans, and run again"
             )
-        if isinstance(self.problem, ExecutionError):
-            raise self.problem
+        if problem := getattr(self._worker, "problem", None):
+            raise problem
 
     def _run(self) -> None:
         """Hand the workflow to Pydra."""
@@ -168,26 +174,17 @@ async def _cancel() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Pydra prints and logs to itself: outcomes tell what happened."""
-    os.environ.setdefault("NO_ET", "1")  # no telemetry
-    logger = logging.getLogger("pydra")
-    before, silence = logger.propagate, logging.NullHandler()
-    logger.propagate = False
-    logger.addHandler(silence)
+    """Keep what Pydra and Dask log to themselves: outcomes tell what happened."""
+    known = [logging.getLogger(name) for name in (*_NOISY, *logging.root.manager.loggerDict)]
+    loggers = [logger for logger in known if logger.name.split(".")[0] in _NOISY]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [logging.NullHandler()], False
     try:
         yield
     finally:
-        logger.propagate = before
-        logger.removeHandler(silence)
-
-
-def _folder(cache: Path) -> Path:
-    """Return a folder of this run alone: what a killed one left there, locks too, is in no way."""
-    cache.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=cache.absolute()))
-    for part in ("outcomes", "logs"):
-        (folder / part).mkdir()
-    return folder
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
 
 
 def _handle(task: Task, modules: tuple[str, ...], folder: Path) -> Handle:
