@@ -97,7 +97,9 @@ class _Flow:
     """A workflow in a thread: Pydra starts an event loop, and here one may be running."""
 
     def __init__(self, handles: list[Handle], worker: Any, folder: Path) -> None:
-        self._handles, self._worker, self._folder = handles, worker, folder
+        # Pydra waits for ever for the second of two that are one, where the first went wrong
+        self._handles = list({handle.outcome: handle for handle in handles}.values())
+        self._worker, self._folder = worker, folder
         self._thread = threading.Thread(target=self._run, name="entense-pydra")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopped = False
