@@ -111,7 +111,7 @@ def _arguments_of_info(add: Add) -> None:
 
 
 def _arguments_of_schema(add: Add) -> None:
-    add("archive", type=Path)
+    add("archive", help="a folder, or a URL")
     add("--json", action="store_true")
 
 

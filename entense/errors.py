@@ -32,6 +32,10 @@ class ArchiveError(EntenseError):
     """An archive is unfinished, damaged, or in the way."""
 
 
+class StaleError(ArchiveError):
+    """An archive was written again since it was opened; no record of it is to blame."""
+
+
 class ExecutionError(EntenseError):
     """The workers of a run cannot be had, or what they need went away under them."""
 

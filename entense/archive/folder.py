@@ -45,6 +45,7 @@ class Begun:
     records: Sequence[str]  # all ids, sorted
     parts: Mapping[str, Sequence[str]]  # of what is written at once: name to files
     options: Mapping[str, Any] = field(default_factory=dict)  # see `entense.archive.options`
+    splits: Sequence[str] = ()  # of each record
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,14 @@ def difference(old: Begun, new: Begun) -> str | None:
         return f"differs in its {what}{_machines(old, new)}"
     if lost := sorted(set(old.records) - set(new.records)):
         return f"has {len(lost)} records that this table has not, such as {lost[0]}"
+    now = dict(zip(new.records, new.splits, strict=True))
+    before = dict(zip(old.records, old.splits, strict=False))  # older archives do not say
+    if moved := [record for record, split in before.items() if now[record] != split]:
+        first = moved[0]
+        return (
+            f"has {len(moved)} records in another split, such as {first} ({before[first]!r} there, "
+            f"{now[first]!r} here)"
+        )
     return None
 
 

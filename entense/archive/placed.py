@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import polars as pl
 
 from entense.archive.blocks import Lying, check_there, read_rows
 from entense.archive.formats import library_format
+from entense.archive.manifest import NAME
 from entense.archive.opened import Opened
 from entense.archive.store import Remote
-from entense.errors import ArchiveError, RecordError, hint
+from entense.errors import ArchiveError, RecordError, StaleError, hint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,6 +29,18 @@ if TYPE_CHECKING:
     from entense.archive.store import Place
 
 NOWHERE = -1
+Seen: TypeAlias = tuple[int, ...]
+
+
+def seen(folder: Place) -> Seen | None:
+    """Return what tells a manifest from one that was written later; None of one elsewhere."""
+    if isinstance(folder, Remote):
+        return None
+    try:
+        stat = (folder / NAME).stat()
+    except OSError:
+        return ()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +54,24 @@ class Stored:
     folder: Place
     manifest: Manifest
     records: pl.DataFrame
+    seen: Seen | None = None  # what the manifest's file was when it was read
+
+    def check_current(self) -> None:
+        """Raise where the archive was written again since it was opened: shards may be others."""
+        if self.seen is not None and seen(self.folder) != self.seen:
+            raise StaleError(
+                f"the archive {self.folder} was written again since it was opened, so its shards "
+                "may be others; open it again with et.open once that is done"
+            )
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """Take for damage only what is wrong with the archive that was opened."""
+        try:
+            yield
+        except ArchiveError:
+            self.check_current()
+            raise
 
     @property
     def local(self) -> Path:
@@ -72,14 +104,15 @@ class Stored:
         lying = self.lying(row, tensor)
         self._check(lying)
         out = np.empty(lying.shape, self.tensor(tensor).dtype)
-        read_rows(lying, 0, lying.rows, out, self._opened)
+        self.read_rows(row, tensor, 0, lying.rows, out)
         return out
 
     def read_rows(
         self, row: int, tensor: str, start: int, stop: int, out: NDArray[Any], *, check: bool = True
     ) -> None:
         """Read rows (frames) of a tensor of a record into `out`, which is C-contiguous."""
-        read_rows(self.lying(row, tensor), start, stop, out, self._opened, check=check)
+        with self._current():
+            read_rows(self.lying(row, tensor), start, stop, out, self._opened, check=check)
 
     def lying(self, row: int, tensor: str) -> Lying:
         """Return where a tensor of a record lies; a RecordError where it could not be computed."""
@@ -99,7 +132,8 @@ class Stored:
 
     def _check(self, lying: Lying) -> None:
         if lying.end > self._known[lying.shard]:
-            there = check_there(lying)
+            with self._current():
+                there = check_there(lying)
             self._known[lying.shard] = max(there, self._known[lying.shard])
 
     def _foreign(self, shard: int, record: str, tensor: str) -> Callable[..., NDArray[Any]]:
@@ -133,7 +167,7 @@ class Stored:
 
     @cached_property
     def _opened(self) -> Opened:
-        return Opened()
+        return Opened(self.check_current)
 
 
 class Placed:

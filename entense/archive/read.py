@@ -13,7 +13,7 @@ from entense.archive import manifest as names
 from entense.archive.folder import HIDDEN
 from entense.archive.loaders import archive, tensorflow, webdataset
 from entense.archive.manifest import Manifest
-from entense.archive.placed import Stored
+from entense.archive.placed import Stored, seen
 from entense.archive.store import place_of
 from entense.archive.table import read_records
 from entense.archive.unmask import Masks, unmask
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nibabel import Cifti2Image, Nifti1Image
     from numpy.typing import NDArray
 
+    from entense.archive.placed import Seen
     from entense.archive.repair import Repaired
     from entense.archive.schema import Tensor
     from entense.archive.store import Place
@@ -57,7 +58,7 @@ def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None 
     entense.errors.ArchiveError: there is no archive at nowhere; write one, or mend the path
     """
     folder = place_of(path, storage_options)
-    where = folder / names.NAME
+    where, before = folder / names.NAME, seen(folder)
     try:
         text = where.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -69,7 +70,7 @@ def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None 
             f"there is no archive at {folder}; write one, or mend the path"
         ) from None
     manifest = Manifest.from_json(text, where)
-    return Archive(folder, manifest, read_records(folder, manifest))
+    return Archive(folder, manifest, read_records(folder, manifest), before)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,11 +88,14 @@ class Archive:
         What it holds.
     records
         A row a record: id, entities, tables, split, shard, where each tensor lies, error.
+    seen
+        What the manifest's file was when it was read.
     """
 
     folder: Place
     manifest: Manifest
     records: pl.DataFrame
+    seen: Seen | None = None
 
     loader = archive.loader
     to_grain = archive.to_grain
@@ -249,4 +253,4 @@ class Archive:
     @cached_property
     def stored(self) -> Stored:
         """Where its tensors lie, and what reads them."""
-        return Stored(self.folder, self.manifest, self.records)
+        return Stored(self.folder, self.manifest, self.records, self.seen)

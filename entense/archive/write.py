@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from entense.archive import folder as folders
-from entense.archive.assign import Planned, assign
+from entense.archive.assign import Planned, assign, splits_of
 from entense.archive.executors import Elsewhere, executors
 from entense.archive.failures import FailedRecordsError
 from entense.archive.finish import finish, identity_of
@@ -224,7 +224,8 @@ def plan_archive(frame: pl.DataFrame | pl.LazyFrame, folder: Path, asked: Option
     files = {part.name: list(part.files) for part in parts}
     skip, hashes = asked.on_error == "skip", asked.hash_inputs
     writer = Writer(job, series, folder, skip=skip, shared=shared, hash_inputs=hashes)
-    return Work(Begun(identity, job.ids, files, asked.plain()), parts, writer, asked.index)
+    begun = Begun(identity, job.ids, files, asked.plain(), splits_of(job.table))
+    return Work(begun, parts, writer, asked.index)
 
 
 def _say_noise(archive: Archive) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entense.archive.loaders.source import Skipped
-from entense.errors import ArchiveError, RecordError
+from entense.errors import ArchiveError, RecordError, StaleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +74,8 @@ def _tried(
     for number, record in enumerate(records.tolist()):
         try:
             act(number, len(kept))
+        except StaleError:
+            raise
         except (ArchiveError, RecordError) as error:
             if not skips:
                 raise

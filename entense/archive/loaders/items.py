@@ -12,7 +12,7 @@ from entense.archive.loaders.loader import check_choice, order_of
 from entense.archive.loaders.notes import Notes
 from entense.archive.loaders.source import Skipped
 from entense.archive.loaders.windows import Windows
-from entense.errors import ArchiveError, RecordError
+from entense.errors import ArchiveError, RecordError, StaleError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,6 +93,8 @@ class Items:
         """Return the item that begins at a frame of a record; None where that is skipped."""
         try:
             return self.of(record, start)
+        except StaleError:
+            raise
         except (ArchiveError, RecordError) as error:
             if self._notes is None:
                 raise
