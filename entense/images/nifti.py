@@ -105,7 +105,9 @@ def read_header(path: str) -> Header:
 def _read_header(path: str, _version: object) -> Header:
     header = _first_of(path)
     if header is not None and len(header.get_data_shape()) < 5:  # CIFTI has six: told as such
-        return _header(path, header)
+        with in_words(path):
+            slope, inter = header.get_slope_inter()
+        return _header(path, header, header.get_data_offset(), slope or 1.0, inter or 0.0)
     import nibabel as nib
 
     with opening(path) as place:
@@ -115,7 +117,8 @@ def _read_header(path: str, _version: object) -> Header:
                 f"{path}: this is a {type(image).__name__}; a NIfTI image (.nii, .nii.gz) is due"
                 + _begin_with(image)
             )
-        return _header(path, image.header)
+        proxy = image.dataobj  # nibabel takes these three out of the header of what it loads
+        return _header(path, image.header, proxy.offset, proxy.slope, proxy.inter)
 
 
 def _first_of(path: str) -> Any:
@@ -153,7 +156,7 @@ def _begin_with(image: Any) -> str:
     return f", or begin with et.{by}(…)" if by else ""
 
 
-def _header(path: str, header: Any) -> Header:
+def _header(path: str, header: Any, offset: int, slope: float, inter: float) -> Header:
     shape, dtype = header.get_data_shape(), header.get_data_dtype()
     if len(shape) != 4:
         raise RecordError(
@@ -162,13 +165,11 @@ def _header(path: str, header: Any) -> Header:
         )
     if dtype.kind not in "iuf":
         raise RecordError(f"{path}: voxels of type {dtype} are not numbers")
-    offset = header.get_data_offset()
     _check_size(path, shape, dtype.itemsize, offset)
     with in_words(path):
         grid = grid_of(shape[:3], header.get_best_affine())
-        slope, inter = header.get_slope_inter()
-    slope, inter = 1.0 if slope is None else float(slope), 0.0 if inter is None else float(inter)
-    return Header(path, grid, shape[3], dtype.str, offset, slope, inter, _tr_of(header))
+    numbers = float(slope), float(inter)
+    return Header(path, grid, shape[3], dtype.str, offset, *numbers, _tr_of(header))
 
 
 def _tr_of(header: Any) -> float | None:
