@@ -24,6 +24,7 @@ BENCHES = (
     "censor",
     "lengths",
     "memory",
+    "distribute",
 )
 PACKAGES = ("jax", "polars", "nilearn", "webdataset", "tensorflow", "bids2table")
 PACKAGES += ("isal", "zlib-ng", "deflate", "rapidgzip")

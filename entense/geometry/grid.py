@@ -142,17 +142,23 @@ class Mask:
         return cls(grid, zlib.compress(bits, 1), digest, int(inside.sum()))
 
 
-def grid_of(image: Any) -> Grid:
-    """Return the canonical grid of a nibabel image."""
+def grid_of(stored: tuple[int, ...], affine: NDArray[np.float64]) -> Grid:
+    """Return the canonical grid of an image, of its three axes as stored and its affine."""
+    return _grid_of(stored, affine.astype(np.float64).tobytes())
+
+
+@lru_cache(maxsize=64)  # in a template's space all images lie alike
+def _grid_of(stored: tuple[int, int, int], affine: bytes) -> Grid:
     import nibabel as nib
 
-    stored = image.shape[:3]
-    orientation = nib.orientations.io_orientation(image.affine)
+    stored_affine = np.frombuffer(affine).reshape(4, 4)
+    orientation = nib.orientations.io_orientation(stored_affine)
     if np.isnan(orientation).any():
         raise ValueError("its affine is singular, so its orientation is unknown")
     to_stored = nib.orientations.inv_ornt_aff(orientation, stored)
     shape = tuple(int(stored[axis]) for axis in np.argsort(orientation[:, 0]))
-    return Grid(shape, image.affine @ to_stored, tuple((int(a), int(f)) for a, f in orientation))  # type: ignore[arg-type]
+    axes = tuple((int(a), int(f)) for a, f in orientation)
+    return Grid(shape, stored_affine @ to_stored, axes)  # type: ignore[arg-type]
 
 
 def whole(grid: Grid) -> Mask:

@@ -94,7 +94,7 @@ def read_volume(path: str) -> tuple[Grid, NDArray[Any]]:
             )
         image = nib.as_closest_canonical(image)
         data = np.asanyarray(image.dataobj)
-        grid = grid_of(image)
+        grid = grid_of(image.shape[:3], image.affine)
     if data.ndim > 3 and data.size == np.prod(data.shape[:3]):
         data = data.reshape(data.shape[:3])
     if data.ndim != 3:

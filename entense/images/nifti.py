@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import math
 import zlib
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
@@ -15,7 +13,7 @@ import numpy as np
 from entense.errors import RecordError
 from entense.files import INFLATES, head, in_words, open_packed, opening, version_of
 from entense.geometry import Grid, grid_of
-from entense.index.fetch import is_url, name_of
+from entense.index.fetch import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHUNK = 4 << 20  # bytes that are inflated at once
-_HEAD = 65_536  # bytes of a file that hold its header and what usually follows
+_HEAD = 540  # bytes of the longest header, NIfTI-2's
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 
 
@@ -105,50 +103,50 @@ def read_header(path: str) -> Header:
 
 @lru_cache(maxsize=64)  # a record's tensors ask one after the other
 def _read_header(path: str, _version: object) -> Header:
+    header = _first_of(path)
+    if header is not None and len(header.get_data_shape()) < 5:  # CIFTI has six: told as such
+        with in_words(path):
+            slope, inter = header.get_slope_inter()
+        return _header(path, header, header.get_data_offset(), slope or 1.0, inter or 0.0)
     import nibabel as nib
 
-    with _image_of(path) as image:
+    with opening(path) as place:
+        image = nib.load(place)
         if not isinstance(image, nib.Nifti1Pair) or not image.header.is_single:
             raise RecordError(
                 f"{path}: this is a {type(image).__name__}; a NIfTI image (.nii, .nii.gz) is due"
                 + _begin_with(image)
             )
-        if len(image.shape) != 4:
-            raise RecordError(
-                f"{path}: a 4-D image (x, y, z, time) is due, this one has shape {image.shape}; "
-                "does the role's query match an anatomical or a reference image?"
-            )
-        if image.get_data_dtype().kind not in "iuf":
-            raise RecordError(f"{path}: voxels of type {image.get_data_dtype()} are not numbers")
-        return _header(path, image)
-
-
-@contextmanager
-def _image_of(path: str) -> Iterator[Any]:
-    """Open an image to read its header; of a URL only as much is fetched."""
-    import nibabel as nib
-
-    if is_url(path):
-        with in_words(path):
-            if (image := _first_of(path)) is not None:
-                yield image
-                return
-    with opening(path) as place:
-        yield nib.load(place)
+        proxy = image.dataobj  # nibabel takes these three out of the header of what it loads
+        return _header(path, image.header, proxy.offset, proxy.slope, proxy.inter)
 
 
 def _first_of(path: str) -> Any:
-    """Return an image of the first bytes of a NIfTI file; None where they do not do."""
+    """Return the header at the very begin of a NIfTI file; None where it takes nibabel to know.
+
+    Of a URL no more is fetched; of any file it is much faster than to load an image.
+    """
+    if not name_of(path).endswith((".nii", ".nii.gz")):
+        return None
+    with in_words(path):
+        start = head(path, _HEAD)
+        if name_of(path).endswith(".gz"):
+            try:
+                start = zlib.decompressobj(wbits=31).decompress(start, _HEAD)
+            except zlib.error:
+                return None
+        return _parsed(start)
+
+
+@lru_cache(maxsize=64)  # runs of one study begin alike
+def _parsed(start: bytes) -> Any:
+    """Return the header that a file of one part begins with; None where it is none."""
     import nibabel as nib
 
-    start = head(path, _HEAD)
-    if name_of(path).endswith(".gz"):
-        with suppress(zlib.error):  # it is opened, then, and the error said
-            start = zlib.decompressobj(wbits=31).decompress(start)
-    for kind in (nib.Nifti1Image, nib.Nifti2Image):
-        if kind.header_class.may_contain_header(start):
-            offset = kind.header_class(start[: kind.header_class.sizeof_hdr])["vox_offset"]
-            return kind.from_stream(io.BytesIO(start)) if offset <= len(start) else None
+    for kind in (nib.Nifti1Header, nib.Nifti2Header):
+        if kind.may_contain_header(start):
+            header = kind(start[: kind.sizeof_hdr])
+            return header if header.is_single else None
     return None
 
 
@@ -158,15 +156,25 @@ def _begin_with(image: Any) -> str:
     return f", or begin with et.{by}(…)" if by else ""
 
 
-def _header(path: str, image: Any) -> Header:
-    proxy = image.dataobj
-    unit = image.header.get_xyzt_units()[1]
-    zoom = float(image.header["pixdim"][4])
-    tr = zoom * _SECONDS[unit] if zoom > 0 and unit in _SECONDS else None
-    slope, inter = (float(value) for value in (proxy.slope, proxy.inter))
-    dtype = image.get_data_dtype()
-    _check_size(path, image.shape, dtype.itemsize, proxy.offset)
-    return Header(path, grid_of(image), image.shape[3], dtype.str, proxy.offset, slope, inter, tr)
+def _header(path: str, header: Any, offset: int, slope: float, inter: float) -> Header:
+    shape, dtype = header.get_data_shape(), header.get_data_dtype()
+    if len(shape) != 4:
+        raise RecordError(
+            f"{path}: a 4-D image (x, y, z, time) is due, this one has shape {shape}; "
+            "does the role's query match an anatomical or a reference image?"
+        )
+    if dtype.kind not in "iuf":
+        raise RecordError(f"{path}: voxels of type {dtype} are not numbers")
+    _check_size(path, shape, dtype.itemsize, offset)
+    with in_words(path):
+        grid = grid_of(shape[:3], header.get_best_affine())
+    numbers = float(slope), float(inter)
+    return Header(path, grid, shape[3], dtype.str, offset, *numbers, _tr_of(header))
+
+
+def _tr_of(header: Any) -> float | None:
+    unit, zoom = header.get_xyzt_units()[1], float(header["pixdim"][4])
+    return zoom * _SECONDS[unit] if zoom > 0 and unit in _SECONDS else None
 
 
 def _check_size(path: str, shape: tuple[int, ...], itemsize: int, offset: int) -> None:

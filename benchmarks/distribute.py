@@ -1,0 +1,198 @@
+"""What other processes add: how two of them scale, what the driver costs, takes and plans."""
+
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter, process_time
+
+import polars as pl
+
+from benchmarks.anatomy import SMALL
+from benchmarks.data import SPACE, Runs, make_runs
+from benchmarks.fresh import Aim, Contender, Row, in_turns, measure, peak_mb, warm
+from benchmarks.sessions import GROUP, make_sessions
+
+WORKERS = 2
+TWICE, OVERHEAD, GROWTH, PLANNED = 1.8, 0.05, 2.0, 60.0
+COPIES = 4  # records of one file
+TASKS = 4  # of each process: the last ones end together
+
+
+def bench(cache: Path, *, quick: bool) -> list[Row]:
+    """Measure each by itself."""
+    rows = _scaling(cache, quick=quick)
+    rows.append(_overhead(12 if quick else 60, 1.0 if quick else 5.0))
+    rows += _memory((100, 1_000) if quick else (100, 1_000, 10_000, 100_000))
+    return [*rows, *_planning(cache, 1_000 if quick else 60_000)]
+
+
+def _scaling(cache: Path, *, quick: bool) -> list[Row]:
+    runs = make_runs(cache, [120] * 2 if quick else [200] * 24, SMALL)
+    warm(*runs.bolds)
+    contenders = [
+        Contender("distribute", name, "record", "distribute:parcels", (str(runs.folder), number))
+        for number, name in ((1, "one process"), (WORKERS, f"{WORKERS} processes"))
+    ]
+    one, two = in_turns(contenders, 1 if quick else 3)
+    work = Aim(f"{two.name}: times the work of one", one.seconds / two.seconds, TWICE, True)
+    return [one, replace(two, aims=(work,))]
+
+
+def parcels(folder: str, processes: int) -> dict:
+    """Write parcels of many records by processes of a core each.
+
+    A record each is written first, and its time taken off: to start a process, import and compile
+    is not what more records take. The note has all of it.
+    """
+    from benchmarks.chains import CHAINS, write
+
+    runs = Runs(Path(folder))
+    table = CHAINS["parcels"](runs)
+    table = pl.concat([table.with_columns(run=pl.lit(f"{i}")) for i in range(COPIES)])
+    where = {"executor": "pydra", "n_procs": processes, "shard_records": 1}
+    write(runs, table.head(1))  # the driver, too, imports once
+    start = write(runs, table.head(processes), tasks=processes, **where)
+    whole = write(runs, table, tasks=TASKS * processes, **where)
+    more = table.height - processes
+    note = f"{table.height} records; with the start, of {start:.1f} s: {whole / table.height:.3f} s"
+    return {"seconds": (whole - start) / more, "note": note}
+
+
+def _overhead(tasks: int, seconds: float) -> Row:
+    found, peak = measure("distribute:sleepers", tasks, seconds)
+    share = found["seconds"] / found["due"]
+    aims = (Aim(f"overhead of {tasks} tasks of {seconds:g} s", share, OVERHEAD),)
+    name = f"{tasks} tasks of {seconds:g} s, overhead"
+    return Row("distribute", name, found["seconds"], "run", peak, found["note"], aims=aims)
+
+
+def sleepers(tasks: int, seconds: float) -> dict:
+    """Run tasks that sleep; what the run takes beyond their sleep is driver, Pydra and start."""
+    from entense.execute.pydra import Task, run_tasks
+
+    with tempfile.TemporaryDirectory() as folder:
+        job = Path(folder) / "job.json"
+        job.write_text(json.dumps(seconds))
+        todo = [
+            Task(f"{i}", "benchmarks.distribute:rest", str(job), f"{i}", memory=10**8)
+            for i in range(tasks)
+        ]
+        used, start = process_time(), perf_counter()
+        ended = run_tasks(
+            todo, cache=Path(folder), modules=["benchmarks.distribute"], n_procs=WORKERS
+        )
+        took, used = perf_counter() - start, process_time() - used
+    assert all(one.how == "done" for one in ended)
+    due = tasks * seconds / WORKERS
+    return {
+        "seconds": took - due,
+        "due": due,
+        "note": f"{took:.1f} s where {due:g} s are due; the driver took {used:.1f} s of a core",
+    }
+
+
+def rest(job: str) -> None:
+    """Sleep as long as a file says: the task."""
+    time.sleep(json.loads(Path(job).read_text()))
+
+
+def _memory(sizes: tuple[int, ...]) -> list[Row]:
+    found = [measure("distribute:driven", size) for size in sizes]
+    growth = found[-1][1] / found[0][1]
+    each = (found[-1][1] - found[0][1]) / (sizes[-1] - sizes[0]) * 1e3
+    rows = [
+        Row("distribute", f"driver, {size:,} records", one["seconds"], "1,000 records", peak)
+        for size, (one, peak) in zip(sizes, found, strict=True)
+    ]
+    aims = (Aim(f"driver's peak, {sizes[-1]:,} over {sizes[0]:,} records", growth, GROWTH),)
+    rows[-1] = replace(rows[-1], note=f"{each:.1f} kB a record more", aims=aims)
+    return rows
+
+
+def driven(records: int) -> dict:
+    """Plan and submit records of a trivial op to processes that are not there: the driver alone.
+
+    Small arrays, a few files over and over: what grows is what is kept of a record.
+    """
+    import numpy as np
+
+    import entense as et
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = [f"{folder}/{i}.npy" for i in range(100)]
+        for number, file in enumerate(files):
+            np.save(file, np.full((2, 2), number, np.float32))
+        names = [f"r{i:06}" for i in range(records)]
+        table = pl.DataFrame({"record": names, "x": [files[i % 100] for i in range(records)]})
+        table = et.transform(table, y=et.array("x").zscore())
+        start = perf_counter()
+        _dry_run(table, Path(folder) / "out")
+        return {"seconds": (perf_counter() - start) / records * 1e3}
+
+
+def _planning(cache: Path, sessions: int) -> list[Row]:
+    folder = make_sessions(cache, sessions)
+    rows = []
+    for masks in ("one mask", "a mask each"):
+        found, peak = measure("distribute:planned", str(folder), masks)
+        name = f"{sessions:,} sessions planned, {masks}"
+        row = Row("distribute", name, found["seconds"], "study", peak, found["note"])
+        aims = (Aim(f"{name}, in seconds", row.seconds, PLANNED),) if masks == "one mask" else ()
+        rows.append(replace(row, aims=aims))
+    return rows
+
+
+def planned(folder: str, masks: str) -> dict:
+    """Go from a folder to a dry run, with the seconds of each step.
+
+    Masks are tiny here; of full size a session's own takes as long to read as it takes to inflate.
+    """
+    import entense as et
+
+    space = {"space": SPACE.split("_")[0].removeprefix("space-")}
+    roles = {
+        "bold": {"suffix": "bold", "desc": "preproc", **space},
+        "mask": {"suffix": "mask", "desc": "brain", **space},
+        "confounds": {"suffix": "timeseries", "desc": "confounds"},
+    }
+    used, start = process_time(), perf_counter()
+    table = et.stage(et.scan(folder), **roles).collect()
+    staged = perf_counter()
+    volume = et.volume("bold", mask=f"{folder}/{GROUP}" if masks == "one mask" else "mask")
+    table = et.transform(table, clean=volume.denoise("confounds", "36P", high_pass=0.01).zscore())
+    with tempfile.TemporaryDirectory() as out:
+        said = _dry_run(table, Path(out) / "out")
+        end, used = perf_counter(), process_time() - used
+    tasks = next(line.strip() for line in said.splitlines() if "split over" in line)
+    note = (
+        f"scan and stage {staged - start:.1f} s, plan and dry run {end - staged:.1f} s, "
+        f"{used:.1f} s of a core; {tasks.split(',')[0]}; {peak_mb():.0f} MB"
+    )
+    return {"seconds": end - start, "note": note}
+
+
+def _dry_run(table: pl.DataFrame, folder: Path) -> str:
+    """Plan an archive, cut it into tasks and save these, as a dry run does."""
+    from entense.archive.distribute import Distributed, Elsewhere
+    from entense.archive.options import Options
+    from entense.archive.write import plan_archive
+
+    asked = Options(
+        format="webdataset",
+        columns=(),
+        shard_size="512MB",
+        shard_records=100,
+        shard_by=None,
+        shuffle=None,
+        sharding="size",
+        disaggregate=None,
+        dtype={},
+        index=(),
+        on_error="raise",
+        without=(),
+        fusion="greedy",
+    )
+    work = plan_archive(table, folder, asked)
+    return Distributed(asked, None, Elsewhere(tasks=300)).drawn(work.writer, work.parts)
