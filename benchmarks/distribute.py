@@ -176,6 +176,7 @@ def planned(folder: str, masks: str) -> dict:
 def _dry_run(table: pl.DataFrame, folder: Path) -> str:
     """Plan an archive, cut it into tasks and save these, as a dry run does."""
     from entense.archive.distribute import Distributed, Elsewhere
+
     from entense.archive.options import Options
     from entense.archive.write import plan_archive
 
