@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from entense.files import version_of
 from entense.index.fetch import name_of
 from entense.progress import progress
 from entense.tensors.graph import to_json
+from entense.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,9 +100,8 @@ def inputs_of(survey: Survey) -> list[dict[str, list[Any]]]:
 
     Nulls where the file is missing.
     """
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = pool.map(_fingerprints, survey.inputs)
-        return list(progress(found, what="inputs", unit="records", total=len(survey.inputs)))
+    found = in_threads(_fingerprints, survey.inputs, AT_ONCE)
+    return list(progress(found, what="inputs", unit="records", total=len(survey.inputs)))
 
 
 def digest_of_rows(job: Job, rows: Sequence[int], series: Sequence[Series], shared: Shared) -> str:
