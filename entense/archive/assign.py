@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -25,6 +24,7 @@ from entense.index.fetch import name_of
 from entense.progress import progress
 from entense.records.splitting.names import problem_of
 from entense.tensors.graph import to_json
+from entense.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,9 +104,8 @@ def inputs_of(survey: Survey) -> list[dict[str, list[Any]]]:
 
     Nulls where the file is missing.
     """
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = pool.map(_fingerprints, survey.inputs)
-        return list(progress(found, what="inputs", unit="records", total=len(survey.inputs)))
+    found = in_threads(_fingerprints, survey.inputs, AT_ONCE)
+    return list(progress(found, what="inputs", unit="records", total=len(survey.inputs)))
 
 
 def digest_of_rows(job: Job, rows: Sequence[int], series: Sequence[Series], shared: Shared) -> str:
@@ -126,9 +125,9 @@ def hashed(
 ) -> list[dict[str, list[Any]]]:
     """Return fingerprints that have the hash of a file where its time of change was."""
     paths = list(dict.fromkeys(path for inputs in survey.inputs for path in inputs.values()))
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        sums = progress(pool.map(_hash, paths), what="hash", unit="files", total=len(paths))
-        known = dict(zip(paths, sums, strict=True))
+    found = in_threads(_hash, paths, AT_ONCE)
+    sums = progress(found, what="hash", unit="files", total=len(paths))
+    known = dict(zip(paths, sums, strict=True))
     return [
         {slot: [*found[:2], known[inputs[slot]] or found[2]] for slot, found in row.items()}
         for row, inputs in zip(fingerprints, survey.inputs, strict=True)

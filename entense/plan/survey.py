@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from entense.progress import progress
 from entense.tensors import lazy
 from entense.tensors.graph import Node, to_json, walk
 from entense.tensors.inputs import INPUTS, PARAMETERS, is_list
+from entense.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,9 +96,8 @@ def survey(
     roots = {name: _root(table.schema[name], dtype.get(name)) for name in names}
     binder = Binder(roots)
     bound = [binder.bind(row) for row in _cells(table, names)]
-    with ThreadPoolExecutor(_READERS) as pool:
-        looking = pool.map(partial(_look, how=how), bound)
-        found = list(progress(looking, what="survey", unit="records", total=len(bound)))
+    looking = in_threads(partial(_look, how=how), bound, _READERS)
+    found = list(progress(looking, what="survey", unit="records", total=len(bound)))
     return Survey(
         tensors=tuple(names),
         recipes={name: to_json(root) for name, root in roots.items()},

@@ -48,7 +48,7 @@ def test_every_block_runs_in_order_and_prints_what_the_page_says(tmp_path, monke
                 exec(compile(block, str(page), "exec"), scope)
             assert not says or normal(said.getvalue()) == normal(says), page.name
             compared += bool(says)
-    assert compared == 2
+    assert compared == 3
     assert (tmp_path / "out" / "entense.json").is_file()
 
 
