@@ -2,6 +2,8 @@
 # make demo DATA=folder   the same on fMRIPrep outputs of yours (ATLAS=labels.nii.gz OUT=folder)
 # make test            the tests
 # make faults          more of them: killed writers, damaged archives (some minutes)
+# make slurm           a SLURM of one node on this machine, installed and started (Debian, as root)
+# make slurm-tests     the tests that need SLURM
 # make lint            style and types
 # make docs            docs/operations.md, as the docstrings have it
 # make bench           entense beside its peers (ARGS="--quick")
@@ -14,7 +16,7 @@ ATLAS ?=
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test faults lint docs bench clean
+.PHONY: demo test faults slurm slurm-tests lint docs bench clean
 
 demo: $(VENV)/.installed-all
 	$(BIN)/entense demo $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") $(if $(ATLAS),--atlas "$(ATLAS)")
@@ -24,6 +26,12 @@ test: $(VENV)/.installed-test
 
 faults: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 tests/faults/archive/slow_*.py $(ARGS)
+
+slurm:
+	tests/slurm/up.sh
+
+slurm-tests: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m slurm tests/execute/pydra $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

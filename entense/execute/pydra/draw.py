@@ -20,6 +20,7 @@ def draw(tasks: Sequence[Task], worker: Any = "process", **options: Any) -> str:
 
     Examples
     --------
+    >>> from entense.execute.pydra import Task
     >>> tasks = [Task(f"shard {i}", "entense.cli:main", "", f"{i}", 2 * 10**9) for i in range(3)]
     >>> print(draw(tasks, "process", n_procs=2))
     workflow Tasks: 1 node

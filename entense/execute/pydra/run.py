@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import tempfile
 import threading
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _TICK = 1.0  # seconds
+_NOISY = ("pydra", "distributed")
 
 
 def run_tasks(
@@ -103,6 +103,8 @@ class _Flow:
 
     def follow(self, poll: Callable[[], None]) -> None:
         """Run to the end; stop all of it for whatever is raised meanwhile."""
+        if prepare := getattr(self._worker, "prepare", None):
+            prepare()
         self._thread.start()
         try:
             while self._thread.is_alive():
@@ -121,8 +123,8 @@ class _Flow:
                 f"{self._folder}: the folder of the run went away in the middle; give cache= a "
                 "folder that nobody cleans, and run again"
             )
-        if isinstance(self.problem, ExecutionError):
-            raise self.problem
+        if problem := getattr(self._worker, "problem", None):
+            raise problem
 
     def _run(self) -> None:
         """Hand the workflow to Pydra."""
@@ -168,17 +170,17 @@ async def _cancel() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Pydra prints and logs to itself: outcomes tell what happened."""
-    os.environ.setdefault("NO_ET", "1")  # no telemetry
-    logger = logging.getLogger("pydra")
-    before, silence = logger.propagate, logging.NullHandler()
-    logger.propagate = False
-    logger.addHandler(silence)
+    """Keep what Pydra and Dask log to themselves: outcomes tell what happened."""
+    known = [logging.getLogger(name) for name in (*_NOISY, *logging.root.manager.loggerDict)]
+    loggers = [logger for logger in known if logger.name.split(".")[0] in _NOISY]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [logging.NullHandler()], False
     try:
         yield
     finally:
-        logger.propagate = before
-        logger.removeHandler(silence)
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
 
 
 def _folder(cache: Path) -> Path:

@@ -23,7 +23,12 @@ def serve(parent: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what a task prints is no answer: to the log with it
     for line in asked:
-        answers.write(attempt(Handle.from_json(line)).to_json() + "\n")
+        answers.write(answer(line) + "\n")
+
+
+def answer(line: str) -> str:
+    """Run a task and say how it ended, both in JSON."""
+    return attempt(Handle.from_json(line)).to_json()
 
 
 def once(file: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from pydra.engine.result import Result, save
 from pydra.workers.base import Worker
 
+from entense.errors import ExecutionError
 from entense.execute.pydra.tasks import Handle, Outcome, keep
 
 
@@ -22,6 +23,10 @@ class Placing(Worker):  # type: ignore[misc]  # Pydra is untyped
 
     def __init__(self) -> None:
         self.loop: Any = None  # Pydra sets it
+        self.problem: ExecutionError | None = None  # what ends the run, and not one task
+
+    def prepare(self) -> None:  # most need nothing
+        """Get ready to run; raises an ExecutionError where that cannot be."""
 
     @abstractmethod
     async def place(self, handle: Handle) -> Outcome:
@@ -30,7 +35,11 @@ class Placing(Worker):  # type: ignore[misc]  # Pydra is untyped
     async def run(self, job: Any, rerun: bool = False) -> Any:
         """Run a job of Pydra's."""
         handle = job.task.handle
-        keep(handle, await self.place(handle))
+        try:
+            keep(handle, await self.place(handle))
+        except ExecutionError as error:
+            self.problem = error
+            raise
         outputs = job.task.Outputs(out=handle.outcome)
         result = Result(cache_dir=job.cache_dir, outputs=outputs, task=job.task)
         save(job.cache_dir, result=result)

@@ -65,19 +65,19 @@ def python_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in sys.path)}  # noqa: PTH100  # Path("") is "."
 
 
-def threads(cores: int) -> dict[str, str]:
+def threads(cores: int | str) -> dict[str, str]:
     """Return what keeps BLAS, XLA and Polars to a number of cores."""
     counts = {f"{library}_NUM_THREADS": str(cores) for library in _THREADS}
     return counts | {"NPROC": str(cores), "POLARS_MAX_THREADS": str(cores)}
 
 
-def start(place: Place, call: str, log: Path) -> subprocess.Popen[str]:
-    """Start a Python that does `call`, a statement, and writes what it says to a log."""
+def start(place: Place, call: str, log: Path, *, answers: bool = True) -> subprocess.Popen[str]:
+    """Start a Python that does `call`, a statement; one that answers is talked to by pipes."""
     with log.open("a") as told:
         return subprocess.Popen(  # noqa: S603  # our Python, our words
             [sys.executable, "-P", "-c", _BOOT.format(cores=set(place.cores)) + call],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE if answers else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if answers else told,
             stderr=told,
             text=True,
             env=place.environment(),

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import ExecutionError, hint
+from entense.sizes import bytes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +43,38 @@ def _processes(tasks: Sequence[Task], folder: Path, *, n_procs: int | None = Non
     return Processes(places(tasks, n_procs), folder / "logs")
 
 
-_OURS: dict[str, Callable[..., Any]] = {"process": _processes}
+def _dask(
+    tasks: Sequence[Task], folder: Path, *, address: str | None = None, n_procs: int | None = None
+) -> Any:
+    from entense.execute.pydra.workers.children import places
+    from entense.execute.pydra.workers.dask import Dask
+
+    return Dask(address, [] if address else places(tasks, n_procs), folder)
+
+
+def _slurm(
+    tasks: Sequence[Task],
+    folder: Path,
+    *,
+    partition: str | None = None,
+    time: str | int | None = None,
+    account: str | None = None,
+    cores: int | None = None,
+    memory: str | int | None = None,
+    sbatch_args: Sequence[str] = (),
+    poll_seconds: float = 5.0,
+) -> Any:
+    from entense.execute.pydra.workers.slurm import Slurm
+
+    if isinstance(sbatch_args, str):
+        raise ExecutionError(f"sbatch_args={sbatch_args!r} is one string; give a list of strings")
+    named = {"partition": partition, "time": time, "account": account}
+    arguments = [f"--{name}={value}" for name, value in named.items() if value is not None]
+    size = None if memory is None else bytes_of(memory, "memory", error=ExecutionError)
+    return Slurm(folder, [*arguments, *sbatch_args], cores, size, poll_seconds)
+
+
+_OURS: dict[str, Callable[..., Any]] = {"process": _processes, "dask": _dask, "slurm": _slurm}
 
 
 def _theirs(worker: Any, base: Any) -> Callable[..., Any]:
