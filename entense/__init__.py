@@ -5,19 +5,28 @@
 
 from entense.archive import Archive, register_format
 from entense.archive import open_archive as open
+from entense.archive.executors import register_executor
 from entense.archive.formats import Foreign, Format
 from entense.archive.loaders.table import loader
 from entense.archive.repair import repair
 from entense.archive.sharding import register_sharding
 from entense.archive.write import write
-from entense.errors import ArchiveError, EntenseError, RecipeError, RecordError, TableError
-from entense.execute.collect import collect
+from entense.distribute.collect import collect
+from entense.distribute.dry_run import dry_run
+from entense.distribute.explain import explain
+from entense.errors import (
+    ArchiveError,
+    EntenseError,
+    ExecutionError,
+    RecipeError,
+    RecordError,
+    TableError,
+)
 from entense.index import scan
 from entense.index.fetch import register_fetch, register_storage
 from entense.index.layouts import Layout, register_layout
 from entense.namespace import register as _register
 from entense.ops import Kind, Spec, op
-from entense.plan.explain import explain
 from entense.plan.fuse import register_fusion
 from entense.records import (
     Role,
@@ -51,6 +60,7 @@ __all__ = [
     "Archive",
     "ArchiveError",
     "EntenseError",
+    "ExecutionError",
     "Foreign",
     "Format",
     "Kind",
@@ -67,6 +77,7 @@ __all__ = [
     "collect",
     "confine",
     "drop_incomplete",
+    "dry_run",
     "events",
     "exclude",
     "explain",
@@ -83,6 +94,7 @@ __all__ = [
     "presets",
     "quality",
     "read_confounds",
+    "register_executor",
     "register_fetch",
     "register_format",
     "register_fusion",
@@ -109,6 +121,7 @@ _register(
     collect,
     confine,
     drop_incomplete,
+    dry_run,
     events,
     exclude,
     explain,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from entense.archive.options import Options
     from entense.archive.writer import Writer
     from entense.execute.pydra import Ended
+    from entense.plan.survey import Survey
 
 TASKS, SECONDS = 300, 20  # so many tasks at most, each of so many seconds at least
 INFLATED, STORED = 40e6, 400e6  # bytes a second and core: of packed inputs, of outputs
@@ -65,6 +66,12 @@ class Elsewhere:
     tasks: int | None = None
     modules: Sequence[str] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """It as `write` takes it."""
+        said = {name: value for name, value in vars(self).items() if name != "options"}
+        return {**said, **self.options}
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,8 @@ class Distributed:
         with _room(writer.folder, keeps=True) as room:
             run = _Run(self, writer, room)
             tasks = [run.task(batch, alone=False) for batch in cut(writer, parts, self.where.tasks)]
-            hours = sum(seconds_of(writer, part) for part in parts) / 3600
+            survey, rows = writer.job.survey, (row for part in parts for row in part.rows)
+            hours = sum(seconds_of(survey, writer.inputs, row) for row in rows) / 3600
             return (
                 f"{draw(tasks, self.where.worker, **self.where.options)}\n"
                 f"COST  about {hours:,.2f} core hours; the files of the tasks are in {room}"
@@ -118,8 +126,9 @@ class Distributed:
 
 def cut(writer: Writer, parts: Sequence[Planned], tasks: int | None) -> list[list[Planned]]:
     """Cut parts, in their order, into batches that cost about the same."""
-    costs = [seconds_of(writer, part) for part in parts]
-    due = sum(costs) / (tasks or max(1, min(TASKS, sum(costs) / SECONDS)))
+    survey, inputs = writer.job.survey, writer.inputs
+    costs = [sum(seconds_of(survey, inputs, row) for row in part.rows) for part in parts]
+    due = sum(costs) / (tasks or number_of(sum(costs)))
     batches: list[list[Planned]] = [[]]
     taken = 0.0
     for part, cost in zip(parts, costs, strict=True):
@@ -130,16 +139,21 @@ def cut(writer: Writer, parts: Sequence[Planned], tasks: int | None) -> list[lis
     return batches
 
 
-def seconds_of(writer: Writer, part: Planned) -> float:
-    """Estimate how long a core works on a part: of the sizes of its inputs and outputs."""
-    known = [specs.values() for row in part.rows if (specs := writer.job.survey.specs[row])]
-    taken = sum(file[1] or 0 for row in part.rows for file in writer.inputs[row].values())
-    return taken / INFLATED + sum(spec.nbytes for specs in known for spec in specs) / STORED
+def number_of(seconds: float) -> int:
+    """Return how many tasks there are for so much work."""
+    return max(1, min(TASKS, round(seconds / SECONDS)))
 
 
-def memory_of(writer: Writer, rows: Iterable[int], cores: int) -> int:
+def seconds_of(survey: Survey, inputs: Sequence[Mapping[str, Any]], row: int) -> float:
+    """Estimate how long a core works on a record: of the sizes of its inputs and outputs."""
+    taken = sum(file[1] or 0 for file in inputs[row].values())
+    given = sum(spec.nbytes for spec in (survey.specs[row] or {}).values())
+    return taken / INFLATED + given / STORED
+
+
+def memory_of(survey: Survey, rows: Iterable[int], cores: int) -> int:
     """Estimate what a process takes: its own, and the largest record for each one on its way."""
-    demands = (writer.job.survey.demands[row] for row in rows)
+    demands = (survey.demands[row] for row in rows)
     largest = max((demand.bytes() for demand in demands if demand), default=0)
     return int(HEADROOM * (ITSELF + max(2, cores) * largest))
 
@@ -178,7 +192,7 @@ class _Run:
         digest = self._batch(batch, rows, alone=alone).save(path, self._writer.job.slice(rows))
         names = dict.fromkeys((batch[0].name, batch[-1].name))
         where = self._how.where
-        memory = self._how.memory or memory_of(self._writer, rows, where.cores)
+        memory = self._how.memory or memory_of(self._writer.job.survey, rows, where.cores)
         name = " to ".join(names)
         return Task(name, ENTRY, str(path), digest, memory, where.cores, where.gpus)
 

@@ -1,109 +1,42 @@
-"""Materialise the lazy tensors of a table."""
+"""Materialise the lazy tensors of a table in this process."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING, Literal, cast, overload
+from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
 from entense.errors import RecordError, TableError
 from entense.execute.serial import Outcome, run
-from entense.plan.fuse import how_of
 from entense.plan.host import FEW, warn_of_noise
 from entense.plan.survey import survey
 from entense.progress import progress
 from entense.records.identity import with_record_id
-from entense.sizes import bytes_of
 from entense.tensors import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
+    from entense.plan.fuse import How
     from entense.plan.survey import Survey
 
 
-@overload
-def collect(
-    frame: pl.DataFrame | pl.LazyFrame,
-    *,
-    streaming: Literal[False] = ...,
-    chunk_size: int = ...,
-    memory: str | int | None = ...,
-    without: Sequence[str] = ...,
-    fusion: str = ...,
-) -> pl.DataFrame: ...
-@overload
-def collect(
-    frame: pl.DataFrame | pl.LazyFrame,
-    *,
-    streaming: Literal[True],
-    chunk_size: int = ...,
-    memory: str | int | None = ...,
-    without: Sequence[str] = ...,
-    fusion: str = ...,
-) -> Iterator[pl.DataFrame]: ...
-def collect(
-    frame: pl.DataFrame | pl.LazyFrame,
-    *,
-    streaming: bool = False,
-    chunk_size: int = 16,
-    memory: str | int | None = None,
-    without: Sequence[str] = (),
-    fusion: str = "greedy",
-) -> pl.DataFrame | Iterator[pl.DataFrame]:
-    """Compute every lazy tensor of a table.
+def chunks(
+    frame: pl.DataFrame | pl.LazyFrame, size: int | None, memory: int | None, how: How
+) -> Iterator[pl.DataFrame]:
+    """Yield a table in chunks of some records (None: in one), its lazy tensors computed here.
 
-    Parameters
-    ----------
-    frame
-        A record table with lazy tensors.
-    streaming
-        False: all of it is held in memory; take `head` or `filter` first, and `write` what is
-        large. True: an iterator of tables of `chunk_size` records each, of which only the one that
-        is asked for, and what is on its way, are held.
-    chunk_size
-        Records in a table of the stream.
-    memory
-        About how much memory the computation may take: ``"4GB"`` or a number of bytes.
-    without, fusion
-        Rules to leave out, and how steps are fused; see `explain`.
-
-    Returns
-    -------
-    The table with Arrow tensor columns in place of the lazy ones: ``arrow.fixed_shape_tensor``
-    with named dims where all records have one shape, else ``entense.ragged_tensor`` (a struct of
-    ``data`` and ``shape``). `to_numpy` gives the arrays.
-
-    Raises
-    ------
-    RecordError
-        One error that lists every record that failed; of a stream at its end, when all the others
-        have come.
-    RecipeError
-        Where a record cannot be computed within `memory`.
-
-    Examples
-    --------
-    >>> import polars as pl, entense as et
-    >>> et.collect(pl.DataFrame({"age": [31]}))["age"].to_list()
-    [31]
-    >>> [len(part) for part in et.collect(pl.DataFrame({"age": [31, 40, 28]}), streaming=True)]
-    [3]
+    A RecordError at the end lists the records that failed; a chunk that is all there is, is not
+    yielded then.
     """
-    if chunk_size < 1:
-        raise TableError(f"chunk_size={chunk_size} holds no record; give 1 or more")
     table = frame.lazy().collect()
     lazy.check_no_lists(table.schema)
-    budget = None if memory is None else bytes_of(memory, "memory", error=TableError)
-    known = survey(table, how=how_of(without, fusion))
-    if streaming:
-        return _chunks(table, known, budget, chunk_size)
-    if not known.tensors:
-        return table
-    (whole,) = _chunks(table, known, budget, max(table.height, 1))
-    return whole
+    known = survey(table, how=how)
+    if size is None and not known.tensors:
+        return iter([table])
+    return _chunks(table, known, memory, size or max(table.height, 1))
 
 
 def _chunks(

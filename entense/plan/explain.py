@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-_LOOK_AT = 16  # records whose headers are read to find one that shows the shapes
+LOOK_AT = 16  # records whose headers are read to find one that shows the shapes
 
 
 def explain(
@@ -32,32 +32,8 @@ def explain(
     without: Sequence[str] = (),
     fusion: str = "greedy",
 ) -> str:
-    """Say how the lazy tensors of a table will be computed; no voxel is read.
-
-    Parameters
-    ----------
-    frame
-        A record table with lazy tensors. Headers of its first records are read, for the shapes.
-    optimized
-        Whether to show the program as the rules rewrite it, or as it was written.
-    without
-        Rules to leave out, by name: ``["reduce-first"]``.
-    fusion
-        How steps are fused into stages: ``"greedy"``, ``"none"``, or one of `register_fusion`.
-
-    Returns
-    -------
-    A text: the recipes, the rules that apply, and the stages in the order in which they run, each
-    with what it runs on, the memory that one piece of it takes and its floating-point operations,
-    as the compiled program says.
-
-    Examples
-    --------
-    >>> import polars as pl, entense as et
-    >>> print(et.explain(pl.DataFrame({"age": [31]})))
-    no lazy tensors: nothing to compute
-    """
-    head = frame.lazy().head(_LOOK_AT).collect()
+    """Say how the lazy tensors of a table will be computed here; see `entense.explain`."""
+    head = frame.lazy().head(LOOK_AT).collect()
     how = how_of(without, fusion) if optimized else How((), fusion)
     known = survey(head, how=how)
     if not known.tensors:
