@@ -92,10 +92,15 @@ def write_batch(job: str) -> None:
     ArchiveError
         Where this process would write other bytes than the one that planned them.
     """
+    path = Path(job)
+    with sharing(path.parents[1]):  # first: a run that begins now waits, or takes the batch away
+        _write(Batch.load(path), path)
+
+
+def _write(batch: Batch, path: Path) -> None:
+    """Write the parts of the batch that was saved at `path`."""
     from entense.plan.fuse import how_of
 
-    path = Path(job)
-    batch = Batch.load(path)
     known = prepare(
         pl.read_parquet(_slice(path)),
         batch.columns,
@@ -106,7 +111,7 @@ def write_batch(job: str) -> None:
     _check_same(batch, known, common)
     known = replace(known, survey=_without(known, batch.banned))
     writer = Writer(known, batch.series, Path(batch.folder), skip=batch.skip, shared=common)
-    with sharing(path.parent), _said(path).open("a") as log:
+    with _said(path).open("a") as log:
         for receipt in _receipts(writer, batch, path):
             errors = {known.ids[row]: error for row, error in writer.errors.items()}
             log.write(json.dumps({"receipt": receipt.plain(), "errors": errors}) + "\n")

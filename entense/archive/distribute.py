@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from entense.archive import folder as folders
 from entense.archive.batch import ENTRY, Batch, Log, at
 from entense.archive.finish import ops_of
 from entense.errors import ExecutionError, RecipeError
-from entense.execute.pydra import Task, draw, run_tasks
+from entense.execute.pydra import Task, draw, run_tasks, stop_left
 from entense.ops.core import ops
 from entense.plan.demand import ITSELF
 from entense.progress import Counter
@@ -265,10 +266,13 @@ def _said(ended: Sequence[Ended], total: int) -> str:
 @contextmanager
 def _room(folder: Path, *, keeps: bool = False) -> Iterator[Path]:
     """Give the folder of a run's tasks, once no other run's are there; it goes when all is well."""
-    room = folder / folders.HIDDEN / "run"
-    folders.wait_for_others(room, PATIENCE)
-    shutil.rmtree(room, ignore_errors=True)
-    room.mkdir(parents=True)
-    yield room  # after an error it stays: the error names its logs
+    runs = folder / folders.HIDDEN / "run"
+    for cache in runs.glob("*/pydra"):
+        stop_left(cache)
+    with folders.alone(runs, PATIENCE):
+        shutil.rmtree(runs, ignore_errors=True)
+    runs.mkdir(exist_ok=True)
+    # a name of its own: a late worker of a killed run must not find the tasks of this one
+    yield Path(tempfile.mkdtemp(dir=runs))  # after an error it stays: the error names its logs
     if not keeps:
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(runs, ignore_errors=True)
