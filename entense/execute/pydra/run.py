@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import tempfile
 import threading
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from entense.errors import ExecutionError
 from entense.execute.pydra.tasks import Ended, Handle, Outcome, Task, check_entry
@@ -66,8 +66,7 @@ def run_tasks(
 
     Examples
     --------
-    >>> import tempfile
-    >>> job = Path(tempfile.mkdtemp()) / "job.json"
+    >>>     >>> job = Path(tempfile.mkdtemp()) / "job.json"
     >>> _ = job.write_text("{}")
     >>> task = Task("first", "entense.sizes:bytes_of", str(job), "1", memory=10**6)
     >>> ended = run_tasks([task], cache=job.parent)
@@ -78,9 +77,12 @@ def run_tasks(
         check_entry(task, tuple(modules))
     if not tasks:
         return []
-    folder = _folder(Path(cache))
-    handles = [_handle(task, tuple(modules), folder) for task in tasks]
-    flow = _Flow(handles, choose(worker, tasks, folder, options), folder)
+    folder = Path(cache).absolute() / f"run-{uuid4().hex[:12]}"  # where no killed run left a lock
+    flow = _Flow(
+        handles := [_handle(task, tuple(modules), folder) for task in tasks],
+        choose(worker, tasks, folder, options),
+        folder,
+    )
     try:
         flow.follow(poll)
         ended = [_ended(handle, flow.problem) for handle in handles]
@@ -105,6 +107,8 @@ class _Flow:
         """Run to the end; stop all of it for whatever is raised meanwhile."""
         if prepare := getattr(self._worker, "prepare", None):
             prepare()
+        for part in ("outcomes", "logs"):
+            (self._folder / part).mkdir(parents=True)
         self._thread.start()
         try:
             while self._thread.is_alive():
@@ -181,15 +185,6 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
-
-
-def _folder(cache: Path) -> Path:
-    """Return a folder of this run alone: what a killed one left there, locks too, is in no way."""
-    cache.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=cache.absolute()))
-    for part in ("outcomes", "logs"):
-        (folder / part).mkdir()
-    return folder
 
 
 def _handle(task: Task, modules: tuple[str, ...], folder: Path) -> Handle:

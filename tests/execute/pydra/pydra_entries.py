@@ -58,3 +58,8 @@ def chatter(path):
     os.write(1, b'{"how": "raised"}\n')
     assert sys.stdin.read() == ""
     write(path)
+
+
+def wait_long(path):
+    """Outlast a limit of a minute."""
+    time.sleep(180)

@@ -46,6 +46,8 @@ class Place:
 
 def places(tasks: Sequence[Task], n_procs: int | None) -> list[Place]:
     """Return where processes go: as many as the cores and GPUs of this machine hold."""
+    if n_procs is not None and n_procs < 1:
+        raise ExecutionError(f"n_procs={n_procs} are no processes; give 1 or more")
     cores, gpus = max(task.cores for task in tasks), max(task.gpus for task in tasks)
     available = _cores()
     devices = _devices(gpus) if gpus else []
@@ -58,6 +60,11 @@ def places(tasks: Sequence[Task], n_procs: int | None) -> list[Place]:
         )
         for i in range(number)
     ]
+
+
+def told(processes: int) -> str:
+    """Say how many processes there are."""
+    return f"{processes} process{'es' if processes > 1 else ''}"
 
 
 def python_path() -> dict[str, str]:
@@ -73,12 +80,12 @@ def threads(cores: int | str) -> dict[str, str]:
 
 def start(place: Place, call: str, log: Path, *, answers: bool = True) -> subprocess.Popen[str]:
     """Start a Python that does `call`, a statement; one that answers is talked to by pipes."""
-    with log.open("a") as told:
+    with log.open("a") as said:
         return subprocess.Popen(  # noqa: S603  # our Python, our words
             [sys.executable, "-P", "-c", _BOOT.format(cores=set(place.cores)) + call],
             stdin=subprocess.PIPE if answers else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if answers else told,
-            stderr=told,
+            stdout=subprocess.PIPE if answers else said,
+            stderr=said,
             text=True,
             env=place.environment(),
             start_new_session=True,  # a Ctrl-C in the terminal is the driver's, and is told by it

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import ExecutionError
 from entense.execute.pydra.serve import answer
 from entense.execute.pydra.tasks import Handle, Outcome
 from entense.execute.pydra.workers.base import Placing
-from entense.execute.pydra.workers.children import Place, end, start
+from entense.execute.pydra.workers.children import Place, end, start, told
 
 if TYPE_CHECKING:
     import subprocess
@@ -44,6 +45,8 @@ class Dask(Placing):
         super().__init__()
         self._address, self._places, self._folder = address, places, folder
         self._connecting = asyncio.Lock()
+        # one task a process of ours: Dask holds those that wait on a worker to blame for its death
+        self._free = asyncio.Semaphore(len(places)) if places else nullcontext()
         self._processes: list[subprocess.Popen[str]] = []
         self._scheduler: Any = None
         self._client: Any = None
@@ -65,7 +68,8 @@ class Dask(Placing):
         async with self._connecting:
             self._client = self._client or await self._connect()
         try:
-            said = await self._client.submit(answer, handle.to_json(), pure=False)
+            async with self._free:
+                said = await self._client.submit(answer, handle.to_json(), pure=False)
         except KilledWorker:
             return _failed(handle, "killed", f"the Dask worker that ran it died{_OFTEN}")
         except FutureCancelledError as error:
@@ -76,7 +80,7 @@ class Dask(Placing):
 
     def drawn(self, tasks: Sequence[Task]) -> str:
         """Say where the tasks would run."""
-        ours = f"a scheduler of its own, {len(self._places)} processes of this machine"
+        ours = f"a scheduler of its own, {told(len(self._places))} of this machine"
         return f"dask: {self._address or ours}"
 
     def close(self) -> None:
@@ -102,9 +106,7 @@ class Dask(Placing):
         """Start a scheduler and its workers; return its address."""
         from distributed import Scheduler
 
-        self._scheduler = await Scheduler(
-            host="127.0.0.1", port=0, dashboard=False, allowed_failures=0
-        )
+        self._scheduler = await Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0")
         address: str = self._scheduler.address
         scratch = str(self._folder / "dask")
         arguments = [address, "--nthreads=1", "--memory-limit=0", "--no-dashboard"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from entense.execute.pydra.tasks import Handle, Outcome
 from entense.execute.pydra.workers.base import Placing
-from entense.execute.pydra.workers.children import Place, close, end, start
+from entense.execute.pydra.workers.children import Place, close, end, start, told
 
 if TYPE_CHECKING:
     import subprocess
@@ -118,7 +118,7 @@ class Processes(Placing):
 
     def drawn(self, tasks: Sequence[Task]) -> str:
         """Say where the tasks would run."""
-        return f"process: {len(self._servers)} processes, each on cores of its own"
+        return f"process: {told(len(self._servers))}, each on cores of its own"
 
     def close(self) -> None:
         """End the processes."""

@@ -55,17 +55,18 @@ class Slurm(Placing):
         self._queue = Queue(self._name, poll_seconds)
 
     def prepare(self) -> None:
-        """Write what all jobs run; raises an ExecutionError where there is no SLURM."""
+        """Raise an ExecutionError where there is no SLURM."""
         if not shutil.which("sbatch"):
             raise ExecutionError(
                 "worker='slurm' needs sbatch, and this machine has none; run on a node from which "
                 "jobs are submitted, or with worker='process'"
             )
-        self._script.write_text(_script())
-        self._jobs.write_text(f"{self._name}\n")
 
     async def place(self, handle: Handle) -> Outcome:
         """Submit a task and wait for its job."""
+        if not self._jobs.exists():
+            self._script.write_text(_script())
+            self._jobs.write_text(f"{self._name}\n")  # before the first job: `stop_left` finds it
         job = await self._submitted(handle)
         outcome = await self._queue.outcome(job, handle)
         self._running.discard(job)

@@ -1,0 +1,46 @@
+"""Programs that run tasks: scripts without a guard, from stdin, interrupted, killed."""
+
+import signal
+
+from tasking import has_started, is_running, processes_of, said, wait_for
+
+from entense.execute.pydra import stop_left
+
+
+def test_a_script_without_a_main_guard(make, program):
+    out, told = program([make("one"), make("two", "fail")]).communicate(timeout=60)
+    assert out == "['done', 'raised']\n"
+    assert told == ""
+
+
+def test_a_program_read_from_stdin_within_a_loop(make, program):
+    around = "import asyncio\nasync def main():\n    {run}\nasyncio.run(main())"
+    out, told = program([make("one")], around=around, stdin=True).communicate(timeout=60)
+    assert (out, told) == ("['done']\n", "")
+
+
+def test_ctrl_c_ends_all_and_a_rerun_is_well(make, program, run, tmp_path):
+    waits = [make("wait", "wait"), make("another", "wait")]
+    driver = program(waits)
+    wait_for(lambda: any(map(has_started, waits)))
+    pids = [int(said(task)) for task in waits if has_started(task)]
+    driver.send_signal(signal.SIGINT)
+    _, told = driver.communicate(timeout=60)
+    assert told.rstrip().endswith("KeyboardInterrupt")
+    assert not any(is_running(pid) for pid in pids)
+    assert processes_of(tmp_path / "cache") == []
+    assert run([make("well")])[0].how == "done"
+
+
+def test_a_killed_driver_leaves_no_process_and_its_locks_stop_nobody(make, program, run, tmp_path):
+    waits = [make("wait", "wait"), make("another", "wait")]
+    driver = program(waits)
+    wait_for(lambda: any(map(has_started, waits)))
+    driver.kill()
+    driver.wait()
+    stop_left(tmp_path / "cache")
+    pids = [int(said(task)) for task in waits if has_started(task)]
+    wait_for(lambda: not any(is_running(pid) for pid in pids))
+    assert list((tmp_path / "cache").glob("run-*/pydra/*.lock"))
+    again = [make("well", digest=task.digest) for task in waits]
+    assert [one.how for one in run(again)] == ["done", "done"]

@@ -1,0 +1,72 @@
+"""What a cluster does to jobs: cancels them, stops them, refuses them."""
+
+import pytest
+from tasking import has_started, is_running, said, wait_for
+
+from entense.errors import ExecutionError
+from entense.execute.pydra import stop_left
+from entense.execute.pydra.workers.queue import call
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture
+def worker():
+    return "slurm"
+
+
+def jobs_of(cache, states="PENDING,RUNNING"):
+    (file,) = cache.glob("run-*/slurm-jobs")
+    name = file.read_text().splitlines()[0]
+    told = call(
+        "squeue", "--noheader", f"--name={name}", f"--states={states}", "--format=%i"
+    ).stdout
+    return told.split()
+
+
+def test_a_cancelled_job_is_told_and_stops_no_other(make, run, tmp_path):
+    waits, well = make("wait", "wait"), make("well")
+    cancelled = []
+
+    def poll():
+        if has_started(waits) and not cancelled:
+            cancelled.extend(jobs_of(tmp_path / "cache", "RUNNING")[:1])
+            call("scancel", *cancelled)
+
+    ended, done = run([waits, well], poll=poll)
+    assert (ended.how, done.how) == ("cancelled", "done")
+    assert f"SLURM job {cancelled[0]} ended: CANCELLED" in ended.error
+    (log,) = (tmp_path / "cache").glob(f"run-*/logs/slurm-{cancelled[0]}.err")
+    assert str(log) in ended.error
+
+
+def test_a_job_that_runs_out_of_time(make, run):
+    (ended,) = run([make("long", "wait_long")], time=1)
+    assert ended.how == "timeout"
+    assert "ended: TIMEOUT" in ended.error
+    assert "time=" in ended.error
+
+
+def test_what_sbatch_refuses_ends_the_run(make, run):
+    with pytest.raises(ExecutionError, match=r"sbatch refused it: .*partition"):
+        run([make("one"), make("two")], partition="nowhere")
+
+
+def test_the_number_and_log_of_what_raised(make, run, tmp_path):
+    (ended,) = run([make("one", "fail")])
+    log = ended.error.split("(log: ")[1].rstrip(")")
+    assert "the voxels of one are wrong" in Path(log).read_text()
+
+
+def test_jobs_of_a_killed_driver_are_stopped(make, program, tmp_path):
+    waits = make("wait", "wait")
+    driver = program([waits])
+    wait_for(lambda: has_started(waits))
+    driver.kill()
+    driver.wait()
+    running = jobs_of(tmp_path / "cache")
+    assert running
+    stopped = stop_left(tmp_path / "cache")
+    assert stopped == running
+    assert not is_running(said(waits))
+    assert stop_left(tmp_path / "cache") == []
