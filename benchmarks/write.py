@@ -75,13 +75,13 @@ def write(folder: str, writer: str, count: int) -> dict:
 
 def _ours(kind: str):
     def run(path: Path, array: np.ndarray, count: int) -> None:
-        from entense.archive.formats import formats
+        from entense.archive.formats import Sample, formats
         from entense.archive.shard import Shard
 
         shard = Shard(path, lambda name: formats[kind].begin(name, {}))
         for i in range(count):
             # the checksums that an archive keeps of every block are made here, too
-            shard.sink.append(f"sub-{i}", {"clean": array}, {}, {})
+            shard.sink.append(Sample(f"sub-{i}", {"clean": array}, {}, {}))
         shard.sink.close()
         shard.finish()
 

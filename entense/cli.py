@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import shlex
 import sys
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
@@ -15,29 +17,9 @@ import entense as et
 from entense.errors import EntenseError, RecipeError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-
-_MODULES: dict[str, Any] = {
-    "dest": "modules",
-    "nargs": "*",
-    "default": [],
-    "metavar": "MODULE",
-    "help": "modules that register ops of your own",
-}
-_RULES: dict[str, Any] = {
-    "nargs": "*",
-    "default": [],
-    "metavar": "RULE",
-    "help": "rules of the optimiser to leave out",
-}
-_ROOTS: dict[str, Any] = {
-    "dest": "roots",
-    "nargs": "+",
-    "default": [],
-    "metavar": "ROOT",
-    "help": "read only files below these folders or URLs: for a plan that others made",
-}
+    Add: TypeAlias = Callable[..., argparse.Action]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"entense: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("entense: stopped; the same command goes on where this one was", file=sys.stderr)
+        again = options.run in (_write, _repair)
+        resumes = "; the same command goes on where this one was" if again else ""
+        print(f"entense: stopped{resumes}", file=sys.stderr)
         return 130
     return 0
 
@@ -71,78 +55,103 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"entense {et.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-
-    add = commands.add_parser("demo", help="run the main job on simulated data or on your folder")
-    add.add_argument("--data", type=Path, metavar="FOLDER", help="your fMRIPrep outputs")
-    add.add_argument("--out", type=Path, help="where to write (./demo, or ./demo-FOLDER)")
-    add.add_argument("--atlas", type=Path, metavar="FILE", help="label image, for a connectome")
-    add.set_defaults(run=_demo)
-
-    add = commands.add_parser("index", help="say what a folder holds")
-    add.add_argument("folder", help="a folder, or a URL")
-    add.add_argument("--layout", help="how its files are named; found out where it is not given")
-    add.add_argument("--out", type=Path, metavar="FILE.parquet", help="keep the file table")
-    add.set_defaults(run=_index)
-
-    add = commands.add_parser("explain", help="show what a plan compiles to")
-    add.add_argument("plan", type=Path, metavar="PLAN.parquet")
-    add.add_argument("--raw", action="store_true", help="before the optimiser")
-    add.add_argument("--without", **_RULES)
-    add.add_argument("--fusion", default="greedy", help="how steps are fused into stages")
-    add.add_argument("--import", **_MODULES)
-    add.add_argument("--root", **_ROOTS)
-    add.set_defaults(run=_explain)
-
-    add = commands.add_parser("write", help="compute a plan and write its archive")
-    add.add_argument("plan", type=Path, metavar="PLAN.parquet")
-    add.add_argument("out", metavar="FOLDER")
-    add.add_argument("--format", nargs="+", default=["webdataset"], help="one, or several")
-    add.add_argument("--columns", nargs="*", default=[], help="scalars to put into the samples")
-    add.add_argument("--shard-size", default="512MB", help="at most, such as 512MB")
-    add.add_argument("--shard-records", type=int, metavar="N", help="records a shard, at most")
-    add.add_argument("--shard-by", nargs="*", metavar="COLUMN", help="what keeps records together")
-    add.add_argument("--shuffle", type=int, metavar="SEED", help="of the records, before the cut")
-    add.add_argument("--sharding", default="size", help="size, or one of your own")
-    add.add_argument("--disaggregate", choices=["tensor"], help="shards of its own for each tensor")
-    add.add_argument(
-        "--index", nargs="*", default=[], help="for the readers of dali, wids, energon"
-    )
-    add.add_argument("--dtype", nargs="*", default=[], metavar="TENSOR=DTYPE")
-    add.add_argument("--memory", help="about how much the arrays may take, such as 4GB")
-    add.add_argument("--without", **_RULES)
-    add.add_argument("--fusion", default="greedy", help="how steps are fused into stages")
-    add.add_argument("--import", **_MODULES)
-    add.add_argument("--root", **_ROOTS)
-    add.add_argument("--on-error", choices=["raise", "skip"], default="raise")
-    add.add_argument("--overwrite", action="store_true")
-    add.set_defaults(run=_write)
-    _add_archive_commands(commands)
+    for name, (what, arguments, run) in COMMANDS.items():
+        command = commands.add_parser(name, help=what)
+        arguments(command.add_argument)
+        command.set_defaults(run=run)
     return top
 
 
-def _add_archive_commands(commands: Any) -> None:
-    add = commands.add_parser("info", help="say what an archive holds")
-    add.add_argument("archive", help="a folder, or a URL")
-    add.add_argument("--json", action="store_true", help="the whole manifest")
-    add.set_defaults(run=_info)
+def _arguments_of_demo(add: Add) -> None:
+    add("--data", type=Path, metavar="FOLDER", help="your fMRIPrep outputs")
+    add("--out", type=Path, help="where to write (./demo, or ./demo-FOLDER)")
+    add("--atlas", type=Path, metavar="FILE", help="label image, for a connectome")
 
-    add = commands.add_parser("schema", help="say what the records of an archive have in common")
-    add.add_argument("archive", type=Path)
-    add.add_argument("--json", action="store_true")
-    add.set_defaults(run=_schema)
 
-    add = commands.add_parser("verify", help="check every byte of an archive; fails on damage")
-    add.add_argument("archive", help="a folder, or a URL")
-    add.add_argument("--json", action="store_true", help="each damaged file and its records")
-    add.set_defaults(run=_verify)
+def _arguments_of_index(add: Add) -> None:
+    add("folder", help="a folder, or a URL")
+    add("--layout", help="how its files are named; found out where it is not given")
+    add("--out", type=Path, metavar="FILE.parquet", help="keep the file table")
 
-    add = commands.add_parser("repair", help="write what is damaged again, and nothing else")
-    add.add_argument("plan", type=Path, metavar="PLAN.parquet")
-    add.add_argument("archive", type=Path)
-    add.add_argument("--memory", help="about how much the arrays may take, such as 4GB")
-    add.add_argument("--import", **_MODULES)
-    add.add_argument("--root", **_ROOTS)
-    add.set_defaults(run=_repair)
+
+def _arguments_of_explain(add: Add) -> None:
+    add("plan", type=Path, metavar="PLAN.parquet")
+    add("--raw", action="store_true", help="before the optimiser")
+    _add_how(add)
+    _add_trusted(add)
+    _add_where(add)
+
+
+def _arguments_of_write(add: Add) -> None:
+    add("plan", type=Path, metavar="PLAN.parquet")
+    add("out", metavar="FOLDER")
+    add("--format", nargs="+", default=["webdataset"], help="one, or several")
+    add("--columns", nargs="*", default=[], help="scalars to put into the samples")
+    add("--shard-size", default="512MB", help="at most, such as 512MB")
+    add("--shard-records", type=int, metavar="N", help="records a shard, at most")
+    add("--shard-by", nargs="*", metavar="COLUMN", help="what keeps records together")
+    add("--shuffle", type=int, metavar="SEED", help="of the records, before the cut")
+    add("--sharding", default="size", help="size, or one of your own")
+    add("--disaggregate", choices=["tensor"], help="shards of its own for each tensor")
+    add("--index", nargs="*", default=[], help="for the readers of dali, wids, energon")
+    add("--dtype", nargs="*", default=[], metavar="TENSOR=DTYPE")
+    _add_memory(add)
+    _add_how(add)
+    _add_trusted(add)
+    add("--on-error", choices=["raise", "skip"], default="raise")
+    add("--overwrite", action="store_true")
+    add("--hash-inputs", action="store_true", help="know inputs again by content, not by time")
+    _add_where(add)
+    add("--dry-run", action="store_true", help="with --executor: what would be submitted, only")
+
+
+def _arguments_of_info(add: Add) -> None:
+    add("archive", help="a folder, or a URL")
+    add("--json", action="store_true", help="the whole manifest")
+
+
+def _arguments_of_schema(add: Add) -> None:
+    add("archive", type=Path)
+    add("--json", action="store_true")
+
+
+def _arguments_of_verify(add: Add) -> None:
+    add("archive", help="a folder, or a URL")
+    add("--json", action="store_true", help="each damaged file and its records")
+
+
+def _arguments_of_repair(add: Add) -> None:
+    add("plan", type=Path, metavar="PLAN.parquet")
+    add("archive", type=Path)
+    _add_memory(add)
+    _add_trusted(add)
+
+
+def _add_memory(add: Add) -> None:
+    add("--memory", help="about how much the arrays may take, such as 4GB")
+
+
+def _add_how(add: Add) -> None:
+    without = "rules of the optimiser to leave out"
+    add("--without", nargs="*", default=[], metavar="RULE", help=without)
+    add("--fusion", default="greedy", help="how steps are fused into stages")
+
+
+def _add_where(add: Add) -> None:
+    add("--executor", default="serial", help="serial, pydra, or one of your own")
+    add("--worker", default="process", help="of pydra: process, dask, slurm, sge")
+    add("--cores", type=int, default=1, help="of a task")
+    add("--gpus", type=int, default=0, help="of a task")
+    add("--tasks", type=int, metavar="N", help="about how many; else as many as cost asks for")
+    worker = "of the worker: n_procs, address, partition, time, account, sbatch_args"
+    add("--worker-option", nargs="+", default=[], metavar="NAME=VALUE", help=worker)
+
+
+def _add_trusted(add: Add) -> None:
+    modules = "modules that register ops of your own"
+    add("--import", dest="modules", nargs="*", default=[], metavar="MODULE", help=modules)
+    roots = "read only files below these folders or URLs: for a plan that others made"
+    add("--root", dest="roots", nargs="+", default=[], metavar="ROOT", help=roots)
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -166,32 +175,20 @@ def _index(options: argparse.Namespace) -> None:
 
 def _explain(options: argparse.Namespace) -> None:
     _import(options.modules)
-    how = {"without": options.without, "fusion": options.fusion}
-    print(et.explain(_plan(options), optimized=not options.raw, **how))
+    print(et.explain(_plan(options), optimized=not options.raw, **_asked(options, et.explain)))
 
 
 def _write(options: argparse.Namespace) -> None:
     _import(options.modules)
-    archive = et.write(
-        _plan(options),
-        options.out,
-        format=options.format,
-        columns=options.columns,
-        shard_size=options.shard_size,
-        shard_records=options.shard_records,
-        shard_by=options.shard_by,
-        shuffle=options.shuffle,
-        sharding=options.sharding,
-        disaggregate=options.disaggregate,
-        dtype=_dtypes(options.dtype),
-        index=options.index,
-        on_error=options.on_error,
-        memory=options.memory,
-        without=options.without,
-        fusion=options.fusion,
-        overwrite=options.overwrite,
-    )
-    print(archive)
+    asked = _asked(options, et.write) | {"dtype": _dtypes(options.dtype)}
+    run = et.dry_run if options.dry_run else et.write
+    print(run(_plan(options), options.out, **asked))
+
+
+def _asked(options: argparse.Namespace, function: Callable[..., Any]) -> dict[str, Any]:
+    """Return what a function takes by keyword of what was said, and the worker's options."""
+    said = {name: vars(options)[name] for name in signature(function).parameters if name in options}
+    return said | _worker_options(options.worker_option)
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -264,8 +261,29 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def _worker_options(pairs: Sequence[str]) -> dict[str, Any]:
+    if wrong := [pair for pair in pairs if "=" not in pair]:
+        raise RecipeError(f"--worker-option {wrong[0]}: write it as NAME=VALUE, such as time=60")
+    found = dict(pair.split("=", 1) for pair in pairs)
+    plain = {name: int(value) if value.isdigit() else value for name, value in found.items()}
+    return plain | {name: shlex.split(found[name]) for name in found if name == "sbatch_args"}
+
+
 def _dtypes(pairs: Sequence[str]) -> dict[str, str]:
     wrong = [pair for pair in pairs if pair.count("=") != 1]
     if wrong:
         raise RecipeError(f"--dtype {wrong[0]}: write it as TENSOR=DTYPE, such as clean=float16")
     return dict(pair.split("=") for pair in pairs)
+
+
+COMMANDS: Mapping[str, tuple[str, Callable[[Add], None], Callable[[argparse.Namespace], None]]] = {
+    "demo": ("run the main job on simulated data or on your folder", _arguments_of_demo, _demo),
+    "index": ("say what a folder holds", _arguments_of_index, _index),
+    "explain": ("show what a plan compiles to", _arguments_of_explain, _explain),
+    "write": ("compute a plan and write its archive", _arguments_of_write, _write),
+    "info": ("say what an archive holds", _arguments_of_info, _info),
+    "schema": ("say what the records of an archive have in common", _arguments_of_schema, _schema),
+    "verify": ("check every byte of an archive; fails on damage", _arguments_of_verify, _verify),
+    "repair": ("write what is damaged again, and nothing else", _arguments_of_repair, _repair),
+}
+"""Each command: what it does, what adds its arguments, what runs it."""

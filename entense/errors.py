@@ -41,7 +41,7 @@ def naming(op: str) -> Iterator[None]:
     """Name the op in what it raises, where that is no sentence of ours."""
     try:
         yield
-    except (EntenseError, ImportError):
+    except (EntenseError, ImportError, MemoryError):
         raise
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"

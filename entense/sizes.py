@@ -10,8 +10,8 @@ UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
-def bytes_of(size: str | int, what: str, *, error: type[EntenseError] = ArchiveError) -> int:
-    """Return a number of bytes given as ``"512MB"``, ``"1 GiB"`` or an integer.
+def bytes_of(size: str | float, what: str, *, error: type[EntenseError] = ArchiveError) -> int:
+    """Return a number of bytes given as ``"512MB"``, ``"1 GiB"`` or a number.
 
     Examples
     --------

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from entense.archive.formats import Foreign, formats
-from entense.archive.formats.base import blank
-from entense.archive.manifest import MASKS
+from entense.archive.formats.base import Sample, blank
 from entense.archive.schema import coords_digest, digest_of, mask_digest, tr_of
-from entense.archive.series import path_of
-from entense.archive.sharding import groups_of
+from entense.archive.series import paths_of
+from entense.archive.sharding import shard_groups
 from entense.errors import ArchiveError
 from entense.files import version_of
 from entense.index.fetch import name_of
 from entense.progress import progress
+from entense.records.splitting.names import problem_of
 from entense.tensors.graph import to_json
 
 if TYPE_CHECKING:
@@ -50,15 +53,20 @@ class Planned:
     @property
     def name(self) -> str:
         """Its name, as train-000000."""
-        return f"{self.split}-{self.number:06}"
+        return part_name(self.split, self.number)
 
     def moved(self, place: Mapping[int, int]) -> Planned:
         """Return the same of a table that has row `place[row]` for `row`."""
         return replace(self, rows=tuple(place[row] for row in self.rows))
 
-    def path(self, series: Series, record: str, specs: Mapping[str, Spec]) -> str:
-        """Return the file that a record of it has in a series."""
-        return path_of(series, self.split, self.name, record, specs)
+    def paths(self, series: Series, record: str, specs: Mapping[str, Spec]) -> list[str]:
+        """Return the files that a record of it has in a series."""
+        return paths_of(series, self.split, self.name, record, specs)
+
+
+def part_name(split: str, number: int) -> str:
+    """Return the name of a part, as its receipt and its shards have it."""
+    return f"{split}-{number:06}"
 
 
 def splits_of(table: pl.DataFrame) -> list[str]:
@@ -70,12 +78,8 @@ def splits_of(table: pl.DataFrame) -> list[str]:
             f"{nulls} records have no split; filter them out or fill the column `split`"
         )
     splits: list[str] = table["split"].cast(pl.String).to_list()
-    for name in set(splits):
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == MASKS:
-            raise ArchiveError(
-                f"the split {name!r} cannot name a folder of shards; use letters, digits, "
-                f'"_" and "-" (and not {MASKS!r})'
-            )
+    if problem := problem_of(splits):
+        raise ArchiveError(problem)
     return splits
 
 
@@ -86,7 +90,7 @@ def assign(job: Job, series: Sequence[Series], sharding: Sharding, shared: Share
     few others.
     """
     sizes, splits = _sizes(job, series), splits_of(job.table)
-    groups, order = groups_of(job.table, sharding.by), sharding.order(job.ids)
+    groups, order = shard_groups(job.table, sharding.by), sharding.order(job.ids)
     parts, planned = [], partial(_planned, job, series, shared)
     for split in dict.fromkeys(splits):
         rows = [row for row in order if splits[row] == split]
@@ -117,6 +121,31 @@ def digest_of_rows(job: Job, rows: Sequence[int], series: Sequence[Series], shar
     return digest_of([*(sorted(shared.ragged) if foreign else ()), *records])
 
 
+def hashed(
+    fingerprints: Sequence[Mapping[str, list[Any]]], survey: Survey
+) -> list[dict[str, list[Any]]]:
+    """Return fingerprints that have the hash of a file where its time of change was."""
+    paths = list(dict.fromkeys(path for inputs in survey.inputs for path in inputs.values()))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        sums = progress(pool.map(_hash, paths), what="hash", unit="files", total=len(paths))
+        known = dict(zip(paths, sums, strict=True))
+    return [
+        {slot: [*found[:2], known[inputs[slot]] or found[2]] for slot, found in row.items()}
+        for row, inputs in zip(fingerprints, survey.inputs, strict=True)
+    ]
+
+
+def changed_since(before: Mapping[str, list[Any]], inputs: Mapping[str, str]) -> str | None:
+    """Say which file of a row is not what it was, so that what was read of it may be of both."""
+    for slot, path in inputs.items():
+        if _fingerprint(path) != before[slot]:
+            return (
+                f"{path}: changed while the archive was being written; write again when it no "
+                "longer does"
+            )
+    return None
+
+
 def _planned(
     job: Job,
     series: Sequence[Series],
@@ -128,8 +157,8 @@ def _planned(
 ) -> Planned:
     part = Planned(split, number, rows, (), digest_of_rows(job, rows, series, shared))
     known = [(job.ids[row], specs) for row in rows if (specs := job.survey.specs[row])]
-    files = dict.fromkeys(part.path(one, *record) for one in series for record in known)
-    return replace(part, files=tuple(files))
+    files = (part.paths(one, *record) for one in series for record in known)
+    return replace(part, files=tuple(dict.fromkeys(chain.from_iterable(files))))
 
 
 def _sizes(job: Job, series: Sequence[Series]) -> list[int]:
@@ -149,7 +178,7 @@ def _size(job: Job, row: int, specs: Mapping[str, Spec], series: Sequence[Series
         fmt, held = formats[one.format], {name: blanks[name] for name in one.tensors}
         for name in one.tensors:
             fmt.check(name, specs[name])
-        sizes[one.format] += fmt.size(job.ids[row], held, job.values(row))
+        sizes[one.format] += fmt.size(Sample(job.ids[row], held, job.values(row), specs))
     return max(sizes.values())
 
 
@@ -173,6 +202,16 @@ def _facts(specs: Mapping[str, Spec] | None) -> list[Any]:
 
 def _fingerprints(inputs: Mapping[str, str]) -> dict[str, list[Any]]:
     return {slot: _fingerprint(path) for slot, path in sorted(inputs.items())}
+
+
+def _hash(path: str) -> str | None:
+    """Return the SHA-256 of a file; None where it is not here, and of a URL or an annexed file."""
+    version = version_of(path)
+    if version is None or not isinstance(version[1], int) or not Path(path).is_file():
+        return None  # what stands for the time of change tells the content already
+    with suppress(OSError), Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return None
 
 
 def _fingerprint(path: str) -> list[Any]:

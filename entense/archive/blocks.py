@@ -17,6 +17,7 @@ from crc32c import crc32c
 from entense.archive.checksum import raw
 from entense.archive.opened import Descriptor, Opened
 from entense.archive.store import Remote
+from entense.archive.table import PACKED
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ PIECE = 2**26  # bytes asked of a server at once: what drops is asked for again
 
 
 @dataclass(frozen=True)
-class Place:
+class Lying:
     """Where a tensor lies."""
 
     shard: store.Place
@@ -52,13 +53,18 @@ class Place:
         return self.shape[0] if self.shape else 1
 
     @property
+    def end(self) -> int:
+        """Bytes that its shard has at the least."""
+        return self.offset + self.size if self.foreign is None else -(-self.size // PACKED)
+
+    @property
     def width(self) -> int:
         """Bytes of a row."""
         return self.size // self.rows
 
 
 def read_rows(
-    place: Place,
+    lying: Lying,
     start: int,
     stop: int,
     out: NDArray[Any],
@@ -74,10 +80,10 @@ def read_rows(
     """
     if not out.nbytes:
         return
-    fill, parts = _filler(place, opened or Opened()), _parts(place, start, stop)
+    fill, parts = _filler(lying, opened or Opened()), _parts(lying, start, stop)
     jobs = [
         partial(
-            _read, place, fill, begin, end, raw(out)[(begin - start) * place.width :], check=check
+            _read, lying, fill, begin, end, raw(out)[(begin - start) * lying.width :], check=check
         )
         for begin, end in parts
     ]
@@ -87,12 +93,12 @@ def read_rows(
         deque(_threads(os.getpid()).map(lambda job: job(), jobs), maxlen=0)
 
 
-def _parts(place: Place, start: int, stop: int) -> list[tuple[int, int]]:
+def _parts(lying: Lying, start: int, stop: int) -> list[tuple[int, int]]:
     """Cut rows between blocks into about equal parts, at most one a core, none of them small."""
-    most = CORES if isinstance(place.shard, Path) and place.foreign is None else 1
-    count = max(1, min(most, (stop - start) * place.width // PART))
-    first = start // place.step * place.step
-    step = -(-(stop - first) // (count * place.step)) * place.step
+    most = CORES if isinstance(lying.shard, Path) and lying.foreign is None else 1
+    count = max(1, min(most, (stop - start) * lying.width // PART))
+    first = start // lying.step * lying.step
+    step = -(-(stop - first) // (count * lying.step)) * lying.step
     return list(pairwise([start, *range(first + step, stop, step), stop]))
 
 
@@ -102,10 +108,10 @@ def _threads(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(CORES, "entense-read")
 
 
-def _read(place: Place, fill: Fill, start: int, stop: int, out: memoryview, *, check: bool) -> None:
+def _read(lying: Lying, fill: Fill, start: int, stop: int, out: memoryview, *, check: bool) -> None:
     """Read rows `start` to `stop` into the begin of `out`, and check their blocks."""
-    step, width = place.step if check else 1, place.width  # only whole blocks have checksums
-    first, last = start // step * step, min(place.rows, -(-stop // step) * step)
+    step, width = lying.step if check else 1, lying.width  # only whole blocks have checksums
+    first, last = start // step * step, min(lying.rows, -(-stop // step) * step)
     around = [np.empty(rows * width, np.uint8).data for rows in (start - first, last - stop)]
     buffers = [around[0], out[: (stop - start) * width], around[1]]
     fill([buffer for buffer in buffers if len(buffer)], first, last)
@@ -113,67 +119,75 @@ def _read(place: Place, fill: Fill, start: int, stop: int, out: memoryview, *, c
         return
     block = step * width
     for number, at in enumerate(range(0, (last - first) * width, block), first // step):
-        if _crc(buffers, at, at + block) != place.crcs[number]:
-            raise _damaged(place, "is damaged")
+        if _crc(buffers, at, at + block) != lying.crcs[number]:
+            raise _damaged(lying, "is damaged")
 
 
-def check_there(place: Place) -> None:
-    """Raise where a shard is too short for what is said to lie in it, before memory is taken."""
-    if not isinstance(place.shard, Path):
-        return
+def check_there(lying: Lying) -> int:
+    """Raise where a shard is too short for what is said to lie in it, before memory is taken.
+
+    Returns how many bytes of the shard are known to be there.
+    """
+    shard = lying.shard
+    if isinstance(shard, Remote) and lying.size <= PIECE:
+        return 0  # of so little memory no request of its own is worth while
     try:
-        size = place.shard.stat().st_size
+        if isinstance(shard, Path):
+            there = shard.stat().st_size
+        else:
+            there = lying.end if shard.read(lying.end - 1, lying.end) else 0
     except OSError as error:
-        raise _damaged(place, f"cannot be opened ({error.strerror})") from error
-    if place.foreign is None and size < place.offset + place.size:
-        raise _damaged(place, "is cut short")
+        raise _damaged(lying, f"cannot be opened ({error.strerror})") from error
+    if there < lying.end:
+        raise _damaged(lying, "is cut short")
+    return there
 
 
-def _filler(place: Place, opened: Opened) -> Fill:
+def _filler(lying: Lying, opened: Opened) -> Fill:
     """Return what reads rows `first` to `last` into buffers laid end to end."""
-    if place.foreign is not None:
-        return partial(_copy, place)
-    if isinstance(place.shard, Remote):
-        return partial(_fetch, place, place.shard)
+    if lying.foreign is not None:
+        return partial(_copy, lying)
+    if isinstance(lying.shard, Remote):
+        return partial(_fetch, lying, lying.shard)
     try:
-        return partial(_pread, place, opened.descriptor(place.shard))
+        return partial(_pread, lying, opened.descriptor(lying.shard))
     except OSError as error:
-        raise _damaged(place, f"cannot be opened ({error.strerror})") from error
+        raise _damaged(lying, f"cannot be opened ({error.strerror})") from error
 
 
 def _pread(
-    place: Place, file: Descriptor, buffers: list[memoryview], first: int, _last: int
+    lying: Lying, file: Descriptor, buffers: list[memoryview], first: int, _last: int
 ) -> None:
     """Read from a file here: a call may read less than it was asked to."""
-    at = place.offset + first * place.width
+    at = lying.offset + first * lying.width
     while buffers:
         count = os.preadv(file.number, buffers, at)
         if not count:
-            raise _damaged(place, "is cut short")
+            raise _damaged(lying, "is cut short")
         at += count
         _advance(buffers, count)
 
 
-def _fetch(place: Place, shard: Remote, buffers: list[memoryview], first: int, last: int) -> None:
+def _fetch(lying: Lying, shard: Remote, buffers: list[memoryview], first: int, last: int) -> None:
     """Read from a file elsewhere: with one request, or some for what is large."""
-    start, stop = (place.offset + row * place.width for row in (first, last))
+    start, stop = (lying.offset + row * lying.width for row in (first, last))
     for at in range(start, stop, PIECE):
         size = min(PIECE, stop - at)
         try:
             piece = shard.read(at, at + size)
         except OSError as error:
-            raise _damaged(place, f"cannot be opened ({error.strerror})") from error
+            raise _damaged(lying, f"cannot be opened ({error.strerror})") from error
         if len(piece) < size:
-            raise _damaged(place, "is cut short")
+            raise _damaged(lying, "is cut short")
         _spread(memoryview(piece), buffers)
 
 
-def _copy(place: Place, buffers: list[memoryview], first: int, last: int) -> None:
+def _copy(lying: Lying, buffers: list[memoryview], first: int, last: int) -> None:
     """Copy what a library reads."""
-    assert place.foreign is not None  # noqa: S101  else there would be an offset
-    rows = place.foreign(first, last)
-    if rows.nbytes != sum(map(len, buffers)) or rows.shape[1:] != place.shape[1:]:
-        raise _damaged(place, "has another shape")
+    assert lying.foreign is not None  # noqa: S101  else there would be an offset
+    rows = lying.foreign(first, last)
+    if rows.nbytes != sum(map(len, buffers)) or rows.shape[1:] != lying.shape[1:]:
+        raise _damaged(lying, "has another shape")
     _spread(raw(np.ascontiguousarray(rows)), buffers)
 
 
@@ -202,8 +216,8 @@ def _crc(buffers: Sequence[memoryview], start: int, stop: int) -> int:
     return crc
 
 
-def _damaged(place: Place, what: str) -> ArchiveError:
+def _damaged(lying: Lying, what: str) -> ArchiveError:
     return ArchiveError(
-        f"{place.shard} {what} where record {place.record} lies; "
+        f"{lying.shard} {what} where record {lying.record} lies; "
         "copy the shard again, or run write again, which mends it"
     )

@@ -62,7 +62,7 @@ def describe(body: Mapping[str, Any], table: pl.DataFrame, records: bytes) -> di
         "distribution": [_records_file(records), *_shard_files(body["shards"])],
         "recordSet": [_record_set(table)],
     }
-    return {CROISSANT: _json(croissant), BIDS: _json(_bids(name))}
+    return {CROISSANT: as_json(croissant), BIDS: as_json(_bids(name))}
 
 
 def _name(table: pl.DataFrame) -> str:
@@ -155,5 +155,6 @@ def _bids(name: str) -> dict[str, Any]:
     }
 
 
-def _json(content: Mapping[str, Any]) -> bytes:
+def as_json(content: Mapping[str, Any]) -> bytes:
+    """Return the JSON text of a file that others read."""
     return json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"

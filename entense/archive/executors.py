@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from entense.archive.distribute import Distributed, Elsewhere
 from entense.archive.writer import serial
 from entense.errors import ArchiveError
 from entense.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from entense.archive.options import Options
     from entense.archive.writer import Execute
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where parts are written, and what each task asks for there.
+
+    Parameters
+    ----------
+    worker
+        ``"process"``, ``"dask"``, ``"slurm"``, ``"sge"``, or a worker of Pydra's.
+    cores, gpus
+        How many a task has.
+    tasks
+        About how many there are to be; None: as many as their cost asks for.
+    modules
+        What each process imports first: it registers ops of the user's own.
+    options
+        The worker's.
+    """
+
+    worker: Any = "process"
+    cores: int = 1
+    gpus: int = 0
+    tasks: int | None = None
+    modules: Sequence[str] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """It as `write` takes it."""
+        said = {name: value for name, value in vars(self).items() if name != "options"}
+        return {**said, **self.options}
+
 
 Make: TypeAlias = "Callable[[Options, int | None, Elsewhere], Execute]"
 executors: Registry[Make] = Registry("executor")
@@ -41,13 +74,12 @@ def register_executor(name: str, make: Make) -> Make:
 
 
 def _serial(asked: Options, memory: int | None, where: Elsewhere) -> Execute:
-    if where != Elsewhere():
+    if replace(where, modules=()) != Elsewhere():
         raise ArchiveError(
-            "worker, modules, cores, gpus, tasks and a worker's options are of other processes; "
+            "worker, cores, gpus, tasks and a worker's options are of other processes; "
             'give executor="pydra" too, or leave them out'
         )
     return partial(serial, memory=memory)
 
 
 register_executor("serial", _serial)
-register_executor("pydra", Distributed)

@@ -106,9 +106,11 @@ def _check_there(folder: Path, shards: Sequence[Mapping[str, Any]]) -> None:
 
 @lru_cache(maxsize=1)
 def _entense() -> str:
-    """Return a digest of all that computes: an op's own code is not all that it calls."""
-    rooms = ("execute", "geometry", "images", "ops", "plan", "records/tables")
-    files = (file for room in rooms for file in Path(__file__).parents[1].glob(f"{room}/**/*.py"))
+    """Return a digest of all that computes and lays out: no code is all that it calls."""
+    rooms = ("execute", "geometry", "images", "ops", "plan", "records/tables", "archive/formats")
+    home = Path(__file__).parents[1]
+    files = [file for room in rooms for file in home.glob(f"{room}/**/*.py")]
+    files.append(home / "archive/checksum.py")
     code = b"".join(file.read_bytes() for file in sorted(files))
     return hashlib.sha256(code).hexdigest()[:16]
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from entense.archive import manifest as names
 from entense.archive.manifest import MaskFile, ShardFile, check_inside, sealed, unsealed
-from entense.archive.shard import make_folder, partial, refusals, save
+from entense.archive.shard import make_folder, make_root, partial, refusals, save
+from entense.archive.store import readable
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def claim(folder: Path) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Keep every other writer out of `folder`, or be kept out; a writer that dies lets go."""
     with refusals(folder):
-        (folder / HIDDEN).mkdir(parents=True, exist_ok=True)
+        make_root(folder / HIDDEN)
         fd = os.open(folder / HIDDEN / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         _lock(fd, folder)
@@ -136,10 +137,9 @@ def begin(folder: Path, begun: Begun, *, overwrite: bool) -> None:
     Another archive that is there is an error, unless it may be overwritten: then it is removed,
     and nothing that is not its own.
     """
-    before = begun_in(folder)
-    if before and overwrite:
-        _remove(folder, before.parts)
-    elif before:
+    if overwrite and _begun(folder).exists():
+        _remove(folder, _parts_in(folder))
+    elif before := begun_in(folder):
         if how := difference(before, begun):
             raise ArchiveError(
                 f"the folder {folder} holds an archive that {how}; "
@@ -156,11 +156,11 @@ def begun_in(folder: Path) -> Begun | None:
     if not path.exists():
         return None
     try:
-        begun = unsealed(path.read_bytes(), lambda body: Begun(**body))
+        begun = unsealed(_content(path), lambda body: Begun(**body))
     except ValueError as error:
         raise ArchiveError(
-            f"{path} is damaged, so what is in {folder} is unknown; "
-            "delete that folder, or choose another"
+            f"{path} is damaged, so what is in {folder} is unknown; pass overwrite=True to "
+            "replace it, or choose another folder"
         ) from error
     for name in (*begun.parts, *chain.from_iterable(begun.parts.values())):
         check_inside(name, path)
@@ -187,8 +187,8 @@ def keep(folder: Path, receipt: Receipt) -> None:
 def kept(folder: Path, part: str) -> Receipt | None:
     """Return the receipt of a part, or None; it does not look at the files."""
     try:
-        receipt = unsealed(_receipt(folder, part).read_bytes(), Receipt.of)
-    except (OSError, ValueError):
+        receipt = unsealed(_content(_receipt(folder, part)), Receipt.of)
+    except ValueError:
         return None  # no receipt, or a damaged one: the part is written again
     return receipt if receipt.name == part else None
 
@@ -201,9 +201,9 @@ def keep_masks(folder: Path, masks: Mapping[str, MaskFile]) -> None:
 def kept_masks(folder: Path) -> dict[str, MaskFile]:
     """Return what `keep_masks` saved; it does not look at the masks."""
     try:
-        text = _masks(folder).read_bytes()
+        text = _content(_masks(folder))
         return unsealed(text, lambda body: {name: MaskFile(**m) for name, m in body.items()})
-    except (OSError, ValueError):
+    except ValueError:
         return {}
 
 
@@ -239,6 +239,26 @@ def remove_masks(folder: Path, wanted: Iterable[str]) -> None:
     _remove_if_empty(folder / names.MASKS)
 
 
+def _parts_in(folder: Path) -> Mapping[str, Sequence[str]]:
+    """Return the parts that are there: those that receipts know, where the note is damaged."""
+    with suppress(ArchiveError):
+        begun = begun_in(folder)
+        return begun.parts if begun else {}
+    place = _receipt(folder, "").parent
+    receipts = filter(None, (kept(folder, path.stem) for path in sorted(place.glob("*.json"))))
+    parts = {receipt.name: [file.path for file in receipt.files] for receipt in receipts}
+    for path in chain.from_iterable(parts.values()):
+        check_inside(path, place)
+    return parts
+
+
+def _content(path: Path) -> bytes:
+    """Return what a small file of ours holds; nothing, which has no seal, where it is not there."""
+    with suppress(FileNotFoundError), readable(path):
+        return path.read_bytes()
+    return b""
+
+
 def _begun(folder: Path) -> Path:
     return folder / HIDDEN / "begun.json"
 
@@ -257,8 +277,8 @@ def _note_beside(folder: Path, paths: Iterable[str]) -> None:
 
 def _kept_beside(folder: Path) -> set[str]:
     try:
-        paths = unsealed(_beside(folder).read_bytes(), lambda body: set(map(str, body["paths"])))
-    except (OSError, ValueError):
+        paths = unsealed(_content(_beside(folder)), lambda body: set(map(str, body["paths"])))
+    except ValueError:
         return set()
     for path in paths:
         check_inside(path, _beside(folder))

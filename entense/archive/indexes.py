@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import PurePosixPath
 from tarfile import TarInfo
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+from entense.archive.describe import as_json
 from entense.archive.formats import formats
-from entense.archive.formats.base import blank
+from entense.archive.formats.base import Sample, blank, size_of
+from entense.archive.job import as_names
 from entense.errors import ArchiveError, hint
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Member(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sample:
+class Extent:
     """Where a sample lies in its shard; the members of one that is no part of a tar are none."""
 
     begin: int
@@ -44,27 +45,27 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Shard:
-    """A shard that is there, and the samples in it, in order."""
+class Contents:
+    """What a shard that is there holds: its samples, in order."""
 
     path: str
     split: str
     bytes: int
-    samples: Sequence[Sample]
+    samples: Sequence[Extent]
 
 
-def dali(shards: Sequence[Shard]) -> dict[str, bytes]:
+def dali(shards: Sequence[Contents]) -> dict[str, bytes]:
     """Return what `wds2idx` and `tfrecord2idx` of NVIDIA DALI make, a file a shard."""
     return {str(PurePosixPath(shard.path).with_suffix(".idx")): _dali(shard) for shard in shards}
 
 
-def wids(shards: Sequence[Shard]) -> dict[str, bytes]:
+def wids(shards: Sequence[Contents]) -> dict[str, bytes]:
     """Return the list of shards of `wids`, webdataset's random access, for each folder of them."""
     folders = groupby(shards, key=lambda shard: PurePosixPath(shard.path).parent)
     return {str(folder / "shardindex.json"): _wids(list(found)) for folder, found in folders}
 
 
-def energon(shards: Sequence[Shard]) -> dict[str, bytes]:
+def energon(shards: Sequence[Contents]) -> dict[str, bytes]:
     """Return what `energon prepare` of Megatron Energon makes, for a crude dataset."""
     splits: dict[str, list[str]] = {shard.split: [] for shard in shards}
     for shard in shards:
@@ -72,14 +73,14 @@ def energon(shards: Sequence[Shard]) -> dict[str, bytes]:
     counts = {shard.path: len(shard.samples) for shard in shards}
     crude = {"__module__": "megatron.energon", "__class__": "CrudeWebdataset"}
     return {  # JSON is YAML
-        ".nv-meta/.info.yaml": _json({"shard_counts": counts}),
-        ".nv-meta/split.yaml": _json({"split_parts": splits, "exclude": []}),
-        ".nv-meta/dataset.yaml": _json(crude),
+        ".nv-meta/.info.yaml": as_json({"shard_counts": counts}),
+        ".nv-meta/split.yaml": as_json({"split_parts": splits, "exclude": []}),
+        ".nv-meta/dataset.yaml": as_json(crude),
         **{f"{shard.path}.idx": _offsets(shard) for shard in shards},
     }
 
 
-INDEXES: Mapping[str, tuple[Callable[[Sequence[Shard]], dict[str, bytes]], tuple[str, ...]]] = {
+INDEXES: Mapping[str, tuple[Callable[[Sequence[Contents]], dict[str, bytes]], tuple[str, ...]]] = {
     "dali": (dali, (".tar", ".tfrecord")),
     "wids": (wids, (".tar",)),
     "energon": (energon, (".tar",)),
@@ -89,9 +90,7 @@ INDEXES: Mapping[str, tuple[Callable[[Sequence[Shard]], dict[str, bytes]], tuple
 
 def check_indexes(kinds: Sequence[str], series: Sequence[Series]) -> None:
     """Raise unless all kinds of index are known, and can be made of the shards to come."""
-    if isinstance(kinds, str):
-        raise ArchiveError(f'index={kinds!r} is one name, a list is due: index=["{kinds}"]')
-    for kind in kinds:
+    for kind in as_names("index", kinds):
         if kind not in INDEXES:
             raise ArchiveError(f"there is no index {kind!r}; {hint(kind, INDEXES)}")
         extensions = INDEXES[kind][1]
@@ -120,7 +119,7 @@ def indexes_of(
     for kind in kinds:
         make, extensions = INDEXES[kind]
         found |= make([
-            Shard(file.path, file.split, file.bytes, _samples(job, series[file.series], rows))
+            Contents(file.path, file.split, file.bytes, _extents(job, series[file.series], rows))
             for part, receipt in zip(parts, receipts, strict=True)
             for rows in [[r for r, there in zip(part.rows, receipt.tensors, strict=True) if there]]
             for file in receipt.files
@@ -129,23 +128,22 @@ def indexes_of(
     return found
 
 
-def _samples(job: Job, series: Series, rows: Sequence[int]) -> list[Sample]:
-    samples, begin = [], 0
+def _extents(job: Job, series: Series, rows: Sequence[int]) -> list[Extent]:
+    extents, begin = [], 0
     for row in rows:
-        samples.append(_sample(job, series, row, begin))
-        begin = samples[-1].end
-    return samples
+        extents.append(_extent(job, series, row, begin))
+        begin = extents[-1].end
+    return extents
 
 
-def _sample(job: Job, series: Series, row: int, begin: int) -> Sample:
+def _extent(job: Job, series: Series, row: int, begin: int) -> Extent:
     """Lay a sample out again, without its data."""
     fmt, specs = cast("Format", formats[series.format]), job.survey.specs[row] or {}
     arrays = {name: blank(specs[name].shape, specs[name].dtype) for name in series.tensors}
-    pieces = fmt.layout(job.ids[row], arrays, job.values(row))
-    sizes = [arrays[piece].nbytes if isinstance(piece, str) else len(piece) for piece in pieces]
-    starts = list(accumulate(sizes, initial=0))
+    pieces = fmt.layout(Sample(job.ids[row], arrays, job.values(row), specs))
+    starts = list(accumulate((size_of([piece], arrays) for piece in pieces), initial=0))
     members = _members(pieces, starts, begin) if fmt.extension == ".tar" else ()
-    return Sample(begin, begin + starts[-1] + len(fmt.seal(())), tuple(members))
+    return Extent(begin, begin + starts[-1] + len(fmt.seal(())), tuple(members))
 
 
 def _members(pieces: Sequence[Piece], starts: Sequence[int], begin: int) -> Iterator[Member]:
@@ -158,7 +156,7 @@ def _members(pieces: Sequence[Piece], starts: Sequence[int], begin: int) -> Iter
             due = start + TAR + -(-info.size // TAR) * TAR
 
 
-def _dali(shard: Shard) -> bytes:
+def _dali(shard: Contents) -> bytes:
     if not shard.path.endswith(".tar"):
         return b"".join(b"%d %d\n" % (one.begin, one.end - one.begin) for one in shard.samples)
     lines = [" ".join(map(_component, sample.members)) for sample in shard.samples]
@@ -170,7 +168,7 @@ def _component(member: Member) -> str:
     return f"{extension} {member.offset} {member.size} {member.name}"
 
 
-def _wids(shards: Sequence[Shard]) -> bytes:
+def _wids(shards: Sequence[Contents]) -> bytes:
     listed = [
         {
             "url": PurePosixPath(shard.path).name,
@@ -179,14 +177,10 @@ def _wids(shards: Sequence[Shard]) -> bytes:
         }
         for shard in shards
     ]
-    return _json({"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": listed})
+    return as_json({"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": listed})
 
 
-def _offsets(shard: Shard) -> bytes:
+def _offsets(shard: Contents) -> bytes:
     """Return where the samples begin, and where the last one ends."""
     ends = [*(sample.begin for sample in shard.samples), shard.samples[-1].end]
     return struct.pack(f"<{len(ends)}Q", *ends)
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, indent=1).encode() + b"\n"

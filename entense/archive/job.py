@@ -53,8 +53,7 @@ def prepare(
     from entense.records.identity import with_record_id
     from entense.tensors.lazy import check_no_lists, tensor_columns
 
-    if isinstance(columns, str):
-        raise ArchiveError(f'columns={columns!r} is one name, a list is due: columns=["{columns}"]')
+    columns = as_names("columns", columns)
     if isinstance(dtype, str):
         raise ArchiveError(f'dtype={dtype!r} says no tensor: give dtype={{"tensor": "{dtype}"}}')
     table = frame.lazy().collect()
@@ -70,6 +69,13 @@ def prepare(
     ids, scalars = plain["record"].to_list(), scalars_of(plain, columns)
     known = survey(table, tensors, dtype=dtype or {}, how=how or DEFAULT)
     return Job(plain, ids, scalars, known, table.select("record", *tensors))
+
+
+def as_names(what: str, given: Sequence[str] | None) -> Sequence[str]:
+    """Return the names that an option was given; a single one is an error, not its letters."""
+    if isinstance(given, str):
+        raise ArchiveError(f'{what}={given!r} is one name, a list is due: {what}=["{given}"]')
+    return given or ()
 
 
 def scalars_of(table: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

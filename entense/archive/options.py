@@ -16,7 +16,7 @@ class Options:
 
     format: str | Sequence[str]
     columns: Sequence[str]
-    shard_size: str | int | None
+    shard_size: str | float | None
     shard_records: int | None
     shard_by: str | Sequence[str] | None
     shuffle: int | None
@@ -27,10 +27,11 @@ class Options:
     on_error: str
     without: Sequence[str]
     fusion: str
+    hash_inputs: bool = False
 
     def plain(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        texts = str | int | None
+        texts = str | int | float | None
         return {
             name: value if isinstance(value, texts) else _plain(value)
             for name, value in vars(self).items()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from entense.archive.checksum import Data, block_rows
 from entense.archive.formats import formats
-from entense.archive.formats.base import Sink
+from entense.archive.formats.base import Sample, Sink
 from entense.archive.manifest import ShardFile
 from entense.archive.schema import coords_digest, mask_digest, tr_of
 from entense.archive.shard import Shard, make_folder, refusals
-from entense.archive.store import checksum
+from entense.archive.store import sums_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class _File:
     def close(self) -> tuple[int, int]:
         if self.sums is None:
             with refusals(self.shard.path.parent):
-                self.sums = self.shard.sink.close() or checksum(self.shard.temporary)
+                self.sums = self.shard.sink.close() or sums_of(self.shard.temporary)
         return self.sums
 
 
@@ -66,12 +66,7 @@ class Part:
         places: dict[str, dict[str, Any]] = {}
         for number, series in enumerate(self._series):
             held = {name: arrays[name] for name in series.tensors}
-            file = self._file(number, record, specs)
-            with refusals(file.shard.path.parent):
-                framed = file.shard.sink.append(record, held, scalars, specs)
-            file.records += 1
-            if formats[series.format].single:
-                file.close()  # lest thousands are open
+            file, framed = self._append(number, Sample(record, held, scalars, specs))
             if series.format == self._series[0].format:
                 for name, array in held.items():
                     places[name] = _placement(file.number, framed, name, array, specs[name])
@@ -95,8 +90,20 @@ class Part:
         for file in self._files.values():
             file.shard.abandon()
 
-    def _file(self, series: int, record: str, specs: Mapping[str, Spec]) -> _File:
-        path = self._planned.path(self._series[series], record, specs)
+    def _append(self, number: int, sample: Sample) -> tuple[_File, Framed | None]:
+        """Add a record to its files in a series; return the first of them, in which it counts."""
+        series, framed = self._series[number], None
+        fmt, paths = formats[series.format], self._planned.paths(series, sample.key, sample.specs)
+        files = [self._file(number, path) for path in paths]
+        for file, content in zip(files, fmt.parted(sample), strict=True):
+            with refusals(file.shard.path.parent):
+                framed = file.shard.sink.append(content)
+            if fmt.single:
+                file.close()  # lest thousands are open
+        files[0].records += 1
+        return files[0], framed
+
+    def _file(self, series: int, path: str) -> _File:
         if path not in self._files:
             make_folder(self._folder, str(PurePosixPath(path).parent))
             begin = formats[self._series[series].format].begin

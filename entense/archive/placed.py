@@ -1,17 +1,139 @@
-"""Where a tensor of each record lies: columns in which a record is looked up fast."""
+"""Where the tensors of an archive lie, looked up fast, and how they are read."""
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from entense.archive.blocks import Lying, check_there, read_rows
+from entense.archive.formats import library_format
+from entense.archive.opened import Opened
+from entense.archive.store import Remote
+from entense.errors import ArchiveError, RecordError, hint
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
+    from entense.archive.manifest import Manifest
+    from entense.archive.schema import Tensor
+    from entense.archive.store import Place
+
 NOWHERE = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """The tensors of an archive by row of its records.
+
+    It can be pickled. Once the shapes of a tensor were asked for it is read without Polars, whose
+    threads a forked process has not.
+    """
+
+    folder: Place
+    manifest: Manifest
+    records: pl.DataFrame
+
+    @property
+    def local(self) -> Path:
+        """The folder, for what cannot read a URL; an `ArchiveError` where it is one."""
+        if isinstance(self.folder, Remote):
+            raise ArchiveError(
+                f"{self.folder}: this needs the archive on this machine; copy it here and open "
+                "the copy"
+            )
+        return self.folder
+
+    def tensor(self, name: str) -> Tensor:
+        """Return what all records share of a tensor; an ArchiveError where there is none."""
+        if name not in self.manifest.tensors:
+            raise ArchiveError(
+                f"there is no tensor {name!r} in {self.folder}; {hint(name, self.manifest.tensors)}"
+            )
+        return self.manifest.tensors[name]
+
+    def shapes(self, tensor: str) -> NDArray[np.int64]:
+        """Return the shape of a tensor in every record, (records, dims); zeros where it failed."""
+        return self._placed(tensor).shapes
+
+    def check(self, row: int, tensor: str) -> None:
+        """Raise where a shard is too short for a tensor of a record, before memory is taken."""
+        self._check(self.lying(row, tensor))
+
+    def read(self, row: int, tensor: str) -> NDArray[Any]:
+        """Return one tensor of a record, checked."""
+        lying = self.lying(row, tensor)
+        self._check(lying)
+        out = np.empty(lying.shape, self.tensor(tensor).dtype)
+        read_rows(lying, 0, lying.rows, out, self._opened)
+        return out
+
+    def read_rows(
+        self, row: int, tensor: str, start: int, stop: int, out: NDArray[Any], *, check: bool = True
+    ) -> None:
+        """Read rows (frames) of a tensor of a record into `out`, which is C-contiguous."""
+        read_rows(self.lying(row, tensor), start, stop, out, self._opened, check=check)
+
+    def lying(self, row: int, tensor: str) -> Lying:
+        """Return where a tensor of a record lies; a RecordError where it could not be computed."""
+        placed = self._placed(tensor)
+        record, (shard, offset, size, step) = placed.ids[row], placed.numbers(row)
+        if shard == NOWHERE:
+            raise RecordError(
+                f"record {record} could not be computed: {self.records['error'][row]}"
+            )
+        path, shape = self._shards[shard], tuple(placed.shapes[row].tolist())
+        rows = self._foreign(shard, record, tensor) if offset == NOWHERE else None
+        return Lying(path, max(offset, 0), size, shape, step, placed.crcs(row), record, rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a process needs that gets a copy: not what can be made of it anew."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def _check(self, lying: Lying) -> None:
+        if lying.end > self._known[lying.shard]:
+            there = check_there(lying)
+            self._known[lying.shard] = max(there, self._known[lying.shard])
+
+    def _foreign(self, shard: int, record: str, tensor: str) -> Callable[..., NDArray[Any]]:
+        """Return what reads rows of a tensor that a library alone finds in its shard."""
+        file = self.manifest.shards[shard]
+        fmt = library_format(self.manifest.series[file.series].format)
+        return partial(fmt.read, self.local / file.path, record, tensor)
+
+    def _placed(self, tensor: str) -> Placed:
+        if tensor not in self._looked_up:
+            axes = len(self.tensor(tensor).dims)
+            self._looked_up[tensor] = Placed(self._ids, self.records[tensor], axes)
+        return self._looked_up[tensor]
+
+    @cached_property
+    def _looked_up(self) -> dict[str, Placed]:
+        return {}
+
+    @cached_property
+    def _ids(self) -> list[str]:
+        return self.records["record"].to_list()
+
+    @cached_property
+    def _shards(self) -> list[Place]:
+        return [self.folder / shard.path for shard in self.manifest.shards]
+
+    @cached_property
+    def _known(self) -> dict[Place, int]:
+        """How many bytes of a shard were there when it was looked at."""
+        return defaultdict(int)
+
+    @cached_property
+    def _opened(self) -> Opened:
+        return Opened()
 
 
 class Placed:
@@ -19,17 +141,27 @@ class Placed:
 
     Parameters
     ----------
-    table
-        Columns `shard`, `offset`, `size`, `shape`, `frames_per_block`, `crc32c`; all null where the
-        record could not be computed.
+    ids
+        The records.
+    column
+        Structs of `shard`, `offset`, `size`, `shape`, `frames_per_block`, `crc32c`; all null where
+        the record could not be computed.
     axes
         How many dimensions the tensor has.
+
+    Attributes
+    ----------
+    shapes
+        Extents, (record, axis); zeros where there is no tensor.
     """
 
-    def __init__(self, table: pl.DataFrame, axes: int) -> None:
-        self._table, self._axes = table, axes
+    def __init__(self, ids: Sequence[str], column: pl.Series, axes: int) -> None:
+        table = column.struct.unnest()
+        self.ids = ids
         numbers = pl.col("shard", "offset", "size", "frames_per_block").fill_null(NOWHERE)
         self._numbers = table.select(numbers).to_numpy(order="c")
+        self._crcs = table["crc32c"].to_list()
+        self.shapes = _shapes(table, axes)
 
     def numbers(self, row: int) -> tuple[int, int, int, int]:
         """Return shard (or `NOWHERE`), offset, size and frames of a block."""
@@ -40,15 +172,10 @@ class Placed:
         """Return the CRC-32C of each block."""
         return np.frombuffer(self._crcs[row], "<u4")
 
-    @cached_property
-    def shapes(self) -> NDArray[np.int64]:
-        """Extents, (record, axis); zeros where there is no tensor."""
-        shape = pl.col("shape").list
-        axes = [shape.get(axis).fill_null(0).alias(str(axis)) for axis in range(self._axes)]
-        if not axes:
-            return np.empty((len(self._table), 0), np.int64)
-        return self._table.select(axes).to_numpy(order="c")
 
-    @cached_property
-    def _crcs(self) -> pl.Series:
-        return self._table["crc32c"].rechunk()
+def _shapes(table: pl.DataFrame, axes: int) -> NDArray[np.int64]:
+    if not axes:
+        return np.empty((len(table), 0), np.int64)
+    shape = pl.col("shape").list
+    extents = (shape.get(axis).fill_null(0).alias(str(axis)) for axis in range(axes))
+    return table.select(extents).to_numpy(order="c")

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from entense.archive import manifest as names
-from entense.archive.blocks import Place, check_there, read_rows
 from entense.archive.folder import HIDDEN
-from entense.archive.formats import library_format
 from entense.archive.loaders import archive, tensorflow, webdataset
 from entense.archive.manifest import Manifest
-from entense.archive.opened import Opened
-from entense.archive.placed import NOWHERE, Placed
-from entense.archive.store import Remote, place_of
+from entense.archive.placed import Stored
+from entense.archive.store import place_of
 from entense.archive.table import read_records
 from entense.archive.unmask import Masks, unmask
 from entense.archive.verify import Verified, verify
-from entense.errors import ArchiveError, RecordError, hint
+from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from nibabel import Cifti2Image, Nifti1Image
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
 
     from entense.archive.repair import Repaired
     from entense.archive.schema import Tensor
-    from entense.archive.store import Place as Folder
+    from entense.archive.store import Place
 
 
 def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None = None) -> Archive:
@@ -93,7 +89,7 @@ class Archive:
         A row a record: id, entities, tables, split, shard, where each tensor lies, error.
     """
 
-    folder: Folder
+    folder: Place
     manifest: Manifest
     records: pl.DataFrame
 
@@ -111,12 +107,7 @@ class Archive:
     @property
     def local(self) -> Path:
         """The folder, for what cannot read a URL; an `ArchiveError` where it is one."""
-        if isinstance(self.folder, Remote):
-            raise ArchiveError(
-                f"{self.folder}: this needs the archive on this machine; copy it here and open "
-                "the copy"
-            )
-        return self.folder
+        return self.stored.local
 
     def __len__(self) -> int:
         return len(self.records)
@@ -149,11 +140,7 @@ class Archive:
 
     def read(self, row: int, tensor: str) -> NDArray[Any]:
         """Return one tensor of a record, checked."""
-        place = self._place(row, tensor)
-        check_there(place)
-        out = np.empty(place.shape, self.tensor(tensor).dtype)
-        read_rows(place, 0, place.rows, out, self._opened)
-        return out
+        return self.stored.read(row, tensor)
 
     def verify(self) -> Verified:
         """Read every byte and compare it with what was written.
@@ -163,11 +150,13 @@ class Archive:
         """
         return verify(self)
 
-    def repair(self, frame: pl.DataFrame | pl.LazyFrame) -> Repaired:
+    def repair(
+        self, frame: pl.DataFrame | pl.LazyFrame, *, memory: str | int | None = None
+    ) -> Repaired:
         """Write what is damaged again, from the table it was made of; see `entense.repair`."""
         from entense.archive.repair import repair
 
-        return repair(frame, self.local)
+        return repair(frame, self.local, memory=memory)
 
     def unmask(
         self, values: NDArray[Any], tensor: str, record: int | str | None = None
@@ -218,22 +207,13 @@ class Archive:
 
     def tensor(self, name: str) -> Tensor:
         """Return what all records share of a tensor; an ArchiveError where there is none."""
-        if name not in self.schema:
-            raise ArchiveError(
-                f"there is no tensor {name!r} in {self.folder}; {hint(name, self.schema)}"
-            )
-        return self.schema[name]
-
-    def shapes(self, tensor: str) -> NDArray[np.int64]:
-        """Return the shape of a tensor in every record, (records, dims); zeros where it failed."""
-        self.tensor(tensor)
-        return self._placed[tensor].shapes
+        return self.stored.tensor(name)
 
     def read_rows(
         self, row: int, tensor: str, start: int, stop: int, out: NDArray[Any], *, check: bool = True
     ) -> None:
         """Read rows (frames) of a tensor of a record into `out`, which is C-contiguous."""
-        read_rows(self._place(row, tensor), start, stop, out, self._opened, check=check)
+        self.stored.read_rows(row, tensor, start, stop, out, check=check)
 
     def __repr__(self) -> str:
         m = self.manifest
@@ -251,26 +231,7 @@ class Archive:
     def place_of(self, row: int, tensor: str) -> dict[str, Any]:
         """Return what `records` holds of a tensor of a record, and the number of its shard."""
         self.tensor(tensor)
-        return self._places[tensor].row(row, named=True)
-
-    def _place(self, row: int, tensor: str) -> Place:
-        """Return where a tensor of a record lies; a RecordError where it could not be computed."""
-        self.tensor(tensor)
-        placed, record = self._placed[tensor], self.records["record"][row]
-        shard, offset, size, step = placed.numbers(row)
-        if shard == NOWHERE:
-            raise RecordError(
-                f"record {record} could not be computed: {self.records['error'][row]}"
-            )
-        path, shape = self._shards[shard], tuple(placed.shapes[row].tolist())
-        rows = self._foreign(shard, record, tensor) if offset == NOWHERE else None
-        return Place(path, max(offset, 0), size, shape, step, placed.crcs(row), record, rows)
-
-    def _foreign(self, shard: int, record: str, tensor: str) -> Callable[..., NDArray[Any]]:
-        """Return what reads rows of a tensor that a library alone finds in its shard."""
-        file = self.manifest.shards[shard]
-        fmt = library_format(self.manifest.series[file.series].format)
-        return partial(fmt.read, self.local / file.path, record, tensor)
+        return self.records[tensor].struct.unnest().row(row, named=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a process needs that gets a copy: not what can be made of it anew."""
@@ -286,17 +247,6 @@ class Archive:
         return Masks(self.folder, self.manifest.masks)
 
     @cached_property
-    def _places(self) -> dict[str, pl.DataFrame]:
-        return {name: self.records[name].struct.unnest() for name in self.schema}
-
-    @cached_property
-    def _placed(self) -> dict[str, Placed]:
-        return {name: Placed(self._places[name], len(t.dims)) for name, t in self.schema.items()}
-
-    @cached_property
-    def _shards(self) -> list[Folder]:
-        return [self.folder / shard.path for shard in self.manifest.shards]
-
-    @cached_property
-    def _opened(self) -> Opened:
-        return Opened()
+    def stored(self) -> Stored:
+        """Where its tensors lie, and what reads them."""
+        return Stored(self.folder, self.manifest, self.records)

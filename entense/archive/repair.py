@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entense.archive import folder as folders
 from entense.archive import manifest as names
+from entense.archive.assign import part_name
 from entense.archive.folder import Begun, difference
+from entense.archive.manifest import Manifest
 from entense.archive.options import Options
-from entense.archive.store import checksum
+from entense.archive.store import checksum, readable
 from entense.archive.write import Work, plan_archive
 from entense.archive.writer import serial
 from entense.errors import ArchiveError
@@ -19,6 +23,8 @@ from entense.sizes import bytes_of
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from entense.archive.manifest import ShardFile
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,9 @@ def repair(
     ------
     ArchiveError
         When there is no archive, when the table is not the one it was written from, or when input
-        files have changed since; nothing has been touched then. When records fail now, its
-        attribute `failures` has the reasons.
+        files have changed since; nothing has been touched then. Where that shows only in a shard
+        that was computed again, the shard is left as it was. When records fail now, its attribute
+        `failures` has the reasons.
 
     Examples
     --------
@@ -88,8 +95,9 @@ path, or run write again
             f"nothing in {folder} says how its archive was written; mend the path, or run write "
             "again"
         )
-    work = plan_archive(frame, folder, Options(**begun.options))
+    work = plan_archive(frame, folder, _options(begun, folder))
     _check_fits(work, begun)
+    work.writer.due = _due(folder)
     with folders.locked(folder):
         before = _sums(folder)
         budget = None if memory is None else bytes_of(memory, "memory")
@@ -119,6 +127,40 @@ def _check_fits(work: Work, begun: Begun) -> None:
             f"{changed[0]}, have changed since they were written; put those back, or run write, "
             "which computes these shards anew"
         )
+    if not _cut_alike(work.begun, begun):
+        raise ArchiveError(
+            f"the archive {folder} has its records in other splits or shards than this table "
+            "would have; give the table that it was written from, or run write"
+        )
+
+
+def _cut_alike(now: Begun, then: Begun) -> bool:
+    """Whether no file would be new; one whose record cannot be surveyed now may be missing."""
+    files = [set(chain.from_iterable(begun.parts.values())) for begun in (now, then)]
+    return now.parts.keys() == then.parts.keys() and files[0] <= files[1]
+
+
+def _options(begun: Begun, folder: Path) -> Options:
+    try:
+        return Options(**begun.options)
+    except TypeError as error:
+        raise ArchiveError(
+            f"another version of entense wrote {folder}, and what it was asked is not known to "
+            "this one; repair it with that version, or run write with overwrite=True"
+        ) from error
+
+
+def _due(folder: Path) -> dict[str, list[ShardFile]] | None:
+    """Return the files of each part as the manifest has them; None where it is lost or damaged."""
+    place, content = folder / names.NAME, b""
+    with suppress(FileNotFoundError), readable(place):
+        content = place.read_bytes()
+    try:
+        shards = Manifest.from_json(content, place).shards
+    except ArchiveError:
+        return None
+    parts = groupby(shards, lambda file: part_name(file.split, file.number))
+    return {part: list(files) for part, files in parts}
 
 
 def _sums(folder: Path) -> dict[str, tuple[int, int]]:

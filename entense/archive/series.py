@@ -42,12 +42,13 @@ def series_of(
     return found
 
 
-def path_of(series: Series, split: str, shard: str, record: str, specs: Mapping[str, Spec]) -> str:
-    """Return the relative path of the file in which a record lies; `shard` is its shard's name."""
+def paths_of(
+    series: Series, split: str, shard: str, record: str, specs: Mapping[str, Spec]
+) -> list[str]:
+    """Return the relative paths of a record's files: most formats have one a shard, named so."""
     fmt, folder = formats[series.format], series.folder.format(split=split)
-    if fmt.single:
-        return f"{folder}/{_checked('record', record)}{fmt.suffix(specs[series.tensors[0]])}"
-    return f"{folder}/{shard}{fmt.extension}"
+    stem = _checked("record", record) if fmt.single else shard
+    return [f"{folder}/{stem}{ending}" for ending in fmt.suffixes(specs[series.tensors[0]])]
 
 
 def shared_by(job: Job) -> Shared:

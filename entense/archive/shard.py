@@ -96,6 +96,7 @@ class Shard(Generic[S]):
     def __init__(self, path: Path, begin: Callable[[Path], S]) -> None:
         self.path, self.temporary = path, partial(path)
         with refusals(path.parent):
+            self.temporary.unlink(missing_ok=True)  # of a writer that was killed, or a link
             self.sink = begin(self.temporary)
 
     def finish(self) -> None:
@@ -145,9 +146,10 @@ def writing(path: Path) -> Iterator[Stream]:
 
 def save(path: Path, content: bytes) -> None:
     """Write a small file whole, as shards are; leave it alone if it has this content already."""
-    if path.exists() and path.read_bytes() == content:
-        partial(path).unlink(missing_ok=True)  # of a writer that was killed over another content
-        return
+    with refusals(path.parent):
+        if path.exists() and path.read_bytes() == content:
+            partial(path).unlink(missing_ok=True)  # of a writer that was killed over another one
+            return
     with writing(path) as file:
         file.append([content])
 
@@ -157,8 +159,18 @@ def make_folder(root: Path, inside: str) -> None:
     place = root
     with refusals(root):
         for part in PurePosixPath(inside).parts:
-            place /= part
-            place.mkdir(exist_ok=True)
+            above, place = place, place / part
+            if not place.is_dir():
+                place.mkdir(exist_ok=True)
+                sync(above)
+
+
+def make_root(folder: Path) -> None:
+    """Make a folder and those that it lies in, so that they last."""
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in new:
+        sync(place.parent)
 
 
 def partial(path: Path) -> Path:

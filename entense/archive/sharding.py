@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
+from entense.archive.schema import digest_of
 from entense.errors import ArchiveError, hint
 from entense.registry import Registry, code_of
 from entense.sizes import bytes_of
@@ -48,7 +49,7 @@ class Sharding:
     @classmethod
     def of(
         cls,
-        size: str | int | None,
+        size: str | float | None,
         records: int | None,
         by: str | Sequence[str] | None,
         seed: int | None,
@@ -73,7 +74,7 @@ class Sharding:
     @property
     def digest(self) -> str:
         """16 hexadecimal digits of the scheme's code."""
-        return hashlib.sha256(code_of(schemes[self.scheme]).encode()).hexdigest()[:16]
+        return digest_of(code_of(schemes[self.scheme]))
 
     def order(self, ids: Sequence[str]) -> list[int]:
         """Return the rows in the order in which they are cut: the same, however they stood."""
@@ -133,20 +134,20 @@ def register_sharding(name: str, function: Scheme) -> Scheme:
 
     Examples
     --------
-    >>> def one(sizes, groups, limits):
+    >>> def single(sizes, groups, limits):
     ...     return [range(len(sizes))]
-    >>> register_sharding("one", one)([5, 5], [0, 1], Limits())
+    >>> register_sharding("single", single)([5, 5], [0, 1], Limits())
     [range(0, 2)]
     """
     return schemes.add(name, function)
 
 
-def groups_of(table: pl.DataFrame, by: Sequence[str]) -> list[int]:
+def shard_groups(table: pl.DataFrame, by: Sequence[str]) -> list[int]:
     """Return the number of each row's group; every row is its own where `by` names no column.
 
     Examples
     --------
-    >>> groups_of(pl.DataFrame({"subject": ["b", "a", "b"]}), ["subject"])
+    >>> shard_groups(pl.DataFrame({"subject": ["b", "a", "b"]}), ["subject"])
     [0, 1, 0]
     """
     for name in by:

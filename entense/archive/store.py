@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from crc32c import crc32c
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from entense.archive.manifest import File
 
 CHUNK = 2**23
+LONGEST = 2**28  # bytes of what is read whole: a manifest has about 200 a shard
 WEB = ("http", "https")
 PROTOCOLS = (*WEB, "s3", "gs", "file")
 _GIVEN = re.compile(r"bytes (\d+)-(\d+)/")
@@ -73,13 +75,19 @@ class Remote:
         return False
 
     def read_bytes(self) -> bytes:
-        """Return the whole of a file, in chunks that are tried again one by one."""
-        return b"".join(self.chunks())
+        """Return the whole of a manifest, in chunks that are tried again one by one."""
+        content = b"".join(self.chunks(LONGEST))
+        if len(content) > LONGEST:
+            raise ArchiveError(f"{self} is longer than any that write makes; check the address")
+        return content
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes of a file in order."""
+    def chunks(self, most: float) -> Iterator[bytes]:
+        """Yield the bytes of a file in order, until they are more than `most`.
+
+        Whoever sends them could go on for ever.
+        """
         at, size = 0, CHUNK
-        while size == CHUNK:
+        while size == CHUNK and at <= most:
             chunk = self.read(at, at + CHUNK)
             at, size = at + len(chunk), len(chunk)
             yield chunk
@@ -151,7 +159,7 @@ https, s3, gs, file; copy it to one of them
             f"{place}: archives are read from a folder, or by {', '.join(PROTOCOLS)}; "
             "copy it to one of them"
         )
-    return Path(urlsplit(str(path)).path) if protocol == "file" else place
+    return Path(unquote(urlsplit(str(path)).path)) if protocol == "file" else place
 
 
 def folder_of(path: str | Path) -> Path:
@@ -173,42 +181,72 @@ promise that none is half there; write to a folder, copy that, and verify the co
     return place
 
 
-def chunks(place: Place) -> Iterator[bytes]:
-    """Yield the bytes of a file in order; an OSError where there is none."""
+def chunks(place: Place, most: float) -> Iterator[bytes]:
+    """Yield the bytes of a file in order, of one elsewhere not much more than `most`.
+
+    A FileNotFoundError where there is none.
+    """
     if isinstance(place, Remote):
-        yield from place.chunks()
+        yield from place.chunks(most)
         return
-    with place.open("rb") as file:
+    with readable(place), place.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Tell a file that is not there (a FileNotFoundError) from one that cannot be read now.
+
+    The second is an ArchiveError: who took it for the first would throw away what is good.
+    """
+    try:
+        yield
+    except NotADirectoryError as error:
+        raise FileNotFoundError(*error.args) from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ArchiveError(
+            f"{path} cannot be read ({error.strerror or error}); try again, and where that does "
+            "not help mend its disk or permissions, or delete it"
+        ) from error
+
+
 def is_whole(folder: Place, file: File) -> bool:
     """Whether a file has the size and the bytes that are known of it."""
-    return checksum(folder / file.path) == (file.bytes, file.crc32c)
+    return checksum(folder / file.path, file.bytes) == (file.bytes, file.crc32c)
 
 
 def content_of(folder: Place, file: File) -> bytes | None:
     """Return what a file holds, if that has the size and the bytes that are known of it."""
     parts, size = [], 0
-    with suppress(OSError):
-        for chunk in chunks(folder / file.path):
+    with suppress(FileNotFoundError):
+        for chunk in chunks(folder / file.path, file.bytes):
             parts.append(chunk)
             size += len(chunk)
-            if size > file.bytes:  # whoever sends it could go on for ever
+            if size > file.bytes:
                 break
     content = b"".join(parts)
     return content if (size, crc32c(content)) == (file.bytes, file.crc32c) else None
 
 
-def checksum(path: Place) -> tuple[int, int]:
-    """Return size and CRC-32C of a file; (-1, 0) where there is none."""
-    size = crc = 0
+def checksum(path: Place, most: float = inf) -> tuple[int, int]:
+    """Return size and CRC-32C of a file, of one elsewhere up to somewhat more than `most` bytes.
+
+    (-1, 0) where there is none.
+    """
     try:
-        for chunk in chunks(path):
-            size, crc = size + len(chunk), crc32c(chunk, crc)
-    except OSError:
+        return sums_of(path, most)
+    except FileNotFoundError:
         return -1, 0
+
+
+def sums_of(path: Place, most: float = inf) -> tuple[int, int]:
+    """Return size and CRC-32C of a file as `checksum`; a FileNotFoundError where there is none."""
+    size = crc = 0
+    for chunk in chunks(path, most):
+        size, crc = size + len(chunk), crc32c(chunk, crc)
     return size, crc
 
 

@@ -83,6 +83,18 @@ def check_free(columns: Sequence[str], tensors: Sequence[str]) -> None:
             raise ArchiveError(f"the archive has a column {name!r} of its own; rename the table's")
 
 
+def check_storable(table: pl.DataFrame) -> None:
+    """Raise where records.parquet cannot hold a column, before anything is computed."""
+    for column in table.head(1):
+        try:
+            to_parquet(column.to_frame())
+        except pl.exceptions.PolarsError as error:
+            raise ArchiveError(
+                f"the column {column.name!r} is {column.dtype}, which records.parquet cannot hold; "
+                "cast it first, or drop it"
+            ) from error
+
+
 def records_table(
     table: pl.DataFrame, tensors: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> pl.DataFrame:
@@ -103,7 +115,7 @@ def records_table(
 def to_parquet(table: pl.DataFrame) -> bytes:
     """Return the bytes of a table as Parquet; the same table gives the same bytes."""
     file = io.BytesIO()
-    table.write_parquet(file, compression="zstd", statistics=False, row_group_size=2**16)
+    table.rechunk().write_parquet(file, compression="zstd", statistics=False, row_group_size=2**16)
     return file.getvalue()
 
 
@@ -173,13 +185,23 @@ def _lies_right(table: pl.DataFrame, manifest: Manifest) -> bool:
     first = pl.min_horizontal(pl.col(name).struct.field("shard") for name in manifest.tensors)
     if not there["shard"].equals(there.select(first).to_series(), check_names=False):
         return False
-    return all(_are_there(there[name].struct.unnest(), name, manifest) for name in manifest.tensors)
+    failed = table.filter(pl.col("shard").is_null())
+    return all(
+        _are_there(there[name].struct.unnest(), name, manifest) and _is_nowhere(failed[name])
+        for name in manifest.tensors
+    )
+
+
+def _is_nowhere(place: pl.Series) -> bool:
+    """Whether nothing is said of where the tensor of failed records lies."""
+    nothing = pl.all_horizontal(pl.all().is_null()).all()
+    return bool(place.struct.unnest().select(nothing).item())
 
 
 def _are_there(place: pl.DataFrame, tensor: str, manifest: Manifest) -> bool:
     series = manifest.series_of([tensor])
     shards = enumerate(manifest.shards)
-    due = {number: shard.records for number, shard in shards if shard.series in series}
+    due = {n: shard.records for n, shard in shards if shard.series in series and shard.records}
     if dict(place["shard"].value_counts().iter_rows()) != due:
         return False
     sizes = pl.Series([shard.bytes for shard in manifest.shards], dtype=pl.Int64)
@@ -195,10 +217,13 @@ def _fits(place: pl.DataFrame, tensor: Tensor, ends: pl.Series) -> bool:
     due = reduce(mul, (axis.cast(pl.Float64) for axis in axes), pl.lit(tensor.dtype.itemsize))
     rows = axes[0] if axes else pl.lit(1)
     blocks = pl.when(pl.col("size") > 0).then(-(-rows // pl.col("frames_per_block"))).otherwise(0)
+    # a library may pack what it writes
+    packed, plain = pl.col("end").cast(pl.Float64) * PACKED, pl.col("end") - pl.col("offset")
+    room = pl.when(pl.col("offset").is_null()).then(packed).otherwise(plain)
     right = pl.all_horizontal(
         pl.min_horizontal("offset", "size") >= 0,
         pl.col("frames_per_block") >= 1,
-        pl.col("offset").is_null() | (pl.col("end") - pl.col("offset") >= pl.col("size")),
+        room >= pl.col("size"),
         *(axis.is_between(0, LARGEST) for axis in axes),
         shape.list.len() == len(tensor.dims),
         due == pl.col("size"),

@@ -85,12 +85,14 @@ def verify(archive: Archive) -> Verified:
 
 
 def _damage(archive: Archive, file: File) -> Damage | None:
-    size, crc = checksum(archive.folder / file.path)
+    size, crc = checksum(archive.folder / file.path, file.bytes)
     if (size, crc) == (file.bytes, file.crc32c):
         return None
     if size < 0:
         what = "is missing"
-    elif size != file.bytes:
+    elif size > file.bytes:
+        what = f"has more than the {file.bytes} bytes that were written"
+    elif size < file.bytes:
         what = f"has {size} bytes where {file.bytes} were written"
     else:
         what = "has changed bytes"
@@ -108,7 +110,12 @@ def _rows(archive: Archive, file: ShardFile) -> list[int]:
     """Return the rows of the records that a shard holds, or a shard of its number."""
     shards, series = archive.manifest.shards, archive.manifest.series[file.series]
     if series.format == archive.manifest.format:
-        alike = [list(shards).index(file)]
+        first = list(shards).index(file)
+        while (
+            first and not shards[first].records
+        ):  # the rest of the record that begins in the one before
+            first -= 1
+        alike = [first]
     else:
         part = (file.split, file.number)
         alike = [n for n, shard in enumerate(shards) if (shard.split, shard.number) == part]

@@ -9,8 +9,7 @@ import polars as pl
 
 from entense.archive import folder as folders
 from entense.archive.assign import Planned, assign
-from entense.archive.distribute import Elsewhere
-from entense.archive.executors import executors
+from entense.archive.executors import Elsewhere, executors
 from entense.archive.failures import FailedRecordsError
 from entense.archive.finish import finish, identity_of
 from entense.archive.folder import Begun
@@ -21,7 +20,7 @@ from entense.archive.read import Archive, open_archive
 from entense.archive.series import series_of, shared_by
 from entense.archive.sharding import Sharding
 from entense.archive.store import folder_of
-from entense.archive.table import check_free
+from entense.archive.table import check_free, check_storable
 from entense.archive.writer import Writer, write_parts
 from entense.errors import ArchiveError
 from entense.sizes import bytes_of
@@ -42,7 +41,7 @@ def write(
     *,
     format: str | Sequence[str] = "webdataset",
     columns: Sequence[str] = (),
-    shard_size: str | int | None = "512MB",
+    shard_size: str | float | None = "512MB",
     shard_records: int | None = None,
     shard_by: str | Sequence[str] | None = None,
     shuffle: int | None = None,
@@ -54,6 +53,7 @@ def write(
     memory: str | int | None = None,
     without: Sequence[str] = (),
     fusion: str = "greedy",
+    hash_inputs: bool = False,
     overwrite: bool = False,
     executor: str = "serial",
     worker: Any = "process",
@@ -110,6 +110,10 @@ def write(
         that would take more is read in parts; the bytes are the same.
     without, fusion
         Rules to leave out, and how steps are fused; see `explain`.
+    hash_inputs
+        Know the input files of this machine again by the hashes (SHA-256) of what they hold, not by
+        their times of change, so that a rerun keeps what was made of files that were only copied
+        or touched. It reads every one of them once more, in each run.
     overwrite
         Replace the archive that is there, whatever it is and whatever made it. Nothing else in
         the folder is touched.
@@ -167,6 +171,7 @@ def write(
         on_error=on_error,
         without=without,
         fusion=fusion,
+        hash_inputs=hash_inputs,
     )
     where = Elsewhere(worker, cores, gpus, tasks, modules, options)
     execute = executors[executor](asked, budget, where)
@@ -208,6 +213,7 @@ def plan_archive(frame: pl.DataFrame | pl.LazyFrame, folder: Path, asked: Option
     folders.claim(folder)
     job = prepare(frame, asked.columns, asked.dtype, how_of(asked.without, asked.fusion))
     check_free(job.table.columns, job.survey.tensors)
+    check_storable(job.table)
     if not any(job.survey.specs):
         errors = map(str, job.survey.errors)
         raise FailedRecordsError(dict(zip(job.ids, errors, strict=True)), len(job.ids))
@@ -216,7 +222,8 @@ def plan_archive(frame: pl.DataFrame | pl.LazyFrame, folder: Path, asked: Option
     shared = shared_by(job)
     identity, parts = identity_of(job, series, cut), assign(job, series, cut, shared)
     files = {part.name: list(part.files) for part in parts}
-    writer = Writer(job, series, folder, skip=asked.on_error == "skip", shared=shared)
+    skip, hashes = asked.on_error == "skip", asked.hash_inputs
+    writer = Writer(job, series, folder, skip=skip, shared=shared, hash_inputs=hashes)
     return Work(Begun(identity, job.ids, files, asked.plain()), parts, writer, asked.index)
 
 

@@ -9,11 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from entense.archive import folder as folders
-from entense.archive.assign import Planned, inputs_of
+from entense.archive.assign import Planned, changed_since, hashed, inputs_of
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.folder import Receipt
 from entense.archive.part import Part
 from entense.archive.store import is_whole
+from entense.errors import ArchiveError
 from entense.progress import progress
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from entense.archive.formats.foreign import Shared
     from entense.archive.job import Job
-    from entense.archive.manifest import Series
+    from entense.archive.manifest import Series, ShardFile
     from entense.execute.serial import Outcome
 
 COUNTS = ("constant", "nonfinite", "absent", "freedom", "coverage")
@@ -43,7 +44,8 @@ def write_parts(writer: Writer, parts: Sequence[Planned], execute: Execute) -> l
     checked = progress(parts, what="check", unit="shards", total=len(parts))
     known = {part.name: writer.good(part) for part in checked}
     missing = [part for part in parts if known[part.name] is None]
-    folders.discard(writer.folder, {part.name: part.files for part in missing})
+    if writer.due is None:  # else each takes the place of what is there once it is right
+        folders.discard(writer.folder, {part.name: part.files for part in missing})
     if missing:
         known.update((receipt.name, receipt) for receipt in execute(writer, missing))
     receipts = [receipt for receipt in known.values() if receipt is not None]
@@ -87,12 +89,21 @@ class Writer:
     """What all shards of an archive are written with."""
 
     def __init__(
-        self, job: Job, series: Sequence[Series], folder: Path, *, skip: bool, shared: Shared
+        self,
+        job: Job,
+        series: Sequence[Series],
+        folder: Path,
+        *,
+        skip: bool,
+        shared: Shared,
+        hash_inputs: bool = False,
     ) -> None:
         self.job, self.series, self.folder, self.skip = job, series, folder, skip
         self.shared = shared
         self.inputs = inputs_of(job.survey)  # as they are before any voxel is read
+        self._noted = hashed(self.inputs, job.survey) if hash_inputs else self.inputs
         self.written: list[str] = []  # the shards that were not good
+        self.due: Mapping[str, list[ShardFile]] | None = None  # what `repair` is to bring back
         self.errors: dict[int, str] = {}  # by row, with whole paths, which archives must not have
 
     def good(self, part: Planned) -> Receipt | None:
@@ -107,7 +118,8 @@ class Writer:
 
     def fits(self, receipt: Receipt, part: Planned) -> bool:
         """Whether a receipt is of a part made of what the table and the inputs are now."""
-        return receipt.digest == part.digest and receipt.inputs == self._inputs_of(part)
+        known = [[inputs[row] for row in part.rows] for inputs in (self.inputs, self._noted)]
+        return receipt.digest == part.digest and receipt.inputs in known
 
     def computed(self, parts: Sequence[Planned]) -> list[int]:
         """Return the rows of parts that are computed, in the order in which they are due."""
@@ -127,11 +139,13 @@ class Writer:
         try:
             tensors = [self._append(row, part, outcomes) for row in planned.rows]
             files = part.close()
+            self._check_due(planned, files)
             self.written += [file.path for file in files]
         except BaseException:  # Ctrl-C too: half a shard is of no use
             part.abandon()
             raise
-        errors, inputs = [self._short(row) for row in planned.rows], self._inputs_of(planned)
+        errors = [self._short(row) for row in planned.rows]
+        inputs = [self._noted[row] for row in planned.rows]
         receipt = Receipt(planned.name, files, planned.digest, inputs, tensors, errors)
         return receipt, partial(self._finish, part, receipt)
 
@@ -151,8 +165,9 @@ class Writer:
             self.errors[row] = self.job.survey.errors[row] or "it could not be surveyed"
             return None
         outcome = next(outcomes)
-        if outcome.arrays is None:
-            self.errors[row] = outcome.error or "it could not be computed"
+        changed = changed_since(self.inputs[row], self.job.survey.inputs[row])
+        if outcome.arrays is None or changed:
+            self.errors[row] = outcome.error or changed or "it could not be computed"
             return None
         arrays = {name: outcome.arrays[name] for name in self.job.survey.tensors}
         places = part.append(self.job.ids[row], arrays, self.job.values(row), specs)
@@ -172,8 +187,15 @@ class Writer:
         if may_be:
             folders.keep(self.folder, receipt)
 
-    def _inputs_of(self, part: Planned) -> list[dict[str, Any]]:
-        return [self.inputs[row] for row in part.rows]
+    def _check_due(self, planned: Planned, files: list[ShardFile]) -> None:
+        """Raise where a repair would put something else in the place of what was there."""
+        failed = not self.skip and any(row in self.errors for row in planned.rows)
+        if self.due is not None and not failed and files != self.due.get(planned.name, []):
+            raise ArchiveError(
+                f"{planned.name} of {self.folder} would not be what was written: its input files "
+                "have changed since, or other records of it fail now; put those back, or run "
+                "write, which computes such shards anew"
+            )
 
     def _short(self, row: int) -> str | None:
         error = self.errors.get(row)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from entense.archive.distribute import Elsewhere
+from entense.archive.executors import Elsewhere
 from entense.archive.failures import FailedRecordsError
 from entense.archive.write import write
 from entense.errors import RecordError, TableError

@@ -6,10 +6,11 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from entense.archive import folder as folders
-from entense.archive.distribute import Distributed, Elsewhere
+from entense.archive.executors import Elsewhere
 from entense.archive.options import Options
 from entense.archive.store import folder_of
 from entense.archive.write import plan_archive, write
+from entense.distribute.run import Distributed
 from entense.sizes import bytes_of
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from entense.archive.assign import inputs_of
-from entense.archive.batch import ENTRY
-from entense.archive.distribute import Elsewhere, memory_of, number_of, seconds_of
+from entense.archive.executors import Elsewhere
+from entense.distribute.batch import ENTRY
+from entense.distribute.run import memory_of, number_of, seconds_of
 from entense.execute.pydra import Task, draw
 from entense.plan import explain as plans
 from entense.plan.fuse import how_of

@@ -161,6 +161,11 @@ def _outcome(running: Running, row: int, future: Future[Loaded], *, is_last: boo
     except (RecipeError, ImportError):  # no record's fault
         raise
     except Exception as error:  # whatever it is, the other records go on
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            raise RecipeError(  # which passes, and would else be kept as what is wrong with it
+                f"the memory was exhausted at {next(iter(bound.files.values()), 'a record')} "
+                f'({error}); pass memory=, as "4GB", or a smaller one, and run again'
+            ) from error
         return Outcome(row, None, error=sentence(error, bound))
 
 

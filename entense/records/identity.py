@@ -38,10 +38,12 @@ def with_record_id(df: pl.DataFrame) -> pl.DataFrame:
             "the column 'record' holds lists, as pivot makes them: rename it, or drop it and the "
             "records are named after what is left"
         )
-    made = df if "record" in df.columns else df.with_columns(record=record_name(df.schema))
-    made = made.with_columns(pl.col("record").cast(pl.String))
-    _check(made["record"])
-    return made
+    is_own = "record" in df.columns
+    told = pl.col("record").cast(pl.String) if is_own else _in_full(df.schema)
+    names = df.select(told.alias("record"))["record"]
+    ids = names if is_own else names.str.replace_all(_UNSAFE, "-")
+    _check(ids, names)
+    return df.with_columns(ids)
 
 
 def record_name(schema: pl.Schema) -> pl.Expr:
@@ -58,6 +60,11 @@ def record_name(schema: pl.Schema) -> pl.Expr:
     >>> df.select(record_name(df.schema)).item()
     'sub-01_trial-0003'
     """
+    return _in_full(schema).str.replace_all(_UNSAFE, "-")
+
+
+def _in_full(schema: pl.Schema) -> pl.Expr:
+    """Put it together with all the characters that it has."""
     single = [n for n, kind in schema.items() if not isinstance(kind, pl.List | pl.BaseExtension)]
     entities = [name for name in IDENTIFYING if name in single]
     parts = [pl.concat_str(pl.lit(f"{ENTITIES[name]}-"), name) for name in entities]
@@ -71,11 +78,10 @@ def record_name(schema: pl.Schema) -> pl.Expr:
             "the records have no names: the table has neither the column 'dataset' nor an entity; "
             "add a column 'record'"
         )
-    joined = pl.concat_str(parts, separator="_", ignore_nulls=True)
-    return joined.str.replace_all(_UNSAFE, "-")
+    return pl.concat_str(parts, separator="_", ignore_nulls=True)
 
 
-def _check(ids: pl.Series) -> None:
+def _check(ids: pl.Series, names: pl.Series) -> None:
     if ids.null_count() or "" in ids:
         raise TableError("a record has no name: fill the column 'record' in every row")
     unsafe = ids.filter(ids.str.contains(_UNSAFE))
@@ -86,8 +92,19 @@ def _check(ids: pl.Series) -> None:
         )
     repeated = ids.filter(ids.is_duplicated())
     if len(repeated):
-        times = repeated.eq(repeated[0]).sum()
-        raise TableError(
-            f"the record {repeated[0]!r} is there {times} times: give two studies two names "
-            "(et.scan(…, dataset=)), drop repeats, or add a column 'record' that tells them apart"
+        raise _repeat(repeated[0], names.filter(ids == repeated[0]))
+
+
+def _repeat(name: str, names: pl.Series) -> TableError:
+    """Say whether records are one, or became one when their characters were replaced."""
+    told = names.unique(maintain_order=True)
+    if len(told) > 1:
+        return TableError(
+            f"the record {name!r} is there {len(names)} times, as '-' stands for other characters "
+            f"than letters, digits, '_' and '+' in {told[0]!r} and {told[1]!r}: add a column "
+            "'record' that tells them apart"
         )
+    return TableError(
+        f"the record {name!r} is there {len(names)} times: give two studies two names "
+        "(et.scan(…, dataset=)), drop repeats, or add a column 'record' that tells them apart"
+    )

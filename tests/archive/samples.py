@@ -7,6 +7,7 @@ import ml_dtypes
 import numpy as np
 from hypothesis import strategies as st
 
+from entense.archive.formats import Sample
 from entense.archive.formats.foreign import Shared
 from entense.archive.schema import DTYPES
 from entense.ops.core import Spec
@@ -60,7 +61,7 @@ def write(fmt, path, records, **known):
     for key, (tensors, scalars) in records.items():
         for name in tensors:
             fmt.check(name, specs[key][name])
-        sizes += fmt.size(key, tensors, scalars)
+        sizes += fmt.size(Sample(key, tensors, scalars, specs[key]))
     ragged = frozenset(name for name, different in shapes.items() if len(different) > 1)
     kinds = {
         name: type(value)
@@ -71,7 +72,7 @@ def write(fmt, path, records, **known):
     columns = {name: kinds.get(name, str) for name in next(iter(records.values()))[1]}
     sink = fmt.begin(path, Shared(ragged, columns))
     for key, (tensors, scalars) in records.items():
-        sink.append(key, tensors, scalars, specs[key])
+        sink.append(Sample(key, tensors, scalars, specs[key]))
     sink.close()
     return sizes
 

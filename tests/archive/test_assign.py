@@ -69,3 +69,5 @@ def test_splits():
     for name in ("../up", "masks", "a b", ".entense", ""):
         with pytest.raises(ArchiveError, match=r"cannot name a folder"):
             splits_of(pl.DataFrame({"split": [name]}))
+    with pytest.raises(ArchiveError, match=r"'A' and 'a' would share one folder"):
+        splits_of(pl.DataFrame({"split": ["a", "A"]}))

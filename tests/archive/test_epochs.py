@@ -143,6 +143,14 @@ def test_the_state_of_other_records_is_refused(ragged):
         loader(table.head(3), batch_size=1).load_state_dict(state)
 
 
+def test_the_state_of_another_order_is_refused(ragged):
+    table, archive, _ = ragged
+    options = {"batch_size": 2, "seed": 0, "window": 4, "windows_per_record": 3}
+    state = archive.loader(**options).state_dict()
+    with pytest.raises(ArchiveError, match="together=False, and this one has together=True"):
+        loader(table, **options).load_state_dict(state)
+
+
 @pytest.mark.parametrize(
     "change", [{"epoch": -1}, {"epoch": "1"}, {"batch": True}, {"batch": 7}, {"of": None}]
 )
@@ -305,6 +313,35 @@ def test_a_cache_holds_what_was_made_when_an_epoch_was_left(records, computed):
     list(islice(batches, 2))
     assert len(list(batches)) == 9
     assert computed.total() <= 9
+
+
+def check_values(batches, values):
+    """Compare each item with the record and the window that it says it is; return their number."""
+    count = 0
+    for batch in batches:
+        for record, start, x in zip(
+            *(batch[name] for name in ("record", "start", "x")), strict=True
+        ):
+            np.testing.assert_array_equal(x, values[int(record[-2:])][start : start + len(x)])
+            count += 1
+    return count
+
+
+@pytest.mark.parametrize("cache", [None, "1MB", 200])
+def test_a_record_that_buckets_part_is_read_right_whatever_is_cached(tmp_path, cache):
+    values = [np.full((8, 3 + i % 2), i, "f4") for i in range(12)]
+    table = npy_tables.table(tmp_path / "in", {"x": values})
+    options = {"window": 4, "windows_per_record": 4, "seed": 0, "ragged": "bucket"}
+    batches = loader(table, batch_size=3, cache=cache, **options)
+    assert [check_values(batches, values) for _ in range(3)] == [48] * 3
+
+
+@pytest.mark.parametrize("cache", [None, "1MB", 200])
+def test_iterators_that_share_a_cache_give_their_own_records(ragged, cache):
+    table, _, values = ragged
+    batches = loader(table, batch_size=1, seed=0, cache=cache)
+    both = list(zip(batches, batches, strict=True))
+    assert check_values((batch for pair in both for batch in pair), values) == 2 * len(LENGTHS)
 
 
 def test_fewer_records_than_ranks_and_an_empty_split(records, tmp_path):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from samples import spec_of
 
-from entense.archive.formats import Foreign, foreign, formats
+from entense.archive.formats import Foreign, Sample, foreign, formats
 from entense.archive.formats.foreign import Shared
 from entense.errors import ArchiveError, EntenseError
 
-NAMES = ["cifti", "hdf5", "nifti", "parquet", "zarr"]
+NAMES = ["cifti", "gifti", "hdf5", "nifti", "parquet", "zarr"]
 FOREIGN = [formats[name] for name in NAMES]
 
 
@@ -22,7 +22,7 @@ class Nowhere(Foreign):
     def check(self, name, spec):
         """Take all."""
 
-    def size(self, key, arrays, scalars):
+    def size(self, sample):
         return 0
 
     def begin(self, path, shared):
@@ -38,7 +38,7 @@ class Nowhere(Foreign):
 def test_they_are_registered_under_their_names():
     assert all(isinstance(fmt, Foreign) for fmt in FOREIGN)
     assert [fmt.name for fmt in FOREIGN] == NAMES
-    assert [fmt.name for fmt in FOREIGN if fmt.single] == ["cifti", "nifti"]
+    assert [fmt.name for fmt in FOREIGN if fmt.single] == ["cifti", "gifti", "nifti"]
 
 
 def test_a_library_that_is_not_installed_is_named_with_the_remedy():
@@ -80,7 +80,7 @@ def test_records_of_different_shape_share_a_file(name, tmp_path):
     shapes = {"a": (3, 2), "b": (5, 2), "c": (0, 2)}
     for key, shape in shapes.items():
         x = np.full(shape, ord(key), "f8")
-        sink.append(key, {"x": x}, {"age": None}, {"x": spec_of(x)})
+        sink.append(Sample(key, {"x": x}, {"age": None}, {"x": spec_of(x)}))
     sink.close()
     for key, shape in shapes.items():
         made = fmt.read(path, key, "x", 0, shape[0])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from samples import any_bits, check_reads_back, same_bytes, samples, spec_of, write
 
-from entense.archive.formats.base import blank
+from entense.archive.formats.base import Sample, blank
 from entense.archive.formats.foreign import WITHOUT_BFLOAT16
 from entense.archive.formats.hdf5 import HDF5
 from entense.errors import ArchiveError
@@ -67,7 +67,7 @@ def test_names_that_are_no_part_of_a_path_are_refused(name):
     with pytest.raises(ArchiveError, match="cannot be a name in hdf5"):
         FMT.check(name, spec_of(X))
     with pytest.raises(ArchiveError, match="plainer `record`"):
-        FMT.size(name, {"x": X}, {})
+        FMT.size(Sample(name, {"x": X}, {}, {}))
 
 
 def test_what_hdf5_cannot_hold_is_refused_with_a_remedy():
@@ -75,7 +75,7 @@ def test_what_hdf5_cannot_hold_is_refused_with_a_remedy():
         FMT.check("x", spec_of(blank((2,), "bfloat16")))
     for scalars in ({"": 1}, {"a\0": 1}, {"a": "b\0"}):
         with pytest.raises(ArchiveError, match="rename or clean"):
-            FMT.size("a", {"x": X}, scalars)
+            FMT.size(Sample("a", {"x": X}, scalars, {}))
 
 
 def linked(file, other):

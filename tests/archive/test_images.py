@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from samples import any_bits, check_reads_back, spec_of
 
 from entense.archive.formats import foreign
-from entense.archive.formats.base import blank
+from entense.archive.formats.base import Sample, blank
 from entense.archive.formats.cifti import Cifti
 from entense.archive.formats.images import HELD
 from entense.archive.formats.nifti import Nifti
@@ -42,9 +42,10 @@ def save(fmt, path, array, mask, **known):
     """Write one tensor, and check first what the archive checks first."""
     spec = spec_of(array, mask=mask, dims=dims(array, mask), **known)
     fmt.check("x", spec)
-    fmt.size("s1", {"x": array}, SCALARS)
+    sample = Sample("s1", {"x": array}, SCALARS, {"x": spec})
+    fmt.size(sample)
     sink = fmt.begin(path, foreign.Shared())
-    sink.append("s1", {"x": array}, SCALARS, {"x": spec})
+    sink.append(sample)
     sink.close()
     return path
 
@@ -134,7 +135,7 @@ def test_a_long_run_is_nifti_2(path):
     mask = Mask.of(np.ones((1, 1, 2), bool), AFFINE)
     array = np.arange(80_000, dtype="f4").reshape(40_000, 2)
     spec = spec_of(array, mask=mask, dims=("time", "voxel"))
-    NIFTI.begin(path, foreign.Shared()).append("a", {"x": array}, {}, {"x": spec})
+    NIFTI.begin(path, foreign.Shared()).append(Sample("a", {"x": array}, {}, {"x": spec}))
     assert nib.load(path).shape == (1, 1, 2, 40_000)
     np.testing.assert_array_equal(NIFTI.read(path, "a", "x", 39_990, 40_000), array[39_990:])
 
@@ -168,9 +169,9 @@ def test_what_no_image_holds_is_refused_with_a_remedy(fmt):
 
 def test_names_of_cifti_say_what_it_is():
     spec = spec_of(blank((4, 3), "float32"))
-    assert CIFTI.suffix(spec) == ".dtseries.nii"
-    assert CIFTI.suffix(replace(spec, dims=("vertex",))) == ".dscalar.nii"
-    assert NIFTI.suffix(spec) == ".nii"
+    assert CIFTI.suffixes(spec) == [".dtseries.nii"]
+    assert CIFTI.suffixes(replace(spec, dims=("vertex",))) == [".dscalar.nii"]
+    assert NIFTI.suffixes(spec) == [".nii"]
 
 
 @pytest.mark.parametrize(("fmt", "mask"), [kind[:2] for kind in KINDS])

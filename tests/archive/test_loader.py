@@ -254,8 +254,14 @@ def test_both_loaders_are_called_alike():
     ours, theirs = (
         list(inspect.signature(f).parameters.values()) for f in (loader, Archive.loader)
     )
-    alike = [(p.name, p.kind, p.default) for p in theirs[1:] if p.name != "check"]
-    assert [(p.name, p.kind, p.default) for p in ours[1 : 1 + len(alike)]] == alike
+    alike = [(p.name, p.kind, p.default, p.annotation) for p in theirs[1:] if p.name != "check"]
+    assert alike[-1][-1] == "Unpack[Asked]"
+    assert {(p.name, p.kind, p.default, p.annotation) for p in ours} >= set(alike)
+
+
+def test_what_is_not_asked_for_is_refused(load):
+    with pytest.raises(TypeError, match="windows"):
+        load(batch_size=1, windows=3)
 
 
 def test_only_the_tensors_that_are_asked_for(records, tmp_path):

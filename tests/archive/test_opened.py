@@ -107,7 +107,7 @@ def test_descriptors_do_not_travel(archive):
     due = archive[0]["clean"]
     other = pickle.loads(pickle.dumps(archive))
     np.testing.assert_array_equal(other[0]["clean"], due)
-    assert other._opened is not archive._opened
+    assert other.stored._opened is not archive.stored._opened
 
 
 @pytest.mark.parametrize("start", [0, 1, 5])
@@ -122,4 +122,5 @@ def test_parts_meet_between_blocks(records, tmp_path, monkeypatch, calls, start)
     archive.read_rows(0, "clean", start, 11, out)
     np.testing.assert_array_equal(out, whole[start:11])
     assert calls["preadv"] == 2
-    assert blocks._parts(archive._place(0, "clean"), start, 11)[1:] == [(6 if start < 5 else 9, 11)]
+    lying = archive.stored.lying(0, "clean")
+    assert blocks._parts(lying, start, 11)[1:] == [(6 if start < 5 else 9, 11)]

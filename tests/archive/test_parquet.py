@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from samples import SCALARS, any_bits, check_reads_back, same_bytes, samples, spec_of, write
 
 from entense.archive.formats import parquet
-from entense.archive.formats.base import blank
+from entense.archive.formats.base import Sample, blank
 from entense.archive.formats.parquet import HELD, Parquet
 from entense.errors import ArchiveError
 from entense.tensors.lazy import to_numpy
@@ -82,7 +82,7 @@ def test_row_groups_are_cut_by_size_and_read_alike(path, monkeypatch, group):
 def test_what_waits_is_not_changed_by_what_is_computed_next(path):
     records = {"a": ({"x": X.copy()}, {})}
     sink = FMT.begin(path, parquet.Shared())
-    sink.append("a", records["a"][0], {}, {"x": spec_of(X)})
+    sink.append(Sample("a", records["a"][0], {}, {"x": spec_of(X)}))
     records["a"][0]["x"][:] = -1
     sink.close()
     same_bytes(FMT.read(path, "a", "x", 0, 4), X)
@@ -148,9 +148,9 @@ def test_the_name_of_the_id_and_too_large_a_cell_are_refused():
     with pytest.raises(ArchiveError, match="rename it"):
         FMT.check("record", spec_of(X))
     with pytest.raises(ArchiveError, match="rename it"):
-        FMT.size("a", {"x": X}, {"record": 1})
+        FMT.size(Sample("a", {"x": X}, {"record": 1}, {}))
     with pytest.raises(ArchiveError, match='less than 2 GiB; write it with format="hdf5"'):
-        FMT.size("a", {"x": blank((2**29,), "float32")}, {})
+        FMT.size(Sample("a", {"x": blank((2**29,), "float32")}, {}, {}))
 
 
 def test_a_file_that_inflates_is_refused(path):

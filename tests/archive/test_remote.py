@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from dataclasses import replace
 
 import npy_tables
 import numpy as np
@@ -146,6 +147,28 @@ def test_a_shard_that_is_cut_or_replaced_behind_our_back(there, here, site):  # 
         et.open(f"{site.url}/out")
 
 
+@pytest.mark.parametrize("read", [lambda a: a[0], lambda a: list(a.loader(batch_size=2))])
+def test_what_is_large_is_looked_for_before_memory_is_taken(there, site, monkeypatch, read):  # noqa: F811
+    monkeypatch.setattr(blocks, "PIECE", FRAMES * WIDTH // 2)
+    shard = site.root / SHARD[1:]
+    read(there)
+    before = len(site.requests)
+    read(there)
+    assert not [one for one in site.seen[before:] if is_of_one_byte(one)]  # it was there
+    shard.write_bytes(shard.read_bytes()[:1000])
+    again, before = et.open(f"{site.url}/out"), len(site.requests)
+    with pytest.raises(ArchiveError, match="is cut short where record ds_sub-00 lies"):
+        read(again)
+    asked = site.seen[before:]
+    assert asked
+    assert all(map(is_of_one_byte, asked))
+
+
+def is_of_one_byte(headers):
+    first, _, last = headers["Range"].removeprefix("bytes=").partition("-")
+    return first == last
+
+
 def test_a_mask_that_changed(there, site):  # noqa: F811
     (mask,) = (site.root / "out/masks").iterdir()
     mask.write_bytes(mask.read_bytes()[:-1])
@@ -195,7 +218,8 @@ def test_secrets_are_in_no_message(here, site):  # noqa: F811
     alike(there[0], here[0])
     assert {one["X-Key"] for one in site.seen} == {"se-cret"}
     site.status[SHARD] = 500
-    said = [repr(there), str(there.folder), repr(there.folder), repr(there._place(0, "clean"))]
+    said = [repr(there), *(f(there.folder) for f in (str, repr))]
+    said += [repr(there.stored.lying(0, "clean"))]
     for action in (
         lambda: there[0],
         there.verify,
@@ -216,6 +240,33 @@ def test_what_needs_a_folder_says_so(there, tmp_path):
     ):
         _ = there.local
     assert et.open(f"file://{tmp_path}/site/out").local == tmp_path / "site" / "out"
+
+
+def test_a_file_url_is_read_as_one(here, tmp_path):
+    (tmp_path / "my out").symlink_to(here.folder)
+    assert et.open(f"file://{tmp_path}/my%20out").local == tmp_path / "my out"
+
+
+class TestServersThatKeepSending:
+    @pytest.fixture(autouse=True)
+    def endless(self, monkeypatch):
+        monkeypatch.setattr(store, "CHUNK", 1000)
+
+        def read(_, start, stop):
+            assert stop < 100_000
+            return bytes(stop - start)
+
+        monkeypatch.setattr(Remote, "read", read)
+
+    def test_a_manifest(self, monkeypatch):
+        monkeypatch.setattr(store, "LONGEST", 4000)
+        with pytest.raises(ArchiveError, match=r"x/entense.json is longer than any that write mak"):
+            et.open("http://x")
+
+    def test_a_checksum(self, here):
+        endless = replace(here, folder=Remote("http://x"))
+        with pytest.raises(ArchiveError, match=r"has more than the \d+ bytes that were written"):
+            endless.verify()
 
 
 @pytest.mark.parametrize("url", ["ftp://host/out", "memory://out", "zip://out::file:///a.zip"])

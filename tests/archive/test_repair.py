@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from entense.archive import open_archive
+from entense.archive.manifest import sealed, unsealed
 from entense.archive.repair import repair
 from entense.archive.write import write
 from entense.errors import ArchiveError
@@ -130,7 +131,91 @@ def test_a_repair_that_was_interrupted_goes_on(archive, records, monkeypatch):
         patch.setattr("entense.archive.folder.keep", stop)
         with pytest.raises(KeyboardInterrupt):
             archive.repair(records)
-    with pytest.raises(ArchiveError, match="unfinished"):
-        open_archive(archive.folder)
+    with pytest.raises(ArchiveError, match="is damaged"):
+        open_archive(archive.folder).verify()
     repair(records, archive.folder)
     assert {path: one for path, (one, _) in files(archive.folder).items()} == before
+
+
+def test_memory_is_passed_on(archive, records, monkeypatch):
+    seen, run = [], npy_tables.run
+
+    def noting(survey, rows, *, memory):
+        seen.append(memory)
+        return run(survey, rows, memory=memory)
+
+    monkeypatch.setattr("entense.execute.serial.run", noting)
+    flip(archive.folder / archive.manifest.shards[0].path, 500)
+    archive.repair(records, memory="2GB")
+    assert seen == [2 * 10**9]
+
+
+def test_the_same_records_in_other_splits_are_refused(archive, records):
+    before = files(archive.folder)
+    for splits in ({"train": "tr", "test": "te"}, {"train": "test", "test": "train"}):
+        table = records.with_columns(pl.col("split").replace(splits))
+        with pytest.raises(ArchiveError, match=r"other splits or shards|have changed"):
+            archive.repair(table)
+        assert files(archive.folder) == before
+
+
+def test_renamed_splits_do_not_pass_where_the_receipts_are_lost(archive, records):
+    for receipt in (archive.folder / ".entense" / "receipts").iterdir():
+        receipt.unlink()
+    before = files(archive.folder)
+    table = records.with_columns(pl.col("split").replace({"train": "tr", "test": "te"}))
+    with pytest.raises(ArchiveError, match=r"other splits or shards"):
+        archive.repair(table)
+    assert files(archive.folder) == before
+
+
+@pytest.mark.parametrize("fmt", ["tfrecord", "parquet", "nifti"])
+def test_a_changed_input_whose_receipt_is_lost_does_not_get_in(records, tmp_path, fmt):
+    """What is compared is the bytes that the manifest knows; a shard that is right stays."""
+    archive = write(records.drop("fc"), tmp_path / "out", **OPTIONS | {"format": fmt, "dtype": {}})
+    (archive.folder / ".entense" / "receipts" / "train-000000.json").unlink()
+    np.save(tmp_path / "inputs" / "clean-0.npy", np.ones((12, 20), "f4"))
+    before = files(archive.folder)
+    for _ in range(2):  # a second time, too
+        with pytest.raises(ArchiveError, match=r"train.* would not be what was written"):
+            archive.repair(records.drop("fc"))
+        assert files(archive.folder) == before
+    assert archive.verify().records == 9
+    anew = write(records.drop("fc"), archive.folder, **OPTIONS | {"format": fmt, "dtype": {}})
+    np.testing.assert_array_equal(anew[0]["clean"], np.ones((12, 20), "f4"))
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_record_that_fails_now_leaves_its_file_as_it_was(records, tmp_path, on_error):
+    options = {"format": "nifti", "shard_size": "9kB", "on_error": on_error}
+    archive = write(records.drop("fc"), tmp_path / "out", **options)
+    (archive.folder / ".entense" / "receipts" / "train-000000.json").unlink()
+    file = tmp_path / "inputs" / "clean-0.npy"
+    file.write_bytes(file.read_bytes()[:-9])
+    before = files(archive.folder)
+    words = (
+        "1 of 9 records" if on_error == "raise" else "train-000000 .*would not be what was written"
+    )
+    with pytest.raises(ArchiveError, match=words):
+        archive.repair(records.drop("fc"))
+    assert files(archive.folder) == before
+
+
+def test_lost_receipts_are_written_again_and_the_bytes_are_what_they_were(
+    archive, records, computed
+):
+    before = {path: one for path, (one, _) in files(archive.folder).items()}
+    for receipt in (archive.folder / ".entense" / "receipts").iterdir():
+        receipt.unlink()
+    assert len(archive.repair(records).shards) == len(archive.manifest.shards)
+    assert sorted(computed) == list(range(9))
+    assert {path: one for path, (one, _) in files(archive.folder).items()} == before
+
+
+def test_what_another_version_was_asked_is_an_error_in_words(archive, records):
+    note = archive.folder / ".entense" / "begun.json"
+    body = unsealed(note.read_bytes(), dict)
+    body["options"] |= {"compress": True}
+    note.write_bytes(sealed(body))
+    with pytest.raises(ArchiveError, match="another version of entense"):
+        archive.repair(records)

@@ -32,8 +32,8 @@ class Single(Foreign):
         if spec.dtype == "bool":
             raise ArchiveError(f"{name!r} is bool, which npyfile has not; use uint8")
 
-    def size(self, key, arrays, scalars):
-        return sum(array.nbytes for array in arrays.values())
+    def size(self, sample):
+        return sample.nbytes
 
     def begin(self, path, shared):
         return _NpyFile(path)
@@ -48,8 +48,8 @@ class _NpyFile:
     def __init__(self, path):
         self.path = path
 
-    def append(self, key, arrays, scalars, specs):
-        (array,) = arrays.values()
+    def append(self, sample):
+        (array,) = sample.arrays.values()
         with Path(self.path).open("wb") as file:
             np.save(file, array)
 

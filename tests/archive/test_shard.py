@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entense.archive import checksum as module
-from entense.archive.blocks import Place, read_rows
+from entense.archive.blocks import Lying, read_rows
 from entense.archive.checksum import Data, add, block_rows
 from entense.archive.shard import Shard, Stream, save, writing
 from entense.errors import ArchiveError
@@ -53,6 +53,19 @@ def test_an_abandoned_or_failed_shard_leaves_nothing_and_is_not_synced(tmp_path,
     assert list((tmp_path / "train").iterdir()) == []
 
 
+def test_a_link_under_the_name_of_a_file_to_come_is_not_followed_by_a_library(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("thesis")
+    (tmp_path / ".a.partial").symlink_to(precious)
+    shard = Shard(tmp_path / "a", lambda path: path.open("wb"))
+    shard.sink.write(b"abc")
+    shard.sink.close()
+    shard.finish()
+    assert precious.read_text() == "thesis"
+    assert not (tmp_path / "a").is_symlink()
+    assert (tmp_path / "a").read_bytes() == b"abc"
+
+
 def test_a_shard_is_synced_renamed_and_its_folder_synced_in_that_order(tmp_path, monkeypatch):
     seen = []
     sync, rename = os.fsync, os.replace
@@ -81,21 +94,21 @@ def test_any_rows_are_read_and_any_changed_byte_of_their_blocks_is_seen(
         step, crcs = block_rows(array.shape, array.nbytes), Data(array).blocks
     path = tmp_path_factory.getbasetemp() / "rows"
     path.write_bytes(b"xyz" + array.tobytes() + b"xyz")
-    place = Place(path, 3, array.nbytes, array.shape, step, crcs, "sub-01")
-    start = data.draw(st.integers(0, place.rows))
-    stop = data.draw(st.integers(start, place.rows))
+    lying = Lying(path, 3, array.nbytes, array.shape, step, crcs, "sub-01")
+    start = data.draw(st.integers(0, lying.rows))
+    stop = data.draw(st.integers(start, lying.rows))
     due = array[start:stop] if array.ndim else array.reshape(1)[start:stop]
     out = np.empty_like(due)
-    read_rows(place, start, stop, out)
+    read_rows(lying, start, stop, out)
     np.testing.assert_array_equal(out, due)
     if not due.nbytes:
         return
     content = bytearray(path.read_bytes())
-    width = array.nbytes // place.rows
+    width = array.nbytes // lying.rows
     content[3 + data.draw(st.integers(start * width, stop * width - 1))] ^= 16
     path.write_bytes(content)
     with pytest.raises(ArchiveError, match=r"sub-01"):
-        read_rows(place, start, stop, out)
+        read_rows(lying, start, stop, out)
     path.write_bytes(content[: 3 + stop * width - 1])
     with pytest.raises(ArchiveError, match=r"cut short"):
-        read_rows(place, start, stop, out)
+        read_rows(lying, start, stop, out)

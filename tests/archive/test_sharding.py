@@ -12,9 +12,9 @@ from entense.archive.sharding import (
     Limits,
     Sharding,
     by_size,
-    groups_of,
     register_sharding,
     schemes,
+    shard_groups,
 )
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError
@@ -76,9 +76,9 @@ def test_a_shuffle_is_one_for_ever_and_another_for_another_seed():
 
 def test_groups_are_of_one_column_or_several():
     table = pl.DataFrame({"a": [1, 1, 2, 1], "b": ["x", "y", "x", "x"]})
-    assert groups_of(table, ()) == [0, 1, 2, 3]
-    assert groups_of(table, ["a"]) == [0, 0, 2, 0]
-    assert groups_of(table, ["a", "b"]) == [0, 1, 2, 0]
+    assert shard_groups(table, ()) == [0, 1, 2, 3]
+    assert shard_groups(table, ["a"]) == [0, 0, 2, 0]
+    assert shard_groups(table, ["a", "b"]) == [0, 1, 2, 0]
 
 
 def test_a_number_of_records_a_shard(records, tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from entense.archive.formats import formats
-from entense.archive.formats.base import blank
+from entense.archive.formats.base import Sample, blank
 from entense.archive.formats.tfrecord import DATA_TYPES
 from entense.archive.schema import as_dtype
 from entense.archive.write import write
@@ -76,12 +76,12 @@ def test_a_record_is_what_tensorflow_would_write(tmp_path_factory, arrays, scala
     # Python's protobuf puts "ab" before "a", C++'s and ours after: such names are tested below
     names = sorted(map(str.encode, ["__key__", *arrays, *scalars]))
     assume(not any(b.startswith(a) for a, b in pairwise(names)))
-    framed = TFR.frame("ds_sub-01", arrays, scalars)
+    framed = TFR.frame(Sample("ds_sub-01", arrays, scalars, {}))
     whole = joined(framed)
     path = tmp_path_factory.getbasetemp() / "tf.tfrecord"
     assert whole == by_tensorflow("ds_sub-01", arrays, scalars, path)
     blanks = {name: blank(array.shape, array.dtype.name) for name, array in arrays.items()}
-    assert TFR.size("ds_sub-01", blanks, scalars) == len(whole)
+    assert TFR.size(Sample("ds_sub-01", blanks, scalars, {})) == len(whole)
     for name, array in arrays.items():
         at = framed.offsets[name]
         assert whole[at : at + array.nbytes] == array.tobytes()
@@ -91,7 +91,7 @@ def test_names_that_begin_alike_are_sorted_as_bytes(tmp_path):
     import tensorflow as tf
 
     scalars = {"ab": 1, "a": 2, "b": 3}
-    framed = joined(TFR.frame("k", {}, scalars))[12:-4]
+    framed = joined(TFR.frame(Sample("k", {}, scalars, {})))[12:-4]
     theirs = by_tensorflow("k", {}, scalars, tmp_path / "a")[12:-4]
     assert tf.train.Example.FromString(framed) == tf.train.Example.FromString(theirs)
     at = [framed.index(b"\x0a" + bytes([len(k)]) + k) for k in (b"__key__", b"a", b"ab", b"b")]
@@ -100,19 +100,31 @@ def test_names_that_begin_alike_are_sorted_as_bytes(tmp_path):
 
 def test_lengths_of_more_than_a_byte_are_tensorflow_s_too(tmp_path):
     arrays = {"x": np.arange(50_000, dtype="f4").reshape(250, 200), "y": np.zeros((300, 0))}
-    framed = TFR.frame("k", arrays, {"long": "é" * 300})
+    framed = TFR.frame(Sample("k", arrays, {"long": "é" * 300}, {}))
     whole = joined(framed)
     assert whole == by_tensorflow("k", arrays, {"long": "é" * 300}, tmp_path / "a")
 
 
 def test_a_record_of_2_gib_is_refused_before_anything_is_computed():
     with pytest.raises(ArchiveError, match=r"at most 2 GiB"):
-        TFR.size("a", {"x": blank((2**29,), "float32")}, {})
+        TFR.size(Sample("a", {"x": blank((2**29,), "float32")}, {}, {}))
 
 
 def test_a_column_called_like_the_key_is_refused():
     with pytest.raises(ArchiveError, match=r"rename"):
-        TFR.size("a", {}, {"__key__": 1})
+        TFR.size(Sample("a", {}, {"__key__": 1}, {}))
+
+
+def test_a_float_that_32_bits_cannot_hold_is_named_before_anything_is_computed(records, tmp_path):
+    huge = pl.when(pl.col("subject") == "03").then(-1e300).otherwise(3.4e38)
+    says = r"'dose' of record ds_sub-03 is -1e\+300, .* 32 bits .*; scale .*format=\"webdataset\""
+    with pytest.raises(ArchiveError, match=says):
+        write(
+            records.with_columns(dose=huge), tmp_path / "out", format="tfrecord", columns=["dose"]
+        )
+    assert not (tmp_path / "out").exists()
+    largest = {"a": 3.4028235e38, "b": float("-inf"), "c": float("nan"), "d": 2**63 - 1}
+    TFR.size(Sample("k", {}, largest, {}))
 
 
 @pytest.mark.parametrize("fmt", ["tfrecord", "webdataset"])
@@ -141,6 +153,16 @@ def test_to_tf_keeps_integers_and_booleans_without_nulls(records, tmp_path, fmt)
     assert [(s["visit"], s["left"]) for s in samples] == table.select("visit", "left").rows()
     assert samples[0]["visit"].dtype == np.int64
     assert samples[0]["left"].dtype == np.bool_
+
+
+@pytest.mark.parametrize("fmt", ["tfrecord", "webdataset"])
+def test_to_tf_rounds_no_integer_where_others_are_null(records, tmp_path, fmt):
+    ids = [None, 2**24 + 1, *range(2**52 + 1, 2**52 + 8)]
+    table = records.with_columns(number=pl.Series(ids))
+    archive = write(table, tmp_path / "out", format=fmt, columns=["number"])
+    found = [sample["number"] for sample in archive.to_tf().as_numpy_iterator()]
+    assert {value.dtype for value in found} == {np.dtype("f8")}
+    np.testing.assert_array_equal(found, np.array(ids, "f8"))
 
 
 def test_to_tf_of_ragged_records_and_bfloat16(tmp_path):

@@ -6,6 +6,7 @@ import grain
 import npy_tables
 import numpy as np
 import pytest
+from absl import flags
 
 from entense.archive.write import write
 from entense.errors import ArchiveError
@@ -87,3 +88,43 @@ def test_a_damaged_record_is_an_error_unless_unchecked(tmp_path):
     with pytest.raises(ArchiveError, match="damaged"):
         archive.to_grain()[0]
     assert archive.to_grain(check=False)[0]["x"].any()
+
+
+@pytest.fixture
+def parsed():
+    """Grain's processes want the flags of absl parsed, as an application does."""
+    flags.FLAGS.mark_as_parsed()
+    yield
+    flags.FLAGS.unparse_flags()
+
+
+def read_by_workers(source):
+    """Read a source with two processes of grain."""
+    data = grain.MapDataset.source(source).to_iter_dataset().batch(2)
+    batches = iter(data.mp_prefetch(grain.multiprocessing.MultiprocessingOptions(num_workers=2)))
+    try:
+        return [record for batch in batches for record in batch["record"].tolist()]
+    finally:
+        batches.close()
+
+
+@pytest.mark.usefixtures("parsed")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_records_are_left_out_and_counted_whichever_process_reads_them(
+    archive, tmp_path, workers
+):
+    shard = archive.folder / archive.manifest.shards[0].path
+    content = bytearray(shard.read_bytes())
+    content[archive.records["clean"][2]["offset"]] ^= 1
+    shard.write_bytes(content)
+    source = archive.to_grain(on_error="skip", tensors=["clean"])
+    if workers:
+        found = read_by_workers(source)
+    else:
+        data = grain.MapDataset.source(source).to_iter_dataset()
+        found = [sample["record"] for sample in data]
+        assert source[2] is None
+    assert sorted(found) == [record for record in NINE if record != "ds_sub-02"]
+    assert {(record, "is damaged" in why) for record, why in source.skipped} == {
+        ("ds_sub-02", True)
+    }

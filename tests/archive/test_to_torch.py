@@ -1,5 +1,6 @@
 import multiprocessing
 import pickle
+import subprocess
 import sys
 from collections import Counter
 from itertools import chain
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 
 import npy_tables
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given
@@ -157,9 +159,98 @@ def test_a_damaged_record_is_an_error(archive, tmp_path, plan):
             list(other.to_torch(style=style))
 
 
+@pytest.fixture
+def damaged(tmp_path, plan):
+    """Nine records of two frames, of which 2, 6 and 7 are damaged."""
+    table = npy_tables.table(tmp_path / "in", {"x": [np.full((2, 2), i, "f4") for i in range(9)]})
+    archive = write(table, tmp_path / "out")
+    shard = archive.folder / archive.manifest.shards[0].path
+    content = bytearray(shard.read_bytes())
+    for row in (2, 6, 7):
+        content[archive.records["x"][row]["offset"]] ^= 1
+    shard.write_bytes(content)
+    return archive
+
+
+LOST = ["ds_sub-02", "ds_sub-06", "ds_sub-07"]
+LEFT = [record for record in NINE if record not in LOST]
+
+
+@pytest.mark.parametrize(("workers", "way"), [(0, None), (2, "forkserver")])
+@pytest.mark.parametrize("style", ["iterable", "map"])
+def test_damaged_records_are_skipped_and_counted_whichever_worker_reads_them(
+    damaged, style, workers, way
+):
+    data = damaged.to_torch(style=style, on_error="skip")
+    options = {"num_workers": workers, "multiprocessing_context": way}
+    batches = list(DataLoader(data, batch_size=3, **options))
+    assert sorted(chain(*(batch["record"] for batch in batches))) == LEFT
+    assert all(len(batch["x"]) == len(batch["record"]) for batch in batches)
+    assert sorted(record for record, _ in data.skipped) == LOST
+    assert all("is damaged" in reason for _, reason in data.skipped)
+
+
+def test_items_that_cannot_be_left_out_are_errors(damaged):
+    data = damaged.to_torch(style="map", on_error="skip")
+    with pytest.raises(ArchiveError, match="is damaged where record ds_sub-02"):
+        data[2]
+    with pytest.raises(ArchiveError, match="no record of a batch of 2 can be read"):
+        list(DataLoader(data, batch_sampler=[[6, 7]]))
+    for style in ("iterable", "map"):
+        raising = damaged.to_torch(style=style)
+        with pytest.raises(ArchiveError, match="is damaged"):
+            list(DataLoader(raising, batch_size=3))
+        assert raising.skipped == []
+
+
+def test_the_notes_of_what_was_skipped_go_with_the_dataset(damaged, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    data = damaged.to_torch(on_error="skip")
+    copy = pickle.loads(pickle.dumps(data))
+    assert ids(copy) == LEFT
+    assert len(data.skipped) == len(copy.skipped) == 3
+    packed = pickle.dumps(data)
+    (notes,) = tmp_path.glob("entense-skipped-*")
+    del data
+    assert not notes.exists()
+    elsewhere = pickle.loads(packed)
+    assert ids(elsewhere) == LEFT
+    assert len(elsewhere.skipped) == 3
+
+
+FORKED = """
+import sys, warnings
+import entense as et, jax
+from torch.utils.data import DataLoader
+warnings.simplefilter("ignore")  # of a fork beside JAX's threads
+jax.numpy.zeros(3).block_until_ready()
+archive = et.open(sys.argv[1])
+for style in ("iterable", "map"):
+    data = archive.to_torch(style=style, on_error="skip")
+    batches = DataLoader(data, batch_size=3, num_workers=2, multiprocessing_context="fork")
+    print(*sorted(record for batch in batches for record in batch["record"]))
+    print(*sorted(record for record, _ in data.skipped))
+"""
+
+
+def test_a_fork_reads_without_the_threads_it_has_not(damaged):
+    script = [sys.executable, "-c", FORKED, str(damaged.folder)]
+    out = subprocess.run(script, check=True, capture_output=True, text=True, timeout=100)
+    assert out.stdout.splitlines() == [" ".join(LEFT), " ".join(LOST)] * 2
+
+
+def test_a_fork_needs_no_polars(archive, monkeypatch):
+    data = archive.to_torch()
+    for kind in (pl.Series, pl.DataFrame):
+        monkeypatch.setattr(kind, "__getitem__", lambda *_: pytest.fail("Polars was asked"))
+        monkeypatch.setattr(kind, "to_numpy", lambda *_, **__: pytest.fail("Polars was asked"))
+    assert ids(data) == NINE
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"on_error": "ignore"}, "on_error='ignore' is none of 'raise', 'skip'"),
         ({"style": "table"}, "style='table' is none of 'iterable', 'map'"),
         ({"rank": 3}, "rank=3 is none of world=1"),
         ({"windows_per_record": 2}, "needs a window"),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entense.archive.formats import formats
-from entense.archive.formats.base import blank
+from entense.archive.formats.base import Sample, blank
 from entense.archive.write import write
 from entense.errors import ArchiveError
 
@@ -61,11 +61,11 @@ def by_tarfile(key, arrays, scalars):
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(NAMES, ARRAYS, min_size=1, max_size=3), st.dictionaries(NAMES, SCALARS))
 def test_a_sample_is_what_tarfile_and_numpy_would_write(arrays, scalars):
-    framed = WDS.frame("ds_sub-01", arrays, scalars)
+    framed = WDS.frame(Sample("ds_sub-01", arrays, scalars, {}))
     whole = joined(framed)
     assert whole == by_tarfile("ds_sub-01", arrays, scalars)
     blanks = {name: blank(array.shape, array.dtype.name) for name, array in arrays.items()}
-    assert WDS.size("ds_sub-01", blanks, scalars) == len(whole)
+    assert WDS.size(Sample("ds_sub-01", blanks, scalars, {})) == len(whole)
     for name, array in arrays.items():
         at = framed.offsets[name]
         assert at % 64 == 0
@@ -74,13 +74,13 @@ def test_a_sample_is_what_tarfile_and_numpy_would_write(arrays, scalars):
 
 def test_the_data_is_not_copied():
     array = np.zeros(1000, "f4")
-    framed = WDS.frame("a", {"x": array}, {})
+    framed = WDS.frame(Sample("a", {"x": array}, {}, {}))
     array[:] = 1
     assert np.ones(1000, "f4").tobytes() in joined(framed)
 
 
 def test_nan_becomes_null():
-    assert b'{"age": null}' in joined(WDS.frame("a", {}, {"age": float("nan")}))
+    assert b'{"age": null}' in joined(WDS.frame(Sample("a", {}, {"age": float("nan")}, {})))
 
 
 @pytest.mark.parametrize(
@@ -101,12 +101,12 @@ def test_what_a_tar_cannot_hold_is_refused_before_anything_is_computed(
     key, tensor, dtype, scalars, words
 ):
     with pytest.raises(ArchiveError, match=words):
-        WDS.size(key, {tensor: blank((2,), dtype)}, scalars)
+        WDS.size(Sample(key, {tensor: blank((2,), dtype)}, scalars, {}))
 
 
 def test_a_member_of_8_gib_is_refused():
     with pytest.raises(ArchiveError, match=r"less than 8 GiB"):
-        WDS.size("a", {"x": blank((2**33,), "uint8")}, {})
+        WDS.size(Sample("a", {"x": blank((2**33,), "uint8")}, {}, {}))
 
 
 def shards(archive, split):

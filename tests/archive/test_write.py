@@ -1,6 +1,8 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import npy_tables
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 
 from entense.archive import finish, open_archive, register_format
 from entense.archive.formats import Format, formats
+from entense.archive.manifest import sealed, unsealed
+from entense.archive.table import to_parquet
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError, RecordError
 from entense.geometry import Mask
@@ -24,6 +28,11 @@ def files(folder):
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def contents(folder):
+    """Return the files, but for the note of what was asked, which may be asked in two ways."""
+    return {name: one for name, one in files(folder).items() if "begun.json" not in name}
 
 
 def times(folder):
@@ -117,6 +126,67 @@ def test_a_replaced_input_rewrites_only_its_shard(records, tmp_path):
     }
     write(records, tmp_path / "fresh", shard_size=SMALL)
     assert files(tmp_path / "fresh") == files(tmp_path / "out")
+
+
+class TestHashedInputs:
+    """Inputs that are known again by what they hold."""
+
+    OPTIONS: ClassVar = {"shard_size": SMALL, "hash_inputs": True}
+
+    def test_touched_files_are_the_same_and_changed_ones_are_not(
+        self, records, tmp_path, monkeypatch
+    ):
+        out, inputs = tmp_path / "out", tmp_path / "inputs"
+        write(records, out, **self.OPTIONS)
+        before = times(out)
+        for path in inputs.iterdir():
+            os.utime(path, ns=(1, 1))
+        with monkeypatch.context() as patch:
+            patch.setattr(npy_tables, "load", lambda *_: pytest.fail("a record was computed"))
+            write(records, out, **self.OPTIONS)
+        assert times(out) == before
+        np.save(inputs / "clean-4.npy", np.ones((12, 20), "f4"))
+        os.utime(inputs / "clean-4.npy", ns=(1, 1))
+        archive = write(records, out, **self.OPTIONS)
+        np.testing.assert_array_equal(archive[4]["clean"], np.ones((12, 20), "f4"))
+
+    def test_repair_asks_for_them_too(self, records, tmp_path):
+        archive = write(records, tmp_path / "out", **self.OPTIONS)
+        good = files(archive.folder)
+        for path in (tmp_path / "inputs").iterdir():
+            os.utime(path, ns=(1, 1))
+        (archive.folder / archive.manifest.shards[0].path).unlink()
+        assert len(archive.repair(records).shards) == 1
+        assert files(archive.folder) == good
+
+    def test_the_archive_is_the_same_and_shards_made_without_are_kept(self, records, tmp_path):
+        out = write(records, tmp_path / "out", shard_size=SMALL).folder
+        before = times(out)
+        write(records, out, **self.OPTIONS)
+        after = times(out)
+        assert {p.name for p, t in before.items() if after[p] != t and p.is_file()} == {
+            "begun.json"
+        }
+        hashed = write(records, tmp_path / "hashed", **self.OPTIONS).folder
+        ours = ".entense/"
+        one, two = (
+            {name: text for name, text in files(folder).items() if not name.startswith(ours)}
+            for folder in (out, hashed)
+        )
+        assert one == two
+
+    def test_a_file_that_is_replaced_meanwhile_is_noticed(self, records, tmp_path, monkeypatch):
+        load, replaced = npy_tables.load, tmp_path / "inputs" / "clean-8.npy"
+
+        def replacing(path, dtype):
+            value = load(path, dtype)
+            if path == str(replaced):
+                np.save(replaced, np.ones((12, 20), "f4"))
+            return value
+
+        monkeypatch.setattr(npy_tables, "load", replacing)
+        with pytest.raises(ArchiveError, match=r"clean-8.npy: changed while"):
+            write(records, tmp_path / "out", **self.OPTIONS)
 
 
 def test_a_changed_label_rewrites_only_its_shard(records, tmp_path):
@@ -267,6 +337,35 @@ class TestFailures:
         for content in files(tmp_path / "out").values():
             assert str(tmp_path).encode() not in content
 
+    @pytest.mark.parametrize("on_error", ["raise", "skip"])
+    def test_an_input_that_is_replaced_meanwhile_is_an_error_of_its_records(
+        self, records, tmp_path, monkeypatch, on_error
+    ):
+        """What was read may be of both, and the receipt would say that it is of the first."""
+        load, replaced = npy_tables.load, tmp_path / "inputs" / "clean-4.npy"
+
+        def replacing(path, dtype):
+            if path == str(replaced) and not replaced.with_suffix(".new").exists():
+                np.save(replaced, np.ones((12, 20), "f4"))
+                replaced.with_suffix(".new").touch()
+            return load(path, dtype)
+
+        monkeypatch.setattr(npy_tables, "load", replacing)
+        options = {"shard_size": SMALL, "on_error": on_error}
+        if on_error == "raise":
+            with pytest.raises(ArchiveError) as error:
+                write(records, tmp_path / "out", **options)
+            failures = error.value.failures
+        else:
+            table = write(records, tmp_path / "out", **options).records
+            failures = dict(table.drop_nulls("error").select("record", "error").iter_rows())
+        assert list(failures) == ["ds_sub-04"]
+        assert "clean-4.npy: changed while" in failures["ds_sub-04"]
+        archive = write(records, tmp_path / "out", **options)
+        np.testing.assert_array_equal(archive[4]["clean"], np.ones((12, 20), "f4"))
+        write(records, tmp_path / "fresh", **options)
+        assert files(archive.folder) == files(tmp_path / "fresh")
+
     def test_skip_resumes_and_tries_again_only_what_has_changed(
         self, records, tmp_path, monkeypatch
     ):
@@ -374,6 +473,24 @@ class TestFolder:
         with pytest.raises(ArchiveError, match=r"code of operations, format or sharding"):
             write(records, tmp_path / "out")
 
+    @pytest.mark.parametrize(
+        "name", ["formats/webdataset.py", "formats/base.py", "formats/hdf5.py", "checksum.py"]
+    )
+    def test_other_code_of_ours_is_another_archive(self, records, tmp_path, monkeypatch, name):
+        write(records, tmp_path / "out")
+        read = Path.read_bytes
+
+        def changed(path):
+            return read(path) + b"#" * str(path).endswith(f"archive/{name}")
+
+        monkeypatch.setattr(Path, "read_bytes", changed)
+        finish._entense.cache_clear()
+        try:
+            with pytest.raises(ArchiveError, match=r"code of operations, format or sharding"):
+                write(records, tmp_path / "out")
+        finally:
+            finish._entense.cache_clear()
+
     def test_resuming_on_another_kind_of_machine_is_refused(self, records, tmp_path, monkeypatch):
         write(records, tmp_path / "out")
         made = finish.made_by() | {"device": "abacus"}
@@ -387,8 +504,34 @@ class TestFolder:
         write(records, tmp_path / "out")
         begun = tmp_path / "out" / ".entense" / "begun.json"
         begun.write_bytes(begun.read_bytes()[:-9])
-        with pytest.raises(ArchiveError, match=r"begun.json is damaged"):
+        with pytest.raises(ArchiveError, match=r"begun.json is damaged.*overwrite=True"):
             write(records, tmp_path / "out")
+
+    @pytest.mark.parametrize("other", [{"shard_size": "1MB"}, {"format": "tfrecord"}])
+    @pytest.mark.parametrize("note", [b"", b"{}", b"\xff", None], ids=str)
+    def test_whatever_it_is_may_be_replaced(self, records, tmp_path, note, other):
+        out = write(records, tmp_path / "out", shard_size="3kB").folder
+        (out / "notes.txt").write_text("mine")
+        begun = out / ".entense" / "begun.json"
+        body = unsealed(begun.read_bytes(), dict) | {"parts": {"../up": ["../../up"]}}
+        begun.write_bytes(sealed(body) if note is None else note)
+        write(records, out, overwrite=True, **other)
+        write(records, tmp_path / "fresh", **other)
+        left = files(out)
+        assert left.pop("notes.txt") == b"mine"
+        assert left == files(tmp_path / "fresh")
+
+    def test_a_receipt_that_names_a_file_elsewhere_removes_nothing(self, records, tmp_path):
+        out = write(records, tmp_path / "out").folder
+        (tmp_path / "thesis.doc").write_text("chapter 1")
+        (out / ".entense" / "begun.json").write_bytes(b"")
+        receipt = out / ".entense" / "receipts" / "train-000000.json"
+        body = unsealed(receipt.read_bytes(), dict)
+        body["files"][0]["path"] = "../thesis.doc"
+        receipt.write_bytes(sealed(body))
+        with pytest.raises(ArchiveError, match=r"'../thesis.doc', which is outside its folder"):
+            write(records, out, overwrite=True)
+        assert (tmp_path / "thesis.doc").exists()
 
     def test_a_folder_in_which_nothing_was_begun_yet_is_free(self, records, tmp_path):
         (tmp_path / "out" / ".entense").mkdir(parents=True)
@@ -413,6 +556,41 @@ def test_options_that_cannot_be_are_refused_and_nothing_is_written(
     with pytest.raises(EntenseError, match=words):
         write(records, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", [9e3, 9000.0, np.float64(9000)])
+def test_a_size_may_be_any_number_of_bytes(records, tmp_path, size):
+    write(records, tmp_path / "out", shard_size=size)
+    write(records, tmp_path / "due", shard_size=9000)
+    assert contents(tmp_path / "out") == contents(tmp_path / "due")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pl.Series([object()] * 9, dtype=pl.Object), pl.Series([{}] * 9, dtype=pl.Struct({}))],
+    ids=["object", "empty struct"],
+)
+def test_a_column_that_parquet_cannot_hold_is_refused_before_anything_is_computed(
+    records, tmp_path, column, monkeypatch
+):
+    monkeypatch.setattr(npy_tables, "load", lambda *_: pytest.fail("a record was computed"))
+    with pytest.raises(ArchiveError, match=r"the column 'odd' is .* cannot hold; .*drop it"):
+        write(records.with_columns(column.alias("odd")), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_number_too_large_for_a_format_is_refused_before_anything_is_computed(records, tmp_path):
+    table = records.with_columns(age=pl.lit(1e300))
+    with pytest.raises(ArchiveError, match=r"ds_sub-00.*age|age.*ds_sub-00"):
+        write(table, tmp_path / "out", format="tfrecord", columns=["age"])
+    assert not (tmp_path / "out").exists()
+    assert write(table, tmp_path / "out", columns=["age"])[0]["age"] == 1e300
+
+
+def test_the_same_table_in_pieces_gives_the_same_bytes():
+    table = pl.DataFrame({"shape": [[n, 3] for n in range(70_000)]})  # more than a row group
+    pieces = pl.concat([table.head(30_000), table.tail(40_000)], rechunk=False)
+    assert to_parquet(pieces) == to_parquet(table)
 
 
 def test_tables_that_cannot_be_written_are_refused(records, tmp_path):
@@ -453,8 +631,9 @@ def test_any_shape_comes_back(tmp_path, fmt, value):
 
 
 def test_a_format_of_ones_own(records, tmp_path):
-    def layout(key, kinds, scalars):
-        return [json.dumps([key, scalars]).encode() + b"\n", *sorted(kinds)]
+    def layout(sample):
+        head = json.dumps([sample.key, sample.scalars])
+        return [head.encode() + b"\n", *sorted(sample.arrays)]
 
     if "plain" not in formats:
         register_format(Format("plain", ".bin", layout, trailer=b"end"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from samples import NAMES, any_bits, check_reads_back, same_bytes, samples, spec_of, write
 from zarr.storage import ZipStore
 
-from entense.archive.formats.base import blank
+from entense.archive.formats.base import Sample, blank
 from entense.archive.formats.foreign import WITHOUT_BFLOAT16
 from entense.archive.formats.zarr import Zarr
 from entense.errors import ArchiveError
@@ -84,14 +84,14 @@ def test_names_that_are_no_part_of_a_path_are_refused(name):
     with pytest.raises(ArchiveError, match="cannot be a name in zarr"):
         FMT.check(name, spec_of(X))
     with pytest.raises(ArchiveError, match="plainer `record`"):
-        FMT.size(name, {"x": X}, {})
+        FMT.size(Sample(name, {"x": X}, {}, {}))
 
 
 def test_what_zarr_cannot_hold_is_refused_with_a_remedy():
     with pytest.raises(ArchiveError, match=r'use dtype=\{"x": "float32"\}, which holds the same'):
         FMT.check("x", spec_of(blank((2,), "bfloat16")))
     with pytest.raises(ArchiveError, match="infinite"):
-        FMT.size("a", {"x": X}, {"age": float("inf")})
+        FMT.size(Sample("a", {"x": X}, {"age": float("inf")}, {}))
 
 
 def changed(path, **meta):

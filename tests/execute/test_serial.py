@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 
+import jax
 import nibabel as nib
 import numpy as np
 import pytest
@@ -79,6 +80,25 @@ def test_collect_lists_every_record_that_failed(study):
     with pytest.raises(et.RecordError, match="2 of 7 records") as error:
         study.compute(BOLD)
     assert all(study.rows[row]["bold"] in str(error.value) for row in (1, 4))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("no 9 GB"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no 9 GB")],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("where", ["load", "_compute"])
+def test_a_lack_of_memory_is_no_records_fault(study, known, monkeypatch, where, error):
+    """Else it would be kept in the receipt of its shard, and never tried again."""
+
+    def lacking(*_):
+        raise error
+
+    monkeypatch.setattr(f"entense.execute.serial.{where}", lacking)
+    with pytest.raises(et.RecipeError, match=r"no 9 GB\); pass memory=") as raised:
+        list(run(known, range(7)))
+    assert study.rows[0]["bold"] in str(raised.value)
+    assert not decoders()
 
 
 def decoders():

@@ -1,12 +1,13 @@
 """The command line says in words and exit codes what the functions do."""
 
 import json
+from inspect import signature
 
 import polars as pl
 import pytest
 
 import entense as et
-from entense.cli import main
+from entense.cli import main, parser
 from entense.demo import make_dataset
 from entense.demo.job import choose_volumes, demo, split_sizes
 from entense.errors import TableError
@@ -160,6 +161,24 @@ def test_an_error_is_one_sentence_and_exit_code_1(words, says, capsys):
 def test_a_wrong_dtype_option_says_how_to_write_it(plan, tmp_path, capsys):
     assert main(["write", str(plan), str(tmp_path / "out"), "--dtype", "float16"]) == 1
     assert "clean=float16" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["write", "explain"])
+def test_ctrl_c_says_whether_the_command_goes_on_another_time(command, plan, monkeypatch, capsys):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(et, command, stop)
+    words = {"write": [command, str(plan), "out"], "explain": [command, str(plan)]}[command]
+    assert main(words) == 130
+    goes_on = "; the same command goes on where this one was" if command == "write" else ""
+    assert capsys.readouterr().err == f"entense: stopped{goes_on}\n"
+
+
+def test_every_option_of_write_can_be_said():
+    asked = vars(parser().parse_args(["write", "plan.parquet", "out"]))
+    options = signature(et.write).parameters.values()
+    assert {one.name for one in options if one.kind is one.KEYWORD_ONLY} <= set(asked)
 
 
 def test_version(capsys):

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import io
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,19 @@ def test_the_readme_has_a_block_and_every_link_leads_somewhere():
         prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
         for target in re.findall(r"\]\((?!http)([^)#]+)", prose):
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+def test_the_readme_says_which_extras_make_demo_leaves_out():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    (everything,) = extras.pop("all")
+    held = set(re.search(r"\[(.*)\]", everything)[1].split(","))
+    left = {*extras} - held - {"bench", "test", "dev"}
+    (told,) = re.findall(
+        r"`\.venv/bin/pip install -e \"\.\[(.*?)\]\"`", (ROOT / "README.md").read_text()
+    )
+    assert set(told.split(",")) == left
 
 
 def generator():

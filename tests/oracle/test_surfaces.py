@@ -192,3 +192,12 @@ def test_an_unused_name_of_one_hemisphere_is_none_of_the_other(tmp_path):
     atlas = read_atlas(Sides(str(left), str(right)))
     assert "X" not in atlas.values
     assert len(atlas.values) == 3
+
+
+def test_a_series_is_written_as_gifti_again(tmp_path):
+    records = brains.table(bold=[brains.surfaces(tmp_path, SERIES)])
+    archive = et.write(et.transform(records, x=SURFACE), tmp_path / "out", format="gifti")
+    for side, series in SERIES.items():
+        image = nib.load(tmp_path / "out" / "all" / "x" / f"ds_sub-01_hemi-{side}.func.gii")
+        np.testing.assert_array_equal([one.data for one in image.darrays], series)
+    np.testing.assert_array_equal(archive[0]["x"], np.hstack([SERIES["L"], SERIES["R"]]))

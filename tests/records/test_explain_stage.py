@@ -39,9 +39,9 @@ def test_all_is_well(files):
     for row in found.values():
         assert counts(row) == (24, 24, 0, 0)
         assert row["missing_for"] is row["ambiguous_for"] is None
-    assert list(found["bold"]) == [
-        *("files", "filled", "missing", "ambiguous", "missing_for", "ambiguous_for")
-    ]
+    counted = ["files", "filled", "missing", "ambiguous"]
+    told = ["missing_for", "ambiguous_for", "elsewhere_for"]
+    assert list(found["bold"]) == [*counted, *told]
 
 
 @pytest.mark.parametrize(
@@ -151,3 +151,15 @@ def test_nobody_has_it(files):
     table = files(*(named("bold", *one) for one in ALL), named("mask", "99", "test"))
     row = report(table, bold=BOLD, mask=MASK)["mask"]
     assert (counts(row), row["missing_for"]) == ((1, 0, 24, 0), "all 24 records")
+
+
+def test_files_that_come_from_elsewhere_are_told(files):
+    table = masked(files, lambda s, e, t: s != "02")
+    anat = files("sub-02/ses-test/anat/sub-02_ses-test_mask.nii")
+    found = report(pl.concat([table, anat]), bold=BOLD, mask=MASK)
+    assert counts(found["mask"]) == (21, 22, 2, 0)
+    assert found["mask"]["missing_for"] == "sub-02_ses-retest_task-x; sub-02_ses-retest_task-y"
+    assert found["mask"]["elsewhere_for"] == (
+        "sub-02_ses-test_task-x; sub-02_ses-test_task-y: anat, not func"
+    )
+    assert found["bold"]["elsewhere_for"] is None

@@ -46,9 +46,14 @@ def test_a_repeated_record_is_named():
         with_record_id(df.with_columns(record=pl.Series(["a", "x", "b", "x"])))
 
 
-def test_two_names_that_become_one_are_a_repeat():
-    with pytest.raises(TableError, match="the record 'a-b_sub-1' is there 2 times"):
+def test_two_names_that_become_one_are_a_repeat_and_are_told_apart():
+    said = "the record 'a-b_sub-1' is there 2 times, as '-' stands for other characters than "
+    with pytest.raises(TableError, match=f"{said}.* in 'a b_sub-1' and 'a.b_sub-1': add a column"):
         with_record_id(pl.DataFrame({"dataset": ["a b", "a.b"], "subject": "1"}))
+    with pytest.raises(TableError, match=r"'sub-J-rg' .* in 'sub-Jörg' and 'sub-Järg': add"):
+        with_record_id(pl.DataFrame({"subject": ["Jörg", "Järg", "Jörg"]}))
+    with pytest.raises(TableError, match="'sub-J-rg' is there 2 times: give two studies"):
+        with_record_id(pl.DataFrame({"subject": ["Jörg", "Jörg"]}))
 
 
 @pytest.mark.parametrize("name", ["a/b", "a.b", "é", " "])

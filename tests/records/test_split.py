@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from entense.archive.manifest import MASKS
 from entense.errors import EntenseError, TableError
-from entense.records import register_split, split
+from entense.records import kfold, register_split, split, split_report
 from entense.records.splitting.schemes import schemes
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -52,6 +53,27 @@ def test_groups_stay_whole_in_any_order_and_shares_are_met(names, parts, seed, o
     shuffled = split(frame[rows].lazy(), fractions, seed=seed)
     assert isinstance(shuffled, pl.LazyFrame)
     assert dealt(shuffled.collect()) == found
+
+
+@pytest.mark.parametrize("apply", [split, kfold, split_report], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    ("table", "by", "words"),
+    [
+        ({"subject": ["02", "sub-01", "03", "01"]}, "subject", "01, sub-01 are one group of subj"),
+        ({"run": ["1", "2", "01"], "site": ["a"] * 3}, ["site", "run"], "a_01, a_1 are one group"),
+    ],
+)
+def test_a_group_under_two_names_is_not_two_groups(apply, table, by, words):
+    given = {split: {"train": 0.5, "test": 0.5}, kfold: 2, split_report: None}[apply]
+    frame = pl.DataFrame(table)
+    frame = frame.with_columns(split=pl.lit("train")) if apply is split_report else frame
+    with pytest.raises(TableError, match=words):
+        apply(frame, given, by=by)
+
+
+def test_names_of_what_is_no_entity_are_as_they_are():
+    frame = pl.DataFrame({"family": ["01", "1", "sub-1"]})
+    assert len(dealt(split(frame, {"a": 0.5, "b": 0.5}, by="family"), by="family")) == 3
 
 
 def test_the_same_everywhere():
@@ -115,30 +137,72 @@ def test_families_stay_together():
 
 
 @pytest.mark.parametrize(
-    "fractions",
+    ("fractions", "said"),
     [
-        {},
-        {"a": 0.5},
-        {"a": 0.5, "b": 0.6},
-        {"a": 1.5, "b": -0.5},
-        {"a": 1.0, "b": 0.0},
-        {"a": math.nan},
+        ({}, "and there are none"),
+        ({"a": 0.5}, "not 0.5"),
+        ({"a": 0.5, "b": 0.6}, "not 1.1"),
+        ({"a": 1.2, "b": -0.2}, "and 'b' is -0.2"),
+        ({"a": 1.0, "b": 0}, "and 'b' is 0"),
+        ({"a": math.nan}, "and 'a' is nan"),
     ],
 )
-def test_wrong_fractions(fractions):
-    with pytest.raises(TableError, match="must be positive and sum to 1"):
+def test_wrong_fractions(fractions, said):
+    with pytest.raises(TableError, match=f"must be positive and sum to 1, {said}$"):
         split(subjects(10), fractions)
 
 
 def test_fewer_groups_than_splits():
-    with pytest.raises(TableError, match="2 groups of subject cannot make 3 splits"):
+    with pytest.raises(TableError, match=r"^2 groups of subject cannot make 3 splits"):
         split(subjects(2, runs=9), SHARES)
+    with pytest.raises(TableError, match=r"^1 group of subject cannot make 3 splits"):
+        split(subjects(1, runs=9), SHARES)
+
+
+def test_a_table_whose_records_were_all_dropped():
+    for step in (split, split_report):
+        with pytest.raises(TableError, match="no records to split; look at what its filters drop"):
+            step(subjects(0), SHARES)
+    with pytest.raises(TableError, match="no records to split"):
+        kfold(subjects(9).lazy().filter(subject="999"), 3)
+
+
+@pytest.mark.parametrize("seed", ["a", None, 1.0, True])
+def test_a_seed_that_is_no_whole_number(seed):
+    with pytest.raises(TableError, match=f"seed={seed!r} is no whole number; give one, such as 0"):
+        split(subjects(9), SHARES, seed=seed)
+    with pytest.raises(TableError, match=f"seed={seed!r} is no whole number"):
+        kfold(subjects(9), 3, seed=seed)
+
+
+def test_a_seed_of_numpy_is_a_seed():
+    assert split(subjects(9), SHARES, seed=np.int64(3)).equals(split(subjects(9), SHARES, seed=3))
+
+
+@pytest.mark.parametrize("name", ["train/a", "..", "", "übung", "a b", ".entense", MASKS])
+def test_a_name_that_no_folder_can_have_is_refused_at_the_line(name):
+    with pytest.raises(TableError, match=f"the split '{name}' cannot name a folder of shards"):
+        split(subjects(9), {name: 0.5, "test": 0.5})
+    with pytest.raises(TableError, match=f"the split '{name}' cannot name a folder of shards"):
+        split(subjects(1), {name: ["000"]})
+
+
+def test_names_that_are_one_on_some_disks_are_refused():
+    with pytest.raises(TableError, match="the splits 'Train' and 'train' would share one folder"):
+        split(subjects(9), {"train": 0.5, "Train": 0.5})
 
 
 def test_a_group_that_is_not_known():
-    frame = pl.DataFrame({"subject": ["01", None, "02"]})
-    with pytest.raises(TableError, match="some records have no subject to split by"):
-        split(frame, {"a": 0.5, "b": 0.5})
+    frame = pl.DataFrame({"family": ["01", None, "02"]})
+    with pytest.raises(TableError, match=r"^1 record has no family to split by: fill it"):
+        split(frame, {"a": 0.5, "b": 0.5}, by="family")
+    frame = pl.DataFrame(
+        {"dataset": "ds", "subject": ["1", "3", "2"], "session": ["a", None, None]}
+    )
+    with pytest.raises(
+        TableError, match=r"^2 records have no session to split by, such as 'ds_sub-2': fill it, or"
+    ):
+        split(frame[::-1].lazy(), {"a": 0.5, "b": 0.5}, by="session")
 
 
 def test_no_such_column():

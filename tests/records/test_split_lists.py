@@ -49,7 +49,7 @@ def test_columns_of_the_table_itself():
     found = et.split(frame, frame.lazy().select("subject", split="cohort"))
     assert found["split"].to_list() == EXPECTED
     parted = FRAME.select("subject", split="session")
-    with pytest.raises(TableError, match="1 groups are in two lists: 01; leave each in one"):
+    with pytest.raises(TableError, match="1 group is in two lists: 01; leave each in one"):
         et.split(FRAME, parted)
 
 
@@ -67,7 +67,7 @@ def test_groups_in_no_list_and_in_two_are_named():
     with pytest.raises(TableError, match="in no list of a split: 03_a"):
         et.split(FRAME[:1], {"x": [("03", "b")]}, by=["subject", "session"])
     without = pl.DataFrame({"subject": ["01", "02", "03"], "split": ["a", None, "b"]})
-    with pytest.raises(TableError, match="1 groups are in no list of a split: 02"):
+    with pytest.raises(TableError, match="1 group is in no list of a split: 02"):
         et.split(FRAME, without)
 
 

@@ -115,3 +115,10 @@ def test_bad_input():
         et.split_report(FRAME, by="family")
     with pytest.raises(TableError, match="there is no column 'site' to stratify by"):
         et.split_report(FRAME, stratify="site")
+
+
+def test_a_slip_in_a_name():
+    with pytest.raises(TableError, match="no split 'trian' in the table; did you mean 'train'"):
+        et.split_report(FRAME, {"trian": 0.5, "test": 0.5})
+    with pytest.raises(TableError, match="no split 'x' in the table; there are: test, train"):
+        et.split_report(FRAME, {"x": 1.0})

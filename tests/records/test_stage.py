@@ -313,3 +313,49 @@ def test_a_mask_in_a_space_that_the_record_does_not_tell_is_said(files, caplog):
     stage(apart, bold=BOLD, mask=MASK)
     stage(table, bold=BOLD, mask={**MASK, "space": "M"})
     assert not caplog.messages
+
+
+def masked_runs(files, *lacking: str) -> pl.DataFrame:
+    """Three runs with an anatomical mask, and one each of their own, but for some."""
+    runs = ("run-1", "run-2", "run-3")
+    bolds = [run(f"task-a_{one}_space-M_bold.nii") for one in runs]
+    own = [run(f"task-a_{one}_space-M_mask.nii") for one in runs if one not in lacking]
+    return files(*bolds, *own, run("space-M_mask.nii", datatype="anat"))
+
+
+def test_a_file_that_comes_from_elsewhere_than_the_others_is_told(files, caplog):
+    table = masked_runs(files, "run-1")
+    records = stage(table, bold=BOLD, mask=MASK)
+    assert column(records, "mask")[0] == "sub-01_space-M_mask.nii"
+    assert caplog.messages == [
+        "1 of 3 records fill the role 'mask' from elsewhere than the others "
+        '(sub-01_task-a_run-1_space-M: anat, not func): say "datatype": "func" in its query, and '
+        "it is missing there"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "mask"),
+    [
+        ([], MASK),
+        (["run-1", "run-2", "run-3"], MASK),  # as of all: nothing is mixed
+        (["run-1"], {**MASK, "datatype": "func"}),
+        (["run-1"], {**MASK, "datatype": ["func", "anat"]}),  # it was asked for
+        (["run-1"], role(MASK, many=True)),
+    ],
+)
+def test_what_is_asked_for_or_the_same_for_all_is_not_told(files, caplog, lacking, mask):
+    stage(masked_runs(files, *lacking), bold=BOLD, mask=mask)
+    assert not caplog.messages
+
+
+def test_records_of_several_datatypes_have_files_of_several(files, caplog):
+    table = files(
+        *(run(f"run-{n}_{kind}.nii", datatype=where) for n in (1, 2) for kind, where in
+          (("bold", "func"), ("desc-b_mask", "func"))),
+        *(run(f"run-{n}_{kind}.nii", datatype="dwi") for n in (3, 4) for kind in ("dwi", "mask")),
+        "task-rest_events.tsv",  # which speaks for all of them, and is of no datatype
+        run("run-1_events.tsv"),
+    )  # fmt: skip
+    stage(table, image={"suffix": ["bold", "dwi"]}, mask=MASK, events={"suffix": "events"})
+    assert not caplog.messages

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TypeAlias, TypeVar
 
-from entense.archive.formats.base import Format
+from entense.archive.formats.base import Format, Sample
 from entense.archive.formats.cifti import Cifti
 from entense.archive.formats.foreign import Foreign
+from entense.archive.formats.gifti import Gifti
 from entense.archive.formats.hdf5 import HDF5
 from entense.archive.formats.nifti import Nifti
 from entense.archive.formats.parquet import Parquet
@@ -16,7 +17,7 @@ from entense.archive.formats.zarr import Zarr
 from entense.errors import ArchiveError
 from entense.registry import Registry
 
-__all__ = ["AnyFormat", "Foreign", "Format", "formats", "register_format"]
+__all__ = ["AnyFormat", "Foreign", "Format", "Sample", "formats", "register_format"]
 
 AnyFormat: TypeAlias = Format | Foreign
 F = TypeVar("F", Format, Foreign)
@@ -44,7 +45,7 @@ def register_format(fmt: F) -> F:
 
     Examples
     --------
-    >>> raw_bytes = Format("rawbytes", ".bin", lambda key, arrays, scalars: sorted(arrays))
+    >>> raw_bytes = Format("rawbytes", ".bin", lambda sample: sorted(sample.arrays))
     >>> register_format(raw_bytes).name
     'rawbytes'
     """
@@ -65,5 +66,5 @@ def library_format(name: str) -> Foreign:
 
 register_format(TFRECORD)
 register_format(WEBDATASET)
-for fmt in (HDF5(), Parquet(), Zarr(), Nifti(), Cifti()):
+for fmt in (HDF5(), Parquet(), Zarr(), Nifti(), Cifti(), Gifti()):
     register_format(fmt)

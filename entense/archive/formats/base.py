@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from entense.errors import ArchiveError
 from entense.registry import code_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,6 +28,32 @@ Scalar: TypeAlias = bool | int | float | str | None
 Arrays: TypeAlias = "Mapping[str, NDArray[Any]]"
 Piece: TypeAlias = bytes | str
 """Bytes as they are, or the name of the tensor whose data goes here."""
+
+
+class Sample(NamedTuple):
+    """A record as formats see it.
+
+    Parameters
+    ----------
+    key
+        The record's id.
+    arrays
+        Its tensors by name, C-contiguous; where shards are planned, as `blank` makes them.
+    scalars
+        Its columns: numbers, strings and nulls.
+    specs
+        What is known of each tensor: dims, coords, mask, repetition time.
+    """
+
+    key: str
+    arrays: Arrays
+    scalars: Mapping[str, Scalar]
+    specs: Mapping[str, Spec]
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of its arrays."""
+        return sum(array.nbytes for array in self.arrays.values())
 
 
 @dataclass(frozen=True)
@@ -42,14 +68,7 @@ class Framed:
 class Sink(Protocol):
     """A shard being written, under the name that it has until it is whole."""
 
-    def append(
-        self,
-        key: str,
-        arrays: Arrays,
-        scalars: Mapping[str, Scalar],
-        specs: Mapping[str, Spec],
-        /,
-    ) -> Framed | None:
+    def append(self, sample: Sample, /) -> Framed | None:
         """Add a record; say where its tensors lie, if their bytes lie there as they are."""
 
     def close(self) -> tuple[int, int] | None:
@@ -72,10 +91,10 @@ class Format:
     extension
         The suffix of a shard's file name, with the dot.
     layout
-        ``layout(key, arrays, scalars)`` returns the pieces of one sample in order: bytes, or the
-        name of a tensor where its data (C order, little endian) goes. It must not look at the
-        data, only at shapes and dtypes: shards are planned, with `blank` arrays, before anything
-        is computed. It raises `ArchiveError` for what the format cannot hold.
+        ``layout(sample)`` returns the pieces of a `Sample` in order: bytes, or the name of a
+        tensor where its data (C order, little endian) goes. It must not look at the data, only at
+        shapes and dtypes: shards are planned, with `blank` arrays, before anything is computed.
+        It raises `ArchiveError` for what the format cannot hold.
     seal
         Bytes that end a sample and depend on its data, such as a checksum (see `checksum.add`);
         always of one length.
@@ -86,15 +105,15 @@ class Format:
     --------
     A format of one's own: the data and nothing else.
 
-    >>> raw = Format("raw", ".bin", lambda key, arrays, scalars: sorted(arrays))
-    >>> framed = raw.frame("a", {"y": np.zeros(3, "u1"), "x": np.zeros(2, "f4")}, {})
-    >>> framed.offsets
+    >>> raw = Format("raw", ".bin", lambda sample: sorted(sample.arrays))
+    >>> arrays = {"y": np.zeros(3, "u1"), "x": np.zeros(2, "f4")}
+    >>> raw.frame(Sample("a", arrays, {}, {})).offsets
     {'x': 0, 'y': 8}
     """
 
     name: str
     extension: str
-    layout: Callable[[str, Arrays, Mapping[str, Scalar]], list[Piece]]
+    layout: Callable[[Sample], list[Piece]]
     seal: Callable[[Sequence[Buffer]], bytes] = no_seal
     trailer: bytes = b""
 
@@ -112,37 +131,29 @@ class Format:
         """Raise for a dtype that no archive has; what else it cannot hold `layout` refuses."""
         as_dtype(spec.dtype)
 
-    def suffix(self, spec: Spec) -> str:
-        """Return the suffix of a file: `extension`, whatever the tensor."""
-        return self.extension
+    def suffixes(self, spec: Spec) -> Sequence[str]:
+        """Return the ending of a file: `extension`, whatever the tensor."""
+        return [self.extension]
+
+    def parted(self, sample: Sample) -> Sequence[Sample]:
+        """Return what goes into each file: all into one."""
+        return [sample]
 
     def begin(self, path: Path, shared: Shared) -> _FramedSink:
         """Begin a shard; samples are framed alike, whatever they share."""
         return _FramedSink(self, path)
 
-    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
-        """Return how many bytes the sample will take, from shapes and dtypes alone."""
-        pieces = self.layout(key, arrays, scalars)
-        data = sum(arrays[p].nbytes if isinstance(p, str) else len(p) for p in pieces)
-        return data + len(self.seal(()))
+    def size(self, sample: Sample) -> int:
+        """Return how many bytes a sample will take, from shapes and dtypes alone."""
+        return size_of(self.layout(sample), sample.arrays) + len(self.seal(()))
 
-    def frame(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> Framed:
-        """Return the bytes of a sample but its seal, its arrays as views that are never copied.
-
-        Parameters
-        ----------
-        key
-            The record's id.
-        arrays
-            Tensors by name, C-contiguous.
-        scalars
-            Numbers, strings and nulls that go into the sample.
-        """
-        data = {name: Data(array) for name, array in arrays.items()}
+    def frame(self, sample: Sample) -> Framed:
+        """Return the bytes of a sample but its seal, its arrays as views that are never copied."""
+        data = {name: Data(array) for name, array in sample.arrays.items()}
         buffers: list[Buffer] = []
         offsets: dict[str, int] = {}
         at = 0
-        for piece in self.layout(key, arrays, scalars):
+        for piece in self.layout(sample):
             if isinstance(piece, str):
                 offsets[piece] = at
             buffers.append(data[piece] if isinstance(piece, str) else piece)
@@ -156,15 +167,9 @@ class _FramedSink:
     def __init__(self, fmt: Format, path: Path) -> None:
         self._format, self._file = fmt, Stream(path)
 
-    def append(
-        self,
-        key: str,
-        arrays: Arrays,
-        scalars: Mapping[str, Scalar],
-        specs: Mapping[str, Spec],
-    ) -> Framed:
+    def append(self, sample: Sample) -> Framed:
         """Write a sample; return it, its offsets from the beginning of the shard."""
-        framed, begin = self._format.frame(key, arrays, scalars), self._file.bytes
+        framed, begin = self._format.frame(sample), self._file.bytes
         self._file.append(framed.buffers)
         self._file.append([self._format.seal(framed.buffers)])  # their checksums are made by now
         self._file.start_writeback(begin)
@@ -192,16 +197,22 @@ def blank(shape: Sequence[int], dtype: str) -> NDArray[Any]:
     return np.broadcast_to(np.zeros((), as_dtype(dtype)), shape)
 
 
-def json_of(key: str, scalars: Mapping[str, Scalar]) -> bytes:
+def size_of(pieces: Iterable[Piece], arrays: Arrays) -> int:
+    """Return how many bytes pieces take."""
+    return sum(arrays[piece].nbytes if isinstance(piece, str) else len(piece) for piece in pieces)
+
+
+def json_of(sample: Sample) -> bytes:
     """Return the columns of a record as JSON, which knows no NaN: such a float becomes null.
 
     An ArchiveError where one is infinite.
     """
-    plain = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in scalars.items()}
+    nan = {k for k, v in sample.scalars.items() if isinstance(v, float) and math.isnan(v)}
+    plain = {**sample.scalars, **dict.fromkeys(nan)}
     try:
         return json.dumps(plain, allow_nan=False, sort_keys=True).encode()
     except ValueError:
         raise ArchiveError(
-            f"a column of record {key} is infinite, which JSON cannot hold; "
+            f"a column of record {sample.key} is infinite, which JSON cannot hold; "
             'replace it, or write with format="tfrecord"'
         ) from None

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, BinaryIO, final
 
 import numpy as np
 
 from entense.archive.checksum import raw
-from entense.archive.formats.base import json_of
-from entense.archive.formats.foreign import Foreign, Shared
-from entense.archive.formats.images import OVERHEAD, Image, check_image, stored
+from entense.archive.formats.images import ImageFormat, known, stored
 from entense.archive.schema import tr_of
 from entense.geometry import Grayordinates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from entense.archive.formats.base import Arrays, Scalar
+    from entense.archive.formats.base import Sample
     from entense.ops.core import Spec
 
 SERIES, SCALAR = (3002, "ConnDenseSeries"), (3006, "ConnDenseScalar")  # intents
@@ -28,25 +24,14 @@ HEADER = 540  # bytes of NIfTI-2's
 AT_ONCE = 4096  # columns that are turned round together
 
 
-def save(
-    file: BinaryIO, key: str, array: NDArray[Any], scalars: Mapping[str, Scalar], spec: Spec
-) -> None:
-    """Write an image, a column after the other, as CIFTI has them."""
-    _header(array, spec, json.loads(json_of(key, scalars)) | {"record": key}).write_to(file)
-    rows = np.atleast_2d(array)
-    for start in range(0, rows.shape[1], AT_ONCE):
-        file.write(raw(np.ascontiguousarray(rows[:, start : start + AT_ONCE].T)))
-
-
-def _header(array: NDArray[Any], spec: Spec, columns: Mapping[str, Scalar]) -> Any:
+def _header(array: NDArray[Any], spec: Spec, sample: Sample) -> Any:
     import nibabel as nib
     from nibabel.cifti2.parse_cifti2 import Cifti2Extension
 
     assert isinstance(spec.mask, Grayordinates)  # noqa: S101  `check` lets no other pass
     blank = np.broadcast_to(np.zeros((), array.dtype), np.atleast_2d(array).shape)
     image = nib.Cifti2Image(blank, header=(_rows(array, spec), spec.mask.axis()))
-    known = {name: _text(value) for name, value in columns.items() if value is not None}
-    image.header.matrix.metadata = nib.cifti2.Cifti2MetaData(known)
+    image.header.matrix.metadata = nib.cifti2.Cifti2MetaData(known(sample))
     image.update_headers()
     header = image.nifti_header
     header["intent_code"], header["intent_name"] = SERIES if array.ndim == 2 else SCALAR
@@ -65,33 +50,26 @@ def _rows(array: NDArray[Any], spec: Spec) -> Any:
     return SeriesAxis(0, tr_of(spec) or 1.0, len(array))
 
 
-def _text(value: Scalar) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 @final
-class Cifti(Foreign):
-    """CIFTI images, one of each tensor of each record; the columns are the matrix's metadata."""
+class Cifti(ImageFormat):
+    """CIFTI images; the columns are the matrix's metadata."""
 
-    name, extension, library, single = "cifti", ".nii", "nibabel", True
-    parts = (Image, save, _header, _rows, _text)
+    name, extension, columns = "cifti", ".nii", "vertices and grayordinates"
 
-    def check(self, name: str, spec: Spec) -> None:
-        """Refuse what are no grayordinates, and dtypes that not every reader knows."""
-        check_image(self, name, spec, Grayordinates, "vertices and grayordinates")
+    def holds(self, mask: object) -> bool:
+        """Whether columns are vertices or grayordinates."""
+        return isinstance(mask, Grayordinates)
 
-    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
-        """Add up the arrays; what the axis takes is not known here."""
-        columns = len(json_of(key, scalars)) + OVERHEAD
-        return sum(array.nbytes + columns for array in arrays.values())
-
-    def suffix(self, spec: Spec) -> str:
+    def suffixes(self, spec: Spec) -> list[str]:
         """Return what CIFTI calls it."""
-        return ".dtseries.nii" if len(spec.dims) == 2 else ".dscalar.nii"
+        return [".dtseries.nii" if len(spec.dims) == 2 else ".dscalar.nii"]
 
-    def begin(self, path: Path, shared: Shared) -> Image:
-        """Begin an image."""
-        return Image(path, save)
+    def save(self, file: BinaryIO, array: NDArray[Any], spec: Spec, sample: Sample) -> None:
+        """Write an image, a column after the other, as CIFTI has them."""
+        _header(array, spec, sample).write_to(file)
+        rows = np.atleast_2d(array)
+        for start in range(0, rows.shape[1], AT_ONCE):
+            file.write(raw(np.ascontiguousarray(rows[:, start : start + AT_ONCE].T)))
 
     def read(self, path: Path, key: str, tensor: str, start: int, stop: int) -> NDArray[Any]:
         """Read some frames, or some columns where there is no time."""

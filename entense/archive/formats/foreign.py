@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -16,12 +16,12 @@ from entense.errors import ArchiveError, EntenseError
 from entense.registry import code_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from entense.archive.formats.base import Arrays, Scalar
+    from entense.archive.formats.base import Sample, Sink
     from entense.ops.core import Spec
 
 LONGEST = 200  # characters of a name inside a file
@@ -43,23 +43,6 @@ class Shared:
     columns: Mapping[str, type] = field(default_factory=dict)
 
 
-class Sink(Protocol):
-    """A file that is being written, a record after the other."""
-
-    def append(
-        self,
-        key: str,
-        arrays: Arrays,
-        scalars: Mapping[str, Scalar],
-        specs: Mapping[str, Spec],
-        /,
-    ) -> None:
-        """Write a record: its tensors (C-contiguous), its columns, and what is known of each."""
-
-    def close(self) -> None:
-        """Write what is left; after it the file is complete."""
-
-
 class Foreign(ABC):
     """A format that a library writes and reads.
 
@@ -75,9 +58,10 @@ class Foreign(ABC):
     library
         The package that writes it, as pip names it; its version is part of the archive's identity.
     single
-        Whether a file holds one tensor of one record.
+        Whether a file holds one tensor of one record, or a part of it.
     parts
-        Code beside the class that decides the bytes, such as the sink's.
+        Code beside the class that decides the bytes, such as the sink's; that of entense itself is
+        part of every archive's identity.
     """
 
     name: ClassVar[str]
@@ -91,7 +75,7 @@ class Foreign(ABC):
         """Raise an ArchiveError where a tensor cannot be held: its dtype, geometry or name."""
 
     @abstractmethod
-    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
+    def size(self, sample: Sample) -> int:
         """Return about how many bytes a record takes, from shapes and dtypes alone.
 
         An ArchiveError where its id or its columns cannot be held.
@@ -111,9 +95,13 @@ class Foreign(ABC):
         is damaged, not of this format, or promises more than it holds.
         """
 
-    def suffix(self, spec: Spec) -> str:
-        """Return the suffix of a file of one tensor: `extension`, unless its kind decides."""
-        return self.extension
+    def suffixes(self, spec: Spec) -> Sequence[str]:
+        """Return the endings of the files of a tensor: `extension`, unless its kind decides."""
+        return [self.extension]
+
+    def parted(self, sample: Sample) -> Sequence[Sample]:
+        """Return what goes into each of these files: all, unless there are several."""
+        return [sample]
 
     @property
     def digest(self) -> str:
@@ -170,6 +158,12 @@ def check_part(name: str, fmt: Foreign) -> None:
             f'plainer `record` column, of at most {LONGEST} characters, without "/" and "\\", '
             'that neither is dots alone nor begins with "__"'
         )
+
+
+def check_member(fmt: Foreign, name: str, spec: Spec) -> None:
+    """Raise an ArchiveError where a tensor cannot be an array by name in HDF5 or Zarr."""
+    check_part(name, fmt)
+    check_dtype(fmt, name, spec, WITHOUT_BFLOAT16)
 
 
 def check_holds(path: Path, nbytes: int) -> None:

@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from entense.archive.formats.foreign import (
-    WITHOUT_BFLOAT16,
     Foreign,
     Shared,
-    check_dtype,
     check_holds,
+    check_member,
     check_part,
     facts,
 )
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from entense.archive.formats.base import Arrays, Scalar
+    from entense.archive.formats.base import Sample
     from entense.ops.core import Spec
 
 OVERHEAD = 2048  # bytes of a group or dataset beside its data, about
@@ -38,21 +36,16 @@ class _File:
 
         self._file = h5py.File(path, "w")
 
-    def append(
-        self,
-        key: str,
-        arrays: Arrays,
-        scalars: Mapping[str, Scalar],
-        specs: Mapping[str, Spec],
-    ) -> None:
+    def append(self, sample: Sample) -> None:
         """Write a group, its datasets contiguous, so that windows are read alone."""
-        group = self._file.create_group(key)
-        group.attrs.update({name: value for name, value in scalars.items() if value is not None})
-        for name, array in arrays.items():
+        group = self._file.create_group(sample.key)
+        there = {name: value for name, value in sample.scalars.items() if value is not None}
+        group.attrs.update(there)
+        for name, array in sample.arrays.items():
             # a time of day would differ each time
             dataset = group.create_dataset(name, data=array, track_times=False)
-            dataset.attrs.update(facts(specs[name]))
-            for dim, label in zip(dataset.dims, specs[name].dims, strict=True):
+            dataset.attrs.update(facts(sample.specs[name]))
+            for dim, label in zip(dataset.dims, sample.specs[name].dims, strict=True):
                 dim.label = label
 
     def close(self) -> None:
@@ -64,23 +57,22 @@ class _File:
 class HDF5(Foreign):
     """HDF5 files: ``file[record][tensor]``; a null is an attribute that is absent."""
 
-    name, extension, library, parts = "hdf5", ".h5", "h5py", (_File, facts)
+    name, extension, library = "hdf5", ".h5", "h5py"
 
     def check(self, name: str, spec: Spec) -> None:
         """Refuse bfloat16, which HDF5 has not."""
-        check_part(name, self)
-        check_dtype(self, name, spec, WITHOUT_BFLOAT16)
+        check_member(self, name, spec)
 
-    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
+    def size(self, sample: Sample) -> int:
         """Add up the arrays and the headers."""
-        check_part(key, self)
-        for name, value in scalars.items():
+        check_part(sample.key, self)
+        for name, value in sample.scalars.items():
             if not name or "\0" in name or (isinstance(value, str) and "\0" in value):
                 raise ArchiveError(
                     f"an attribute of HDF5 has a name and no zero byte, and {name!r} of record "
-                    f"{key} is not so; rename or clean that column"
+                    f"{sample.key} is not so; rename or clean that column"
                 )
-        return OVERHEAD + sum(array.nbytes + OVERHEAD for array in arrays.values())
+        return OVERHEAD + sample.nbytes + OVERHEAD * len(sample.arrays)
 
     def begin(self, path: Path, shared: Shared) -> _File:
         """Begin a file."""

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO
+import json
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from entense.archive.formats.foreign import Foreign, check_dtype
+from entense.archive.formats.base import json_of
+from entense.archive.formats.foreign import Foreign, Shared, check_dtype
 from entense.errors import ArchiveError
 from entense.ops.spec import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from entense.archive.formats.base import Arrays, Scalar
+    from entense.archive.formats.base import Sample
     from entense.ops.core import Spec
 
 HELD = ("uint8", "int16", "float32", "float64")  # what every reader of NIfTI knows
@@ -31,43 +34,76 @@ class Image:
     path
         The file.
     save
-        ``save(file, key, array, scalars, spec)`` writes it.
+        ``save(file, array, spec, sample)`` writes it.
     """
 
     def __init__(
-        self,
-        path: Path,
-        save: Callable[[BinaryIO, str, NDArray[Any], Mapping[str, Scalar], Spec], None],
+        self, path: Path, save: Callable[[BinaryIO, NDArray[Any], Spec, Sample], None]
     ) -> None:
         self._path, self._save = path, save
 
-    def append(
-        self,
-        key: str,
-        arrays: Arrays,
-        scalars: Mapping[str, Scalar],
-        specs: Mapping[str, Spec],
-    ) -> None:
+    def append(self, sample: Sample) -> None:
         """Write the one tensor."""
-        ((name, array),) = arrays.items()
+        ((name, array),) = sample.arrays.items()
         with self._path.open("wb") as file:
-            self._save(file, key, array, scalars, specs[name])
+            self._save(file, array, sample.specs[name], sample)
 
     def close(self) -> None:
         """Do nothing: the tensor was written when it came."""
 
 
-def check_image(fmt: Foreign, name: str, spec: Spec, geometry: type, columns: str) -> None:
-    """Raise unless a tensor has columns that lie somewhere, alone or by time, and numbers."""
-    check_dtype(fmt, name, spec, HELD)
-    alone = spec.dims[1:] if spec.dims[:1] == ("time",) else spec.dims
-    if not isinstance(spec.mask, geometry) or len(alone) != 1 or alone[0] not in COLUMNS:
-        raise ArchiveError(
-            f"{fmt.name} holds {columns} by themselves or by time, and {name!r} is "
-            f'({", ".join(spec.dims)}); leave it out, or write it with format="hdf5"'
-        )
-    if 0 in spec.shape:
-        raise ArchiveError(f"{name!r} is empty, and an image is not; leave such records out")
+def known(sample: Sample) -> dict[str, str]:
+    """Return the columns of a record and its id as text; what is null, or no number, is absent."""
+    columns = json.loads(json_of(sample)) | {"record": sample.key}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in columns.items()
+        if value is not None
+    }
+
+
+class ImageFormat(Foreign):
+    """A format of images, one of each tensor of each record, that nibabel writes.
+
+    Attributes
+    ----------
+    columns
+        What it holds, as an error says it.
+    held
+        The dtypes that it has.
+    """
+
+    library, single = "nibabel", True
+    columns: ClassVar[str]
+    held: ClassVar[Collection[str]] = HELD
+
+    @abstractmethod
+    def holds(self, mask: object) -> bool:
+        """Whether it has places for the columns of a tensor."""
+
+    @abstractmethod
+    def save(self, file: BinaryIO, array: NDArray[Any], spec: Spec, sample: Sample) -> None:
+        """Write the one tensor of a sample."""
+
+    def check(self, name: str, spec: Spec) -> None:
+        """Raise unless a tensor has columns that lie somewhere, alone or by time, and numbers."""
+        check_dtype(self, name, spec, self.held)
+        alone = spec.dims[1:] if spec.dims[:1] == ("time",) else spec.dims
+        if not self.holds(spec.mask) or len(alone) != 1 or alone[0] not in COLUMNS:
+            raise ArchiveError(
+                f"{self.name} holds {self.columns} by themselves or by time, and {name!r} is "
+                f'({", ".join(spec.dims)}); leave it out, or write it with format="hdf5"'
+            )
+        if 0 in spec.shape:
+            raise ArchiveError(f"{name!r} is empty, and an image is not; leave such records out")
+
+    def size(self, sample: Sample) -> int:
+        """Add up the arrays; what lies around them, or the axis takes, is not known here."""
+        return sample.nbytes + len(sample.arrays) * (len(json_of(sample)) + OVERHEAD)
+
+    def begin(self, path: Path, shared: Shared) -> Image:
+        """Begin an image."""
+        return Image(path, self.save)
 
 
 def stored(path: Path, header: Any, offset: int) -> NDArray[Any]:

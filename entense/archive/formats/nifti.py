@@ -14,37 +14,21 @@ import numpy as np
 
 from entense.archive.checksum import raw
 from entense.archive.formats.base import json_of
-from entense.archive.formats.foreign import Foreign, Shared, check_holds
-from entense.archive.formats.images import OVERHEAD, Image, check_image, stored
+from entense.archive.formats.foreign import check_holds
+from entense.archive.formats.images import ImageFormat, stored
 from entense.archive.schema import tr_of
 from entense.geometry import Mask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from entense.archive.formats.base import Arrays, Scalar
+    from entense.archive.formats.base import Sample
     from entense.ops.core import Spec
 
 COMMENT = 6  # the code of an extension that is text
 LONGEST = 2**15 - 1  # what NIfTI-1 counts to; beyond it is NIfTI-2
-
-
-def save(
-    file: BinaryIO, key: str, array: NDArray[Any], scalars: Mapping[str, Scalar], spec: Spec
-) -> None:
-    """Write an image, a frame at a time: all of it is several times the tensor."""
-    mask = spec.mask
-    assert isinstance(mask, Mask)  # noqa: S101  `check` lets no other pass
-    header = _header(array, spec, mask)
-    header.extensions.append(_note(key, scalars, mask))
-    header.write_to(file)
-    frame, index = np.zeros(math.prod(mask.shape), array.dtype), _index(mask.packed, mask.shape)
-    for row in np.atleast_2d(array):
-        frame[index] = row
-        file.write(raw(frame))
 
 
 def _header(array: NDArray[Any], spec: Spec, mask: Mask) -> Any:
@@ -60,13 +44,12 @@ def _header(array: NDArray[Any], spec: Spec, mask: Mask) -> Any:
     return header
 
 
-def _note(key: str, scalars: Mapping[str, Scalar], mask: Mask) -> Any:
+def _note(sample: Sample, mask: Mask) -> Any:
     """Return what NIfTI has no field for: the mask, as zeros may lie in it, and the columns."""
     from nibabel.nifti1 import Nifti1Extension
 
-    columns = json.loads(json_of(key, scalars))
     packed = base64.b64encode(mask.packed).decode()
-    known = {"record": key, "columns": columns, "mask": packed}
+    known = {"record": sample.key, "columns": json.loads(json_of(sample)), "mask": packed}
     return Nifti1Extension(COMMENT, json.dumps(known).encode())
 
 
@@ -81,24 +64,26 @@ def _index(packed: bytes, shape: tuple[int, ...]) -> NDArray[np.intp]:
 
 
 @final
-class Nifti(Foreign):
-    """NIfTI images, one of each tensor of each record; the mask lies in a header extension."""
+class Nifti(ImageFormat):
+    """NIfTI images; the mask lies in a header extension."""
 
-    name, extension, library, single = "nifti", ".nii", "nibabel", True
-    parts = (Image, save, _header, _note, _index)
+    name, extension, columns = "nifti", ".nii", "voxels"
 
-    def check(self, name: str, spec: Spec) -> None:
-        """Refuse what are no voxels, and dtypes that not every reader of NIfTI knows."""
-        check_image(self, name, spec, Mask, "voxels")
+    def holds(self, mask: object) -> bool:
+        """Whether columns are voxels."""
+        return isinstance(mask, Mask)
 
-    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
-        """Add up what is inside the masks; what is around them is not known here."""
-        columns = len(json_of(key, scalars)) + OVERHEAD
-        return sum(array.nbytes + columns for array in arrays.values())
-
-    def begin(self, path: Path, shared: Shared) -> Image:
-        """Begin an image."""
-        return Image(path, save)
+    def save(self, file: BinaryIO, array: NDArray[Any], spec: Spec, sample: Sample) -> None:
+        """Write an image, a frame at a time: all of it is several times the tensor."""
+        mask = spec.mask
+        assert isinstance(mask, Mask)  # noqa: S101  `check` lets no other pass
+        header = _header(array, spec, mask)
+        header.extensions.append(_note(sample, mask))
+        header.write_to(file)
+        frame, index = np.zeros(math.prod(mask.shape), array.dtype), _index(mask.packed, mask.shape)
+        for row in np.atleast_2d(array):
+            frame[index] = row
+            file.write(raw(frame))
 
     def read(self, path: Path, key: str, tensor: str, start: int, stop: int) -> NDArray[Any]:
         """Read some frames, or some voxels where there is no time."""

@@ -16,13 +16,13 @@ from entense.errors import ArchiveError
 from entense.tensors.lazy import RAGGED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from entense.archive.formats.base import Arrays, Scalar
+    from entense.archive.formats.base import Sample
     from entense.ops.core import Spec
 
 KEY = "record"
@@ -39,25 +39,19 @@ class _Table:
     def __init__(self, path: Path, shared: Shared) -> None:
         self._path, self._shared = path, shared
         self._writer: Any = None
-        self._rows: list[tuple[str, Arrays, Mapping[str, Scalar]]] = []
+        self._rows: list[Sample] = []
         self._held = 0
 
-    def append(
-        self,
-        key: str,
-        arrays: Arrays,
-        scalars: Mapping[str, Scalar],
-        specs: Mapping[str, Spec],
-    ) -> None:
+    def append(self, sample: Sample) -> None:
         """Add a row; write those that wait once they are large."""
-        self._writer = self._writer or self._begin(arrays, specs)
-        self._held += sum(array.nbytes for array in arrays.values())
+        self._writer = self._writer or self._begin(sample)
+        self._held += sample.nbytes
         if self._held >= GROUP:
-            self._rows.append((key, arrays, scalars))
+            self._rows.append(sample)
             self._write()
         else:  # what is computed next may take the memory of these arrays
-            copies = {name: array.copy() for name, array in arrays.items()}
-            self._rows.append((key, copies, scalars))
+            copies = {name: array.copy() for name, array in sample.arrays.items()}
+            self._rows.append(sample._replace(arrays=copies))
 
     def close(self) -> None:
         """Write the rows that wait, and the footer."""
@@ -67,13 +61,13 @@ class _Table:
             self._writer.close()
             _seal(self._path)
 
-    def _begin(self, arrays: Arrays, specs: Mapping[str, Spec]) -> Any:
+    def _begin(self, sample: Sample) -> Any:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        columns = self._shared.columns
+        columns, arrays = self._shared.columns, sample.arrays.items()
         fields = [pa.field(KEY, pa.string())]
-        fields += [_field(name, array, specs[name], self._shared) for name, array in arrays.items()]
+        fields += [_field(name, it, sample.specs[name], self._shared) for name, it in arrays]
         fields += [pa.field(name, pa.from_numpy_dtype(kind)) for name, kind in columns.items()]
         return pq.ParquetWriter(
             self._path, pa.schema(fields),
@@ -83,7 +77,7 @@ class _Table:
     def _write(self) -> None:
         import pyarrow as pa
 
-        keys, arrays, scalars = zip(*self._rows, strict=True)
+        keys, arrays, scalars, _ = zip(*self._rows, strict=True)
         columns = []
         for field in self._writer.schema:
             if field.name == KEY:
@@ -169,24 +163,24 @@ class Parquet(Foreign):
     """Parquet files: tensors are ``arrow.fixed_shape_tensor``, or structs of data and shape."""
 
     name, extension, library = "parquet", ".parquet", "pyarrow"
-    parts = (_Table, _seal, _field, _column)
 
     def check(self, name: str, spec: Spec) -> None:
         """Refuse what Arrow has no numbers for."""
         _check_name(name)
         check_dtype(self, name, spec, HELD)
 
-    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
+    def size(self, sample: Sample) -> int:
         """Add up the arrays; Parquet has no integers below 32 bits."""
-        for name in scalars:
+        for name in sample.scalars:
             _check_name(name)
-        for name, array in arrays.items():
+        for name, array in sample.arrays.items():
             if array.nbytes > LIMIT:
                 raise ArchiveError(
-                    f"{name!r} of record {key} takes {array.nbytes / 2**30:.1f} GiB, and a cell of "
-                    'Parquet holds less than 2 GiB; write it with format="hdf5" or a smaller dtype'
+                    f"{name!r} of record {sample.key} takes {array.nbytes / 2**30:.1f} GiB, and a "
+                    'cell of Parquet holds less than 2 GiB; write it with format="hdf5" or a '
+                    "smaller dtype"
                 )
-        return OVERHEAD + sum(_stored(array) + OVERHEAD for array in arrays.values())
+        return OVERHEAD + sum(_stored(array) + OVERHEAD for array in sample.arrays.values())
 
     def begin(self, path: Path, shared: Shared) -> _Table:
         """Begin a file."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from crc32c import crc32c
 
 from entense.archive.checksum import Buffer, add
-from entense.archive.formats.base import Arrays, Format, Piece, Scalar
+from entense.archive.formats.base import Arrays, Format, Piece, Sample, size_of
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,20 +26,21 @@ DATA_TYPES = {
 """NumPy's names to the numbers of TensorFlow's DataType."""
 
 
-def layout(key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> list[Piece]:
+def layout(sample: Sample) -> list[Piece]:
     """Return the pieces of a record: its length, then the Example.
 
     A tensor is a bytes_list with one serialised TensorProto (read it with `tf.io.parse_tensor`);
     integers and booleans are int64_list, floats float_list (32 bits), strings bytes_list; a null
     is absent; the record's id is under ``__key__``.
     """
+    key, arrays, scalars, _ = sample
     if KEY in arrays or KEY in scalars:
         raise ArchiveError(f"{KEY!r} names the record's id in TFRecord; rename that column")
     features = {KEY: _scalar(key)}
-    features |= {name: _scalar(value) for name, value in scalars.items() if value is not None}
+    features |= {name: _column(sample, name) for name, v in scalars.items() if v is not None}
     features |= {name: _tensor(name, array) for name, array in arrays.items()}
     pieces = _field(0x0A, _entries(features, arrays), arrays)  # Example.features
-    length = _size(pieces, arrays)
+    length = size_of(pieces, arrays)
     if length > LIMIT:
         raise ArchiveError(
             f"record {key} takes {length / 2**30:.1f} GiB, and a TFRecord holds at most 2 GiB; "
@@ -80,6 +81,16 @@ def _tensor(name: str, array: NDArray[Any]) -> list[Piece]:
     return _field(0x0A, _field(0x0A, proto, arrays), arrays)
 
 
+def _column(sample: Sample, name: str) -> list[Piece]:
+    try:
+        return _scalar(sample.scalars[name])
+    except OverflowError:
+        raise ArchiveError(
+            f"{name!r} of record {sample.key} is {sample.scalars[name]:g}, and floats in TFRecord "
+            'have 32 bits (up to 3.4e+38); scale the column, or write with format="webdataset"'
+        ) from None
+
+
 def _scalar(value: Any) -> list[Piece]:
     if isinstance(value, str):
         return [_bytes(0x0A, _bytes(0x0A, value.encode()))]
@@ -89,15 +100,11 @@ def _scalar(value: Any) -> list[Piece]:
 
 
 def _field(tag: int, pieces: list[Piece], arrays: Arrays) -> list[Piece]:
-    return [bytes([tag]) + _varint(_size(pieces, arrays)), *pieces]
+    return [bytes([tag]) + _varint(size_of(pieces, arrays)), *pieces]
 
 
 def _bytes(tag: int, content: bytes) -> bytes:
     return bytes([tag]) + _varint(len(content)) + content
-
-
-def _size(pieces: Iterable[Piece], arrays: Arrays) -> int:
-    return sum(arrays[piece].nbytes if isinstance(piece, str) else len(piece) for piece in pieces)
 
 
 def _varint(value: int) -> bytes:

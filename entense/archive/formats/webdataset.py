@@ -9,28 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entense.archive.formats.base import Arrays, Format, Piece, Scalar, json_of
+from entense.archive.formats.base import Format, Piece, Sample, json_of
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
 BLOCK = 512
 LIMIT = 8**11 - 1  # eleven octal digits
 
 
-def layout(key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> list[Piece]:
+def layout(sample: Sample) -> list[Piece]:
     """Return the pieces of a sample: a ``key.name.npy`` a tensor, then ``key.json`` if needed."""
     pieces: list[Piece] = []
-    for name, array in arrays.items():
+    for name, array in sample.arrays.items():
         _check_tensor(name, array)
         head = _npy_header(array)
-        pieces += _member(f"{key}.{name}.npy", [head, name], len(head) + array.nbytes)
-    if scalars:
-        text = json_of(key, scalars)
-        pieces += _member(f"{key}.json", [text], len(text))
+        pieces += _member(f"{sample.key}.{name}.npy", [head, name], len(head) + array.nbytes)
+    if sample.scalars:
+        text = json_of(sample)
+        pieces += _member(f"{sample.key}.json", [text], len(text))
     return pieces
 
 

@@ -15,19 +15,18 @@ from entense.archive.formats.foreign import (
     WITHOUT_BFLOAT16,
     Foreign,
     Shared,
-    check_dtype,
     check_holds,
+    check_member,
     check_part,
     facts,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from entense.archive.formats.base import Arrays, Scalar
+    from entense.archive.formats.base import Sample
     from entense.ops.core import Spec
 
 META = "zarr.json"
@@ -60,25 +59,20 @@ class _Zip:
         zarr.create_group(store := _memory())
         self._put(store, "")
 
-    def append(
-        self,
-        key: str,
-        arrays: Arrays,
-        scalars: Mapping[str, Scalar],
-        specs: Mapping[str, Spec],
-    ) -> None:
+    def append(self, sample: Sample) -> None:
         """Write a group and its arrays."""
         import zarr
 
-        columns = json.loads(json_of(key, scalars))
-        group = zarr.create_group(store := _memory(), path=key, attributes=columns)
-        for name, array in arrays.items():
+        columns = json.loads(json_of(sample))
+        group = zarr.create_group(store := _memory(), path=sample.key, attributes=columns)
+        for name, array in sample.arrays.items():
+            spec = sample.specs[name]
             group.create_array(
                 name, data=array, chunks=chunks(array), compressors=None, filters=None,
-                dimension_names=specs[name].dims, attributes=facts(specs[name]),
+                dimension_names=spec.dims, attributes=facts(spec),
                 config={"write_empty_chunks": True},  # what is missing would read as zeros
             )  # fmt: skip
-        self._put(store, f"{key}/")
+        self._put(store, f"{sample.key}/")
 
     def close(self) -> None:
         """Write the directory of the ZIP."""
@@ -97,18 +91,17 @@ class _Zip:
 class Zarr(Foreign):
     """Zarr 3 in ZIP files: ``zarr.open_group(ZipStore(path))[record][tensor]``."""
 
-    name, extension, library, parts = "zarr", ".zarr.zip", "zarr", (_Zip, chunks, facts)
+    name, extension, library = "zarr", ".zarr.zip", "zarr"
 
     def check(self, name: str, spec: Spec) -> None:
         """Refuse bfloat16, which Zarr has not."""
-        check_part(name, self)
-        check_dtype(self, name, spec, WITHOUT_BFLOAT16)
+        check_member(self, name, spec)
 
-    def size(self, key: str, arrays: Arrays, scalars: Mapping[str, Scalar]) -> int:
+    def size(self, sample: Sample) -> int:
         """Add up the chunks, of which the last of an array is filled up."""
-        check_part(key, self)
-        columns = len(json_of(key, scalars))
-        return OVERHEAD + columns + sum(_stored(array) for array in arrays.values())
+        check_part(sample.key, self)
+        arrays = sum(_stored(array) for array in sample.arrays.values())
+        return OVERHEAD + len(json_of(sample)) + arrays
 
     def begin(self, path: Path, shared: Shared) -> _Zip:
         """Begin a file."""

@@ -13,11 +13,13 @@ from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Unpack
 
     from numpy.typing import NDArray
 
-    from entense.archive.loaders.loader import OnError, Ragged, To
+    from entense.archive.loaders.loader import Asked, OnError
     from entense.archive.loaders.torch import Indexed, Stream
+    from entense.archive.placed import Stored
     from entense.archive.read import Archive
 
 
@@ -26,18 +28,9 @@ def loader(
     split: str | None = None,
     *,
     batch_size: int,
-    window: int | None = None,
-    windows_per_record: int = 1,
-    seed: int | None = None,
-    drop_last: bool = False,
     tensors: Sequence[str] | None = None,
-    rank: int = 0,
-    world: int = 1,
-    workers: int = 1,
-    ragged: Ragged = "error",
-    on_error: OnError = "raise",
-    to: To = "numpy",
     check: bool = True,
+    **asked: Unpack[Asked],
 ) -> Loader:
     """Return batches of arrays, read straight from the shards.
 
@@ -47,37 +40,37 @@ def loader(
         Only the records of this split; None for all. Failed records are never in it.
     batch_size
         Records, or windows, in a batch.
+    tensors
+        Which tensors to read; None for all.
+    check
+        Compare the CRC-32C of each block that is read. False is for who verified before.
     window
         Frames to cut from each tensor whose first dimension is time; None for all of them.
     windows_per_record
-        How many windows of each record an epoch has.
+        How many windows of each record an epoch has; 1 unless given.
     seed
         Shuffles records and places windows at random, differently each epoch; None: records
         in the order of their ids, windows evenly spaced.
     drop_last
         Leave out a last batch (with ``ragged="bucket"``, the last of each shape) that is
         smaller than the others, and what makes a rank's batches more than another's.
-    tensors
-        Which tensors to read; None for all.
     rank, world
         Which of how many processes this is: each gets its share of every epoch, and together
         they get every record, or window, once. Shares differ by one at most, so that one
         process may have a batch more than another, unless `drop_last` makes them equal.
     workers
-        Threads that read. As many batches and one more are read ahead; their order does not
-        depend on it.
+        Threads that read, 1 unless given. As many batches and one more are read ahead; their
+        order does not depend on it.
     ragged
-        What becomes of records of different shapes: ``"error"``; ``"pad"``, zeros up to the
-        largest of the batch, and ``<tensor>_shape`` says what is not padding; ``"bucket"``,
-        batches of records of one shape, each still once.
+        What becomes of records of different shapes: ``"error"``, unless given; ``"pad"``, zeros
+        up to the largest of the batch, and ``<tensor>_shape`` says what is not padding;
+        ``"bucket"``, batches of records of one shape, each still once.
     on_error
         ``"skip"`` leaves a record that cannot be read out of its batch, which is then smaller
         (a batch of which nothing is left is not given), and counts it in `Loader.skipped`.
     to
         ``"jax"`` gives arrays of JAX on its default device, where 64 bits are 32 unless JAX
         is told otherwise.
-    check
-        Compare the CRC-32C of each block that is read. False is for who verified before.
 
     Returns
     -------
@@ -92,20 +85,7 @@ def loader(
     >>> next(iter(loader))["clean"].shape[:2]
     (8, 32)
     """
-    return Loader(
-        source_of(archive, split, tensors, check=check),
-        batch_size,
-        window=window,
-        windows_per_record=windows_per_record,
-        seed=seed,
-        drop_last=drop_last,
-        rank=rank,
-        world=world,
-        workers=workers,
-        ragged=ragged,
-        on_error=on_error,
-        to=to,
-    )
+    return Loader(source_of(archive, split, tensors, check=check), batch_size, **asked)
 
 
 def to_torch(
@@ -120,11 +100,12 @@ def to_torch(
     rank: int | None = None,
     world: int | None = None,
     check: bool = True,
+    on_error: OnError = "raise",
 ) -> Stream | Indexed:
     """Return records, or windows of them, as a dataset of PyTorch; each item is a dict.
 
     The workers of a `DataLoader` share the items, each once, whatever their number and way of
-    starting. A damaged record is an error.
+    starting.
 
     Parameters
     ----------
@@ -137,6 +118,10 @@ def to_torch(
         As `loader` says; set `epoch` of the dataset before each epoch.
     rank, world
         As `loader` says; None: those of torch.distributed, if it is initialised by now.
+    on_error
+        ``"skip"`` leaves out a record that cannot be read, and counts it in the dataset's
+        `skipped`, to which workers add. A batch of the map style is then smaller, and one of which
+        nothing is left is an error, as is such an item by itself.
 
     Raises
     ------
@@ -163,7 +148,8 @@ def to_torch(
         raise ArchiveError(f"style={style!r} is none of 'iterable', 'map'")
     source = source_of(archive, split, tensors, check=check)
     rank, world = rank_and_world(rank, world)
-    return styles[style](Items(source, window, windows_per_record, seed, rank, world))
+    items = Items(source, window, windows_per_record, seed, rank, world, on_error=on_error)
+    return styles[style](items)
 
 
 def to_grain(
@@ -174,6 +160,7 @@ def to_grain(
     windows_per_record: int = 1,
     tensors: Sequence[str] | None = None,
     check: bool = True,
+    on_error: OnError = "raise",
 ) -> Items:
     """Return records, or windows of them, as a data source of grain: ``source[i]`` is a dict.
 
@@ -183,6 +170,10 @@ def to_grain(
     ----------
     split, window, windows_per_record, tensors, check
         As `loader` says.
+    on_error
+        ``"skip"`` gives None for a record that cannot be read, which grain leaves out when it
+        iterates (make batches after `to_iter_dataset`), and counts it in the source's `skipped`,
+        which worker processes add to.
 
     Examples
     --------
@@ -193,33 +184,42 @@ def to_grain(
     >>> batches[0]["clean"].shape[:2]
     (8, 32)
     """
-    return Items(source_of(archive, split, tensors, check=check), window, windows_per_record)
+    source = source_of(archive, split, tensors, check=check)
+    return Items(source, window, windows_per_record, on_error=on_error)
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Some records of an archive, read by offset; it can be pickled."""
+    """Some tensors of some records of an archive, read by offset; it can be pickled."""
 
-    archive: Archive
+    stored: Stored
     rows: Sequence[int]
-    check: bool
+    tensors: Sequence[str]
+    checked: bool
+
+    def check(self, record: int) -> None:
+        """Raise where a shard is too short for the tensors of a record."""
+        for tensor in self.tensors:
+            self.stored.check(self.rows[record], tensor)
 
     def read(self, record: int, tensor: str, start: int, stop: int, out: NDArray[Any]) -> None:
         """Read rows of a tensor of a record."""
         row = self.rows[record]
-        self.archive.read_rows(row, tensor, start, stop, out, check=self.check)
+        self.stored.read_rows(row, tensor, start, stop, out, check=self.checked)
 
 
 def source_of(
     archive: Archive, split: str | None, tensors: Sequence[str] | None, *, check: bool
 ) -> Source:
     """Return the records of a split for the loaders, which read windows of them by offset."""
-    rows = archive.rows(split)
+    rows, stored = archive.rows(split), archive.stored
     names = named(tensors) or tuple(archive.schema)
     columns = columns_of(archive.scalars)  # of all records: a split has the dtypes of the whole
+    found = Rows(stored, rows, names, check)
     return Source(
-        tensors={name: archive.tensor(name) for name in names},
-        shapes={name: archive.shapes(name)[rows] for name in names},
+        tensors={name: stored.tensor(name) for name in names},
+        shapes={name: stored.shapes(name)[rows] for name in names},
         columns={name: column[rows] for name, column in columns.items()},
-        opened=partial(readable, Rows(archive, rows, check).read),
+        opened=partial(readable, found.read),
+        check=found.check,
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from entense.archive.loaders.source import Reader
+    from entense.archive.loaders.source import Reader, Source
     from entense.archive.loaders.windows import Windows
 
 SHAPE = "_shape"
@@ -37,30 +37,50 @@ def read_batch(
     ``<tensor>_shape``, (batch, dims), says how large each is.
     """
     source = windows.source
+    there, missing = _tried(
+        lambda number, _: source.check(int(records[number])), source, records, skips=skips
+    )
+    records, starts = records[there], starts[there]
     shapes = {name: windows.extents[name][records] for name in source.tensors}
     batch: dict[str, Any] = {
-        name: empty((len(records), *shapes[name].max(axis=0).tolist()), kind.dtype)
+        name: empty((len(records), *shapes[name].max(axis=0, initial=0).tolist()), kind.dtype)
         for name, kind in source.tensors.items()
     }
+
+    def fill(number: int, place: int) -> None:
+        record, start = int(records[number]), int(starts[number])
+        for name, array in batch.items():
+            begin = start if windows.is_cut(name) else 0
+            shape = shapes[name][number].tolist()
+            _fill(array[place : place + 1], shape, partial(read, record, name), begin)
+
+    kept, damaged = _tried(fill, source, records, skips=skips)
+    batch = {name: array[: len(kept)] for name, array in batch.items()}
+    if pads:
+        batch |= {f"{name}{SHAPE}": shape[kept] for name, shape in shapes.items()}
+    batch |= {name: _values(column[records[kept]]) for name, column in source.columns.items()}
+    return batch | {"start": starts[kept]}, missing + damaged
+
+
+def _tried(
+    act: Callable[[int, int], None], source: Source, records: NDArray[np.int64], *, skips: bool
+) -> tuple[list[int], list[Skipped]]:
+    """Act on each item, ``act(number, how many were kept)``; return which are kept, and the rest.
+
+    What is raised goes on, unless it `skips`.
+    """
     kept: list[int] = []
     skipped = []
-    for number, (record, start) in enumerate(zip(records.tolist(), starts.tolist(), strict=True)):
+    for number, record in enumerate(records.tolist()):
         try:
-            for name in source.tensors:
-                place = batch[name][len(kept) : len(kept) + 1]
-                begin = start if windows.is_cut(name) else 0
-                _fill(place, shapes[name][number].tolist(), partial(read, record, name), begin)
+            act(number, len(kept))
         except (ArchiveError, RecordError) as error:
             if not skips:
                 raise
             skipped.append(Skipped(source.columns["record"][record], str(error)))
         else:
             kept.append(number)
-    batch = {name: array[: len(kept)] for name, array in batch.items()}
-    if pads:
-        batch |= {f"{name}{SHAPE}": shape[kept] for name, shape in shapes.items()}
-    batch |= {name: _values(column[records[kept]]) for name, column in source.columns.items()}
-    return batch | {"start": starts[kept]}, skipped
+    return kept, skipped
 
 
 def check_free(windows: Windows) -> None:

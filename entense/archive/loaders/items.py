@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from entense.archive.loaders.batches import read_batch
-from entense.archive.loaders.loader import order_of
+from entense.archive.loaders.loader import check_choice, order_of
+from entense.archive.loaders.notes import Notes
+from entense.archive.loaders.source import Skipped
 from entense.archive.loaders.windows import Windows
+from entense.errors import ArchiveError, RecordError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from entense.archive.loaders.loader import OnError
     from entense.archive.loaders.source import Source
 
     Drawn: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -25,13 +29,14 @@ class Items:
 
     A dict has each tensor in its own dtype, each scalar (a number that may be null a float, with
     NaN; a string ``""``), ``"record"``, the id, and ``"start"``, the first frame. It is what
-    grain calls a random access data source. It can be pickled; nothing is open between two items.
+    grain calls a random access data source; an item that cannot be read is None, which grain leaves
+    out, where `on_error` is ``"skip"``. It can be pickled; nothing is open between two items.
 
     Parameters
     ----------
     source
         Where the records are.
-    window, windows_per_record, seed, rank, world
+    window, windows_per_record, seed, rank, world, on_error
         As `Archive.loader` says.
     epoch
         With `seed`, it decides order and windows.
@@ -44,8 +49,11 @@ class Items:
     rank: int = 0
     world: int = 1
     epoch: int = 0
+    on_error: OnError = "raise"
 
     def __post_init__(self) -> None:
+        check_choice("on_error", self.on_error)
+        self._notes = Notes() if self.on_error == "skip" else None
         self._drawn: tuple[int, Drawn] | None = None
         self._windows = Windows(self.source, self.window)
         self._order = order_of(
@@ -59,10 +67,20 @@ class Items:
     def __len__(self) -> int:
         return len(self._order)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, Any] | None:
+        return self.found(*self.at(index))
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """Record and reason of whatever was left out, here and by workers that have a copy."""
+        return self._notes.all() if self._notes else []
+
+    def at(self, index: int) -> tuple[int, int]:
+        """Return record and first frame of an item."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"there is no item {index}, there are {len(self)}")
-        return self.of(*(numbers[index] for numbers in self._of_epoch()))
+        records, starts = self._of_epoch()
+        return int(records[index]), int(starts[index])
 
     def of(self, record: int, start: int) -> dict[str, Any]:
         """Return the item that begins at a frame of a record."""
@@ -70,6 +88,16 @@ class Items:
             batch, _ = read_batch(self._windows, read, np.array([record]), np.array([start]))
         tensors = {name: np.asarray(batch.pop(name)[0]) for name in self.source.tensors}
         return tensors | {name: _plain(values[0]) for name, values in batch.items()}
+
+    def found(self, record: int, start: int) -> dict[str, Any] | None:
+        """Return the item that begins at a frame of a record; None where that is skipped."""
+        try:
+            return self.of(record, start)
+        except (ArchiveError, RecordError) as error:
+            if self._notes is None:
+                raise
+            self._notes.add(Skipped(self.source.columns["record"][record], str(error)))
+            return None
 
     def part(self, part: int, parts: int) -> list[tuple[int, int]]:
         """Return record and start of each item of an equal part of the epoch's, dealt in turn."""

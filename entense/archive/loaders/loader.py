@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from entense.archive.loaders.source import Reader, Skipped, Source
 
-CHOICES = {
+CHOICES: Mapping[str, tuple[str, ...]] = {
     "ragged": ("error", "pad", "bucket"),
     "on_error": ("raise", "skip"),
     "to": ("numpy", "jax"),
@@ -32,6 +32,21 @@ CHOICES = {
 Ragged = Literal["error", "pad", "bucket"]
 OnError = Literal["raise", "skip"]
 To = Literal["numpy", "jax"]
+
+
+class Asked(TypedDict, total=False):
+    """What may be asked of a loader, whatever its source."""
+
+    window: int | None
+    windows_per_record: int
+    seed: int | None
+    drop_last: bool
+    rank: int
+    world: int
+    workers: int
+    ragged: Ragged
+    on_error: OnError
+    to: To
 
 
 @dataclass(eq=False)
@@ -87,9 +102,8 @@ class Loader:
     _at: tuple[int, int] | None = field(init=False, default=None, repr=False)  # within an epoch
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            if (given := getattr(self, name)) not in known:
-                raise ArchiveError(f"{name}={given!r} is none of {', '.join(map(repr, known))}")
+        for name in CHOICES:
+            check_choice(name, getattr(self, name))
         if not isinstance(self.workers, int) or self.workers < 1:
             raise ArchiveError(f"workers={self.workers!r} is no count; give 1 or more")
         self.skipped = list(self.source.failed)
@@ -173,7 +187,15 @@ class Loader:
         """Return what decides the batches and their order."""
         names = ("batch_size", "window", "windows_per_record", "seed", "drop_last")
         options = {name: getattr(self, name) for name in (*names, "rank", "world", "ragged")}
-        return {"records": self.source.digest, **options}
+        # of one window each it is all the same whether those of a record stay together
+        together = self.source.dear and self.windows_per_record > 1
+        return {"records": self.source.digest, **options, "together": together}
+
+
+def check_choice(name: str, given: object) -> None:
+    """Raise where an option is none of its choices."""
+    if given not in CHOICES[name]:
+        raise ArchiveError(f"{name}={given!r} is none of {', '.join(map(repr, CHOICES[name]))}")
 
 
 def order_of(windows: Windows, *, each: int, **options: Any) -> Order:

@@ -32,18 +32,22 @@ class Skipped(NamedTuple):
     reason: str
 
 
+def trusted(record: int) -> None:
+    """Take it that a record is there."""
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """Records by number: of an archive, or of a table and computed on the fly.
 
-    It can be pickled where `opened` can, and is read without Polars, which is not safe in a forked
-    process.
+    It can be pickled where `opened` and `check` can.
     """
 
     tensors: Mapping[str, Tensor]
     shapes: Mapping[str, NDArray[np.int64]]  # (records, dims)
     columns: Mapping[str, NDArray[Any]]  # `record`, the ids, and what else goes into batches
     opened: Callable[[Sequence[int]], AbstractContextManager[Reader]]  # for records, in this order
+    check: Callable[[int], None] = trusted  # raises before memory is taken for what is not there
     dear: bool = False  # a record is costly to come by, and only one thread may read
     failed: Sequence[Skipped] = ()  # what is known beforehand to be unreadable, and is no record
 

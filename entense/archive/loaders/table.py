@@ -22,11 +22,12 @@ from entense.tensors.lazy import tensor_columns
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
+    from typing import Unpack
 
     from numpy.typing import NDArray
 
     from entense.archive.job import Job
-    from entense.archive.loaders.loader import OnError, Ragged, To
+    from entense.archive.loaders.loader import Asked
     from entense.archive.loaders.source import Reader
     from entense.execute.serial import Outcome
 
@@ -36,21 +37,12 @@ def loader(
     split: str | None = None,
     *,
     batch_size: int,
-    window: int | None = None,
-    windows_per_record: int = 1,
-    seed: int | None = None,
-    drop_last: bool = False,
     tensors: Sequence[str] | None = None,
-    rank: int = 0,
-    world: int = 1,
-    workers: int = 1,
-    ragged: Ragged = "error",
-    on_error: OnError = "raise",
-    to: To = "numpy",
     columns: Sequence[str] = (),
     dtype: Mapping[str, str] | None = None,
     memory: str | int | None = None,
     cache: str | int | None = None,
+    **asked: Unpack[Asked],
 ) -> Loader:
     """Return batches of a table's lazy tensors, computed as they are asked for.
 
@@ -64,9 +56,7 @@ def loader(
         A record table with lazy tensor columns.
     split
         Only the records that have it in the column `split`; None for all.
-    batch_size, window, windows_per_record, seed, drop_last, tensors
-        As `Archive.loader` says.
-    rank, world, workers, ragged, on_error, to
+    batch_size, tensors
         As `Archive.loader` says.
     columns
         Numbers, booleans and strings of the table that go into the batches.
@@ -77,6 +67,8 @@ def loader(
     cache
         How much memory computed records may take: ``"2GB"`` or a number of bytes. They are kept
         for later epochs, which then compute only what did not fit. None: nothing is kept.
+    window, windows_per_record, seed, drop_last, rank, world, workers, ragged, on_error, to
+        As `Archive.loader` says.
 
     Raises
     ------
@@ -96,20 +88,8 @@ def loader(
     job = prepare(_only(table, named(tensors)) if tensors else table, columns, dtype)
     budget = None if memory is None else bytes_of(memory, "memory")
     kept = 0 if cache is None else bytes_of(cache, "cache")
-    return Loader(
-        _source(job, budget, kept, skips=on_error == "skip"),
-        batch_size,
-        window=window,
-        windows_per_record=windows_per_record,
-        seed=seed,
-        drop_last=drop_last,
-        rank=rank,
-        world=world,
-        workers=workers,
-        ragged=ragged,
-        on_error=on_error,
-        to=to,
-    )
+    skips = asked.get("on_error") == "skip"
+    return Loader(_source(job, budget, kept, skips=skips), batch_size, **asked)
 
 
 def _only(table: pl.DataFrame, tensors: Sequence[str]) -> pl.DataFrame:
@@ -165,7 +145,7 @@ def _opened(
     missing = [rows[record] for record in distinct if record not in cache.arrays]
     computed = cast("Generator[Outcome]", run(job.survey, missing, memory=memory))
     with closing(computed):
-        yield _Computed(job, computed, cache).read
+        yield _Computed(job, rows, computed, cache).read
 
 
 @dataclass(eq=False)
@@ -173,6 +153,7 @@ class _Computed:
     """Records one after the other: the cache's, and what is computed for want of it."""
 
     job: Job
+    rows: Sequence[int]  # of the table, a record
     computed: Iterator[Outcome]
     cache: Cache
     current: int | None = None
@@ -185,7 +166,10 @@ class _Computed:
 
     def _arrays(self, record: int) -> Mapping[str, NDArray[Any]]:
         if record != self.current or self.outcome is None:
-            self.outcome, self.current = next(self.computed), record
+            row = self.rows[record]
+            # what has come into the cache since was computed in vain
+            self.outcome = next(outcome for outcome in self.computed if outcome.row == row)
+            self.current = record
         arrays = self.outcome.arrays
         if arrays is None:
             raise _failed(self.job, self.outcome.row, self.outcome.error)

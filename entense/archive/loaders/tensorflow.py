@@ -29,8 +29,8 @@ def to_tf(
     were shuffled when they were written.
 
     A sample has each tensor in its own dtype, each scalar, and ``"record"``. Where a column has
-    nulls, its numbers become floats with NaN for null, its strings have ``""``. Floats are
-    float32, integers int64.
+    nulls, its integers and booleans become float64 with NaN for null, its strings have ``""``.
+    Floats are float32, integers int64.
 
     Parameters
     ----------
@@ -88,8 +88,10 @@ def _scalar_spec(tf: Any, archive: Archive, name: str) -> Any:
     column = archive.records[name]
     if column.dtype == pl.String:
         return tf.TensorSpec((), tf.string)
-    if column.dtype.is_float() or column.null_count():
+    if column.dtype.is_float():
         return tf.TensorSpec((), tf.float32)
+    if column.null_count():  # of 64 bits, which alone hold ids of subjects
+        return tf.TensorSpec((), tf.float64)
     return tf.TensorSpec((), tf.bool if column.dtype == pl.Boolean else tf.int64)
 
 
@@ -148,7 +150,7 @@ def _finish(tf: Any, value: Any, spec: Any, is_tensor: bool) -> Any:
         return tf.ensure_shape(tf.io.parse_tensor(value, spec.dtype), spec.shape)
     if isinstance(value, tf.SparseTensor):  # an integer or boolean, absent where it is null
         dense = tf.cast(value.values, spec.dtype)
-        if spec.dtype == tf.float32:
+        if spec.dtype.is_floating:
             dense = tf.concat([dense, [float("nan")]], 0)
         return dense[0]
     return value

@@ -12,12 +12,15 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from entense.errors import ArchiveError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from entense.archive.loaders.items import Items
+    from entense.archive.loaders.source import Skipped
 
 
 class Stream(IterableDataset):  # type: ignore[misc]
@@ -37,8 +40,15 @@ class Stream(IterableDataset):  # type: ignore[misc]
         worker = get_worker_info()
         part, parts = (worker.id, worker.num_workers) if worker else (0, 1)
         self.items.epoch = self.epoch
-        for item in self.items.part(part, parts):
-            yield _tensors(self.items.of(*item))
+        for place in self.items.part(part, parts):
+            item = self.items.found(*place)
+            if item is not None:
+                yield _tensors(item)
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """Record and reason of whatever was left out, here and by workers."""
+        return self.items.skipped
 
 
 class Indexed(Dataset):  # type: ignore[misc]
@@ -59,7 +69,25 @@ class Indexed(Dataset):  # type: ignore[misc]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         self.items.epoch = self.epoch
-        return _tensors(self.items[index])
+        return _tensors(self.items.of(*self.items.at(index)))
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the items of a batch, as a DataLoader asks for them, without what is skipped."""
+        self.items.epoch = self.epoch
+        found = [
+            _tensors(item) for item in map(self.items.__getitem__, indices) if item is not None
+        ]
+        if not found:
+            raise ArchiveError(
+                f"no record of a batch of {len(indices)} can be read, and an empty batch is none; "
+                'copy the damaged shards again, or use style="iterable"'
+            )
+        return found
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """Record and reason of whatever was left out, here and by workers."""
+        return self.items.skipped
 
 
 def rank_and_world(rank: int | None, world: int | None) -> tuple[int, int]:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, final
 import polars as pl
 
 from entense.errors import TableError
-from entense.records.tables.labels import listed
+from entense.index.entities import IDENTIFYING
+from entense.records.identity import record_name
+from entense.records.tables.labels import counted, label, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,12 +74,12 @@ def digest(*values: object) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
-def columns_of(given: str | Sequence[str] | None) -> list[str]:
+def as_columns(given: str | Sequence[str] | None) -> list[str]:
     """Return one column, several or none as a list, each once.
 
     Examples
     --------
-    >>> columns_of("site"), columns_of(None)
+    >>> as_columns("site"), as_columns(None)
     (['site'], [])
     """
     return [given] if isinstance(given, str) else list(dict.fromkeys(given or []))
@@ -95,7 +97,7 @@ def groups_of(
     Raises
     ------
     TableError
-        A column is not there or of a wrong type, or a record is in no group.
+        A column is not there or of a wrong type, a record is in no group, or there is no record.
     """
     _check(frame.collect_schema(), by, stratify, representative, bins)
     table = (
@@ -110,13 +112,41 @@ def groups_of(
         .collect()
     )
     keys = table.select(by)
+    if keys.is_empty():
+        raise TableError("the table has no records to split; look at what its filters dropped")
     if any(keys.null_count().row(0)):
-        raise TableError(
-            f"some records have no {' or '.join(by)} to split by: fill it, or drop those records"
-        )
+        raise _in_no_group(frame, by)
+    _check_one_form(keys)
     classes = table.select(pl.col(f" class {name}").alias(name) for name in stratify)
     means = {name: _means(table[f" numbers {name}"]) for name in representative}
     return Groups(keys, table[" records"], classes, pl.DataFrame(means), bins)
+
+
+def _in_no_group(frame: pl.DataFrame | pl.LazyFrame, by: Sequence[str]) -> TableError:
+    """Count the records that lack a value to split by, and name one if it has a name."""
+    schema = frame.collect_schema()
+    parts = [n for n in ("dataset", *IDENTIFYING) if n in schema and _is_plain(schema[n])]
+    lacking = frame.lazy().filter(pl.any_horizontal(pl.col(by).is_null()))
+    lost = lacking.select(parts or by).collect()
+    name = lost.select(record_name(lost.schema)).to_series().min() if parts else None
+    such = f", such as {name!r}" if name else ""
+    return TableError(
+        f"{counted(len(lost), 'record has', 'records have')} no {' or '.join(by)} to split by"
+        f"{such}: fill it, or drop those records"
+    )
+
+
+def _check_one_form(keys: pl.DataFrame) -> None:
+    """Raise where a group has two names (``sub-01``, ``01``): it could be in two splits."""
+    forms = keys.with_columns(pl.struct(map(label, keys.columns)).alias(" form"))
+    twice = forms.filter(pl.col(" form").is_duplicated())
+    if len(twice):
+        names = twice.filter(pl.col(" form") == pl.col(" form").first()).select(keys.columns)
+        texts = names.select(pl.concat_str(pl.all(), separator="_")).to_series()
+        raise TableError(
+            f"{listed(texts)} are one group of {', '.join(keys.columns)}, which is written in "
+            'several ways; bring it to one form, as pl.col("subject").str.strip_prefix("sub-") does'
+        )
 
 
 def _distinct(name: str) -> pl.Expr:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from entense.errors import TableError
-from entense.records.tables.labels import label, listed
+from entense.records.tables.labels import counted, label, listed
 from entense.records.tables.sets import BIDS_IDS, table_sets
 
 if TYPE_CHECKING:
@@ -73,13 +73,13 @@ def _check(found: pl.DataFrame, keys: list[str]) -> None:
     unlisted = found.filter(pl.col("split").is_null())
     if len(unlisted):
         raise TableError(
-            f"{len(unlisted)} groups are in no list of a split: {listed(_names(unlisted, keys))}; "
-            "list them, or leave their records out (filter)"
+            f"{counted(len(unlisted), 'group is', 'groups are')} in no list of a split: "
+            f"{listed(_names(unlisted, keys))}; list them, or leave their records out (filter)"
         )
     twice = found.filter(pl.struct(keys).is_duplicated())
     if len(twice):
         raise TableError(
-            f"{twice.select(keys).n_unique()} groups are in two lists: "
+            f"{counted(twice.select(keys).n_unique(), 'group is', 'groups are')} in two lists: "
             f"{listed(_names(twice, keys))}; leave each in one"
         )
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from entense.errors import TableError
-from entense.records.splitting.groups import Groups, columns_of, groups_of
+from entense.errors import TableError, hint
+from entense.records.splitting.groups import Groups, as_columns, groups_of
 from entense.records.splitting.shares import read_shares
 from entense.records.tables.labels import listed
 
@@ -66,7 +66,8 @@ def split_report(
     Raises
     ------
     TableError
-        There is no such column, or it is of a wrong type, or the fractions are wrong.
+        There is no such column, or it is of a wrong type, there is no record, or the fractions are
+        wrong or misspell a split.
 
     Examples
     --------
@@ -77,8 +78,8 @@ def split_report(
     >>> report.drop_nulls("problem").select("split", "value", "problem").rows()
     [('b', 'F', 'no group: 2 for 2 splits'), ('a', 'M', 'no group: 1 for 2 splits')]
     """
-    keys = columns_of(by)
-    groups = groups_of(frame, keys, columns_of(stratify), columns_of(representative), bins)
+    keys = as_columns(by)
+    groups = groups_of(frame, keys, as_columns(stratify), as_columns(representative), bins)
     places = _places(frame, groups, keys, column)
     shares = _shares(places, fractions)
     rows = pl.concat(_rows(facet, places, shares) for facet in _facets(groups))
@@ -104,6 +105,12 @@ def _shares(places: pl.DataFrame, fractions: Mapping[str, float] | None) -> dict
     if fractions is None:
         return {name: n / len(places) for name, n in there.rows()}
     shares: dict[str | None, float] = {n: float(s) for n, s in read_shares(fractions).items()}
+    absent = [name for name in shares if name not in there["split"]]
+    unasked = [name for name in there["split"].drop_nulls() if name not in shares]
+    if absent and unasked:  # else a split that got no group
+        raise TableError(
+            f"there is no split {absent[0]!r} in the table; {hint(absent[0], unasked)}"
+        )
     return shares | {name: 0.0 for name in there["split"] if name not in shares}
 
 

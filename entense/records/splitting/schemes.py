@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import polars as pl
 
 from entense.errors import TableError
 from entense.records.splitting.groups import Groups
+from entense.records.splitting.names import problem_of
 from entense.registry import Registry
 
 Scheme = Callable[[Groups, Any, int], Sequence[str]]
@@ -54,11 +56,15 @@ def register_split(name: str, scheme: Scheme) -> Scheme:
 
 
 def dealt(scheme: str, groups: Groups, given: object, seed: int) -> pl.Series:
-    """Apply a scheme, and see that each group got the name of a split."""
-    names = list(schemes[scheme](groups, given, seed))
+    """Apply a scheme, and see that each group got the name of a split that can be written."""
+    if not isinstance(seed, Integral) or isinstance(seed, bool):
+        raise TableError(f"seed={seed!r} is no whole number; give one, such as 0")
+    names = list(schemes[scheme](groups, given, int(seed)))
     if len(names) != len(groups) or not all(isinstance(name, str) for name in names):
         raise TableError(
             f"the split scheme {scheme!r} must return a name for each of {len(groups)} groups, not "
             f"{names!r:.100}"
         )
+    if problem := problem_of(names):
+        raise TableError(problem)
     return pl.Series("split", names, pl.String)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from entense.errors import TableError
 from entense.records.splitting.allot import allot
+from entense.records.tables.labels import counted
 
 if TYPE_CHECKING:
     from entense.records.splitting.groups import Groups
@@ -19,8 +20,8 @@ def by_shares(groups: Groups, fractions: Mapping[str, float | Fraction], seed: i
     shares = read_shares(fractions)
     if len(groups) < len(shares):
         raise TableError(
-            f"{len(groups)} groups of {', '.join(groups.keys.columns)} cannot make {len(shares)} "
-            "splits: ask for fewer, or add data"
+            f"{counted(len(groups), 'group', 'groups')} of {', '.join(groups.keys.columns)} "
+            f"cannot make {len(shares)} splits: ask for fewer, or add data"
         )
     strata = _members(groups, seed)
     counts = allot([*map(len, strata.values())], [*shares.values()], [*strata])
@@ -46,13 +47,22 @@ def read_shares(fractions: Any) -> dict[str, Fraction]:
     """
     if not isinstance(fractions, Mapping) or not are_numbers(fractions):
         raise TableError(f'fractions are due, {{"train": 0.8, "test": 0.2}}, not {fractions!r}')
-    total = sum(fractions.values())
-    if not fractions or not all(n > 0 for n in fractions.values()) or not abs(total - 1) <= 1e-9:
+    if offence := _offence(fractions):
         raise TableError(
-            f"the fractions {dict(fractions)} must be positive and sum to 1, not {float(total):g}"
+            f"the fractions {dict(fractions)} must be positive and sum to 1, {offence}"
         )
     shares = {str(name): _exact(share) for name, share in fractions.items()}
     return {name: share / sum(shares.values()) for name, share in shares.items()}
+
+
+def _offence(fractions: Mapping[str, Any]) -> str | None:
+    if not fractions:
+        return "and there are none"
+    for name, share in fractions.items():
+        if not share > 0:  # NaN, too
+            return f"and {name!r} is {share}"
+    total = sum(fractions.values())
+    return None if abs(total - 1) <= 1e-9 else f"not {float(total):g}"
 
 
 def _exact(share: Any) -> Fraction:

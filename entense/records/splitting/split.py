@@ -10,7 +10,7 @@ import polars as pl
 
 from entense.errors import TableError
 from entense.records.frames import Frame, attach
-from entense.records.splitting.groups import columns_of, groups_of
+from entense.records.splitting.groups import as_columns, groups_of
 from entense.records.splitting.schemes import dealt
 from entense.records.splitting.shares import are_numbers
 
@@ -65,8 +65,9 @@ def split(
     ------
     TableError
         The fractions are wrong, a column is missing, of a wrong type or without a value in `by`,
-        ``split`` is there already, there are fewer groups than splits, or a group is in no list or
-        in two.
+        ``split`` is there already, there are fewer groups than splits or none, a group is in no
+        list or in two, the seed is no whole number, or a split cannot name a folder of shards
+        (letters, digits, ``_`` and ``-``; no two that differ only in case).
     EntenseError
         There is no such scheme.
 
@@ -80,9 +81,9 @@ def split(
     >>> split(df, {"train": ["01", "02"], "test": ["03", "04"]})["split"].to_list()
     ['train', 'train', 'test', 'test', 'train']
     """
-    _check_free(frame, "split")
-    keys = columns_of(by)
-    groups = groups_of(frame, keys, columns_of(stratify), columns_of(representative), bins)
+    _check_absent(frame, "split")
+    keys = as_columns(by)
+    groups = groups_of(frame, keys, as_columns(stratify), as_columns(representative), bins)
     found = dealt(scheme or _scheme_of(fractions), groups, fractions, seed)
     return attach(frame, groups.keys.with_columns(found), keys)
 
@@ -122,17 +123,17 @@ def kfold(
     >>> kfold(df, 2)["fold"].to_list()
     [1, 1, 0, 0, 1]
     """
-    _check_free(frame, "fold")
+    _check_absent(frame, "fold")
     if not isinstance(k, int) or k < 2:
         raise TableError(f"{k!r} folds cannot be made: give a whole number of 2 or more")
-    keys = columns_of(by)
-    groups = groups_of(frame, keys, columns_of(stratify), columns_of(representative), bins)
+    keys = as_columns(by)
+    groups = groups_of(frame, keys, as_columns(stratify), as_columns(representative), bins)
     shares = {str(fold): Fraction(1, k) for fold in range(k)}
     found = dealt("random", groups, shares, seed).cast(pl.Int64).alias("fold")
     return attach(frame, groups.keys.with_columns(found), keys)
 
 
-def _check_free(frame: pl.DataFrame | pl.LazyFrame, name: str) -> None:
+def _check_absent(frame: pl.DataFrame | pl.LazyFrame, name: str) -> None:
     if name in frame.collect_schema():
         raise TableError(f"the table has a column {name!r} already: drop or rename it first")
 

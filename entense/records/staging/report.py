@@ -8,6 +8,7 @@ import polars as pl
 
 from entense.index.entities import IDENTIFYING
 from entense.records.identity import record_name
+from entense.records.staging.elsewhere import strays
 from entense.records.staging.matching import ROW, match
 from entense.records.staging.queries import nothing_matches
 from entense.records.staging.roles import HEMISPHERES, Role, Wanted, file_table, read_roles
@@ -21,6 +22,7 @@ _SCHEMA = {
     **dict.fromkeys(_COUNTS, pl.Int64),
     "missing_for": pl.String,
     "ambiguous_for": pl.String,
+    "elsewhere_for": pl.String,
 }
 _SHOWN = 5  # groups and names in a text
 
@@ -46,7 +48,8 @@ def explain_stage(
         A row a role: ``role``, ``files`` (that its query matches); of the records, how many are
         ``filled``, ``missing`` (a hemisphere, too) and ``ambiguous`` (several files fit one place
         equally well), which together are all records; and for which: ``missing_for``,
-        ``ambiguous_for``, null where there are none.
+        ``ambiguous_for``, null where there are none. ``elsewhere_for`` says which of the filled
+        have a file of another datatype than the others (``sub-02: anat, not func``).
 
     Raises
     ------
@@ -68,14 +71,17 @@ def explain_stage(
     files = file_table(frame)
     wanted = read_roles(files, roles)
     records, filled = match(wanted)
-    rows = [_row(one, pairs, records) for one, pairs in zip(wanted, filled, strict=True)]
+    found = zip(wanted, filled, strays(wanted, filled), strict=True)
+    rows = [_row(*one, records) for one in found]
     for row, one in zip(rows, wanted, strict=True):
         if one.files.is_empty():
             row["missing_for"] = str(nothing_matches(one.name, one.query, files))
     return pl.DataFrame(rows, _SCHEMA)
 
 
-def _row(role: Wanted, pairs: pl.DataFrame, records: pl.DataFrame) -> dict[str, object]:
+def _row(
+    role: Wanted, pairs: pl.DataFrame, odd: pl.DataFrame, records: pl.DataFrame
+) -> dict[str, object]:
     places = pairs.with_columns(hemi=role.files["hemi"].gather(pairs["_file"])).group_by(ROW)
     state = places.agg(tied=pl.col("tied").any(), places=pl.col("hemi").n_unique())
     needed = len(HEMISPHERES) if role.paired else 1
@@ -90,7 +96,17 @@ def _row(role: Wanted, pairs: pl.DataFrame, records: pl.DataFrame) -> dict[str, 
         "ambiguous": len(ambiguous),
         "missing_for": _for_which(missing, records),
         "ambiguous_for": _for_which(ambiguous, records),
+        "elsewhere_for": _elsewhere(odd, records),
     }
+
+
+def _elsewhere(odd: pl.DataFrame, records: pl.DataFrame) -> str | None:
+    """Say which records they are, by what their file is and what those of the others are."""
+    said = []
+    for (found, usual), some in odd.group_by("found", "usual", maintain_order=True):
+        which = records.join(some, on=ROW, how="semi")
+        said.append(f"{_for_which(which, records)}: {found}, not {usual}")
+    return "; ".join(said) or None
 
 
 def _for_which(some: pl.DataFrame, records: pl.DataFrame) -> str | None:

@@ -9,6 +9,7 @@ import polars as pl
 
 from entense.errors import TableError
 from entense.index.entities import ENTITIES, FILE_SCHEMA, IDENTIFYING, NUMBERED
+from entense.records.staging.elsewhere import strays, warn_of_strays
 from entense.records.staging.facts import repetition_time
 from entense.records.staging.matching import ROW, match
 from entense.records.staging.queries import nothing_matches
@@ -29,8 +30,10 @@ def stage(
     The first role is the anchor: each file that it matches is a record. A file fills another role
     of a record when it contradicts none of the record's identifying entities, bar those that the
     role's query names; ``run`` and ``echo`` compare as numbers. Of several, the one that shares
-    most identifying entities wins, ``func`` before others. JSON files are candidates only when a
-    query asks for an extension; a ``.nii`` and ``.nii.gz`` pair counts once.
+    most identifying entities wins, ``func`` before others; where a role has files of one datatype
+    for some records and of another for the rest, a warning to the logger ``entense`` counts them.
+    JSON files are candidates only when a query asks for an extension; a ``.nii`` and ``.nii.gz``
+    pair counts once.
 
     Where the files that match are of both hemispheres, and `hemi` is not in the query or is
     ``["L", "R"]``, the two are one role, a struct with the fields ``L`` and ``R``.
@@ -82,9 +85,10 @@ def stage(
         if one.files.is_empty() and not one.role.optional:
             raise nothing_matches(one.name, one.query, files)
     records, filled = match(wanted)
-    for one, pairs in zip(wanted, filled, strict=True):
+    for one, pairs, odd in zip(wanted, filled, strays(wanted, filled), strict=True):
         _check_ties(one, pairs, anchor=one is wanted[0])
         _say_spaces(one, pairs, records)
+        warn_of_strays(one, odd, records)
     jsons = json_files(files)
     for one, pairs in zip(wanted, filled, strict=True):
         for column in (_paths(one, pairs), _sidecars(one, pairs, jsons)):

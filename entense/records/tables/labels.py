@@ -35,6 +35,17 @@ def label(name: str, column: pl.Expr | None = None) -> pl.Expr:
     return number(name, text.str.strip_prefix(f"{ENTITIES[name]}-"))
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """Say how many there are of something, in the words for one or for many.
+
+    Examples
+    --------
+    >>> counted(1, "group is", "groups are"), counted(2, "group is", "groups are")
+    ('1 group is', '2 groups are')
+    """
+    return f"{number} {one if number == 1 else many}"
+
+
 def listed(values: Iterable[object], most: int = 5) -> str:
     """Name the first few of some values.
 

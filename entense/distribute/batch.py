@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from entense.execute.serial import Outcome
     from entense.plan.survey import Survey
 
-ENTRY = "entense.archive.batch:write_batch"
+ENTRY = "entense.distribute.batch:write_batch"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Batch:
         What is to be written; their rows are those of the slice, which is sorted by id.
     series, ragged, skip
         What all parts of the archive have in common.
-    columns, dtype, without, fusion
+    columns, dtype, without, fusion, hash_inputs
         As `write` was asked.
     memory
         How many bytes may be taken; None for as many as it takes.
@@ -63,6 +63,7 @@ class Batch:
     without: Sequence[str]
     fusion: str
     memory: int | None
+    hash_inputs: bool
     banned: Mapping[str, str]
     alone: bool
 
@@ -110,7 +111,14 @@ def _write(batch: Batch, path: Path) -> None:
     common = replace(shared_by(known), ragged=frozenset(batch.ragged))
     _check_same(batch, known, common)
     known = replace(known, survey=_without(known, batch.banned))
-    writer = Writer(known, batch.series, Path(batch.folder), skip=batch.skip, shared=common)
+    writer = Writer(
+        known,
+        batch.series,
+        Path(batch.folder),
+        skip=batch.skip,
+        shared=common,
+        hash_inputs=batch.hash_inputs,
+    )
     with _said(path).open("a") as log:
         for receipt in _receipts(writer, batch, path):
             errors = {known.ids[row]: error for row, error in writer.errors.items()}

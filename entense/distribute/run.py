@@ -6,14 +6,15 @@ import shutil
 import tempfile
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entense.archive import folder as folders
-from entense.archive.batch import ENTRY, Batch, Log, at
+from entense.archive.executors import register_executor
 from entense.archive.finish import ops_of
+from entense.distribute.batch import ENTRY, Batch, Log, at
 from entense.errors import ExecutionError, RecipeError
 from entense.execute.pydra import Task, draw, run_tasks, stop_left
 from entense.ops.core import ops
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from entense.archive.assign import Planned
+    from entense.archive.executors import Elsewhere
     from entense.archive.folder import Receipt
     from entense.archive.job import Job
     from entense.archive.options import Options
@@ -41,38 +43,6 @@ DEADLY = (
     "it kills every process that computes it, often because memory runs out; look at its files, "
     "or give tasks more memory="
 )
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """Where parts are written, and what each task asks for there.
-
-    Parameters
-    ----------
-    worker
-        ``"process"``, ``"dask"``, ``"slurm"``, ``"sge"``, or a worker of Pydra's.
-    cores, gpus
-        How many a task has.
-    tasks
-        About how many there are to be; None: as many as their cost asks for.
-    modules
-        What each process imports first: it registers ops of the user's own.
-    options
-        The worker's.
-    """
-
-    worker: Any = "process"
-    cores: int = 1
-    gpus: int = 0
-    tasks: int | None = None
-    modules: Sequence[str] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def said(self) -> dict[str, Any]:
-        """It as `write` takes it."""
-        said = {name: value for name, value in vars(self).items() if name != "options"}
-        return {**said, **self.options}
 
 
 @dataclass(frozen=True)
@@ -210,6 +180,7 @@ class _Run:
             without=list(asked.without),
             fusion=asked.fusion,
             memory=self._how.memory,
+            hash_inputs=asked.hash_inputs,
             banned=self._banned,
             alone=alone,
         )
@@ -276,3 +247,6 @@ def _room(folder: Path, *, keeps: bool = False) -> Iterator[Path]:
     yield Path(tempfile.mkdtemp(dir=runs))  # after an error it stays: the error names its logs
     if not keeps:
         shutil.rmtree(runs, ignore_errors=True)
+
+
+register_executor("pydra", Distributed)
