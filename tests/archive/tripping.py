@@ -1,8 +1,7 @@
-"""Tables whose records trip workers (see `trips`), written here, there, and by a driver that dies."""
+"""Tables whose records trip workers (see `trips`), written here, there, by a driver that dies."""
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -88,11 +87,11 @@ class Trips:
     def serial(self, **options):
         """Write in this process, with the gate open; return the files."""
         self.open()
-        et.write(self.table, self.folder / "due", **CUT, **options)
-        (self.gate / "open").unlink()
-        due = files(self.folder / "due")
-        shutil.rmtree(self.folder / "due")
-        return due
+        try:
+            et.write(self.table, self.folder / "due", **CUT, **options)
+        finally:
+            (self.gate / "open").unlink()
+        return files(self.folder / "due")
 
     def write(self, **options):
         return et.write(self.table, self.out, **self.asked | options)
@@ -118,7 +117,7 @@ class Trips:
 
     def kept(self, names):
         """Return which files they are, and since when they are as they are."""
-        stats = {name: (self.out / f"{name}.tar").stat() for name in names}
+        stats = {name: next(self.out.rglob(f"{name}.tar")).stat() for name in names}
         return {name: (one.st_ino, one.st_mtime_ns) for name, one in stats.items()}
 
     def meanwhile(self, act):
@@ -141,3 +140,11 @@ class Trips:
             except OSError:
                 continue
         return found
+
+
+def is_running(pid):
+    """Say whether a process is there, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
