@@ -154,7 +154,7 @@ def test_an_input_replaced_between_planning_and_computing(tmp_path, frames):
             trips.write(n_procs=1)
     replacer.join()
     due = trips.serial()
-    check_rerun(trips, due, trips.done(6 if frames == 10 else 5))
+    check_rerun(trips, due, trips.done(6 if frames == 10 else 4))
 
 
 @pytest.mark.slurm
