@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 HIDDEN = ".entense"
+RUNS = f"{HIDDEN}/run"  # the tasks of other processes, while they write
 MASK = re.compile(r"\.?([0-9a-f]{16})(\.nii\.gz|\.dscalar\.nii)(\.partial)?")
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 IDENTITY = {

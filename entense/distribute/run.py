@@ -234,14 +234,20 @@ def _said(ended: Sequence[Ended], total: int) -> str:
     )
 
 
-@contextmanager
-def _room(folder: Path, *, keeps: bool = False) -> Iterator[Path]:
-    """Give the folder of a run's tasks, once no other run's are there; it goes when all is well."""
-    runs = folder / folders.HIDDEN / "run"
+def end_killed(folder: Path) -> None:
+    """Stop, or wait for, the workers of a run that was killed; clear away its tasks."""
+    runs = folder / folders.RUNS
     for cache in runs.glob("*/pydra"):
         stop_left(cache)
     with folders.alone(runs, PATIENCE):
         shutil.rmtree(runs, ignore_errors=True)
+
+
+@contextmanager
+def _room(folder: Path, *, keeps: bool = False) -> Iterator[Path]:
+    """Give the folder of a run's tasks, once no other run's are there; it goes when all is well."""
+    end_killed(folder)
+    runs = folder / folders.RUNS
     runs.mkdir(exist_ok=True)
     # a name of its own: a late worker of a killed run must not find the tasks of this one
     yield Path(tempfile.mkdtemp(dir=runs))  # after an error it stays: the error names its logs
