@@ -93,7 +93,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Handle:
-    """A task as Pydra and the workers hold it: it hashes as its digest, and says where to report.
+    """A task as Pydra and the workers hold it: it hashes by its digest, and says where to report.
 
     Parameters
     ----------
@@ -110,8 +110,8 @@ class Handle:
     outcome: str
 
     def __bytes_repr__(self, cache: Any) -> Iterator[bytes]:  # Pydra's protocol
-        """Yield what Pydra hashes."""
-        yield self.task.digest.encode()
+        """Yield what Pydra hashes; it gives a workflow of the same hash the handles of the last."""
+        yield f"{self.task.digest}\0{self.outcome}".encode()
 
     def to_json(self) -> str:
         """Return one line."""

@@ -27,8 +27,8 @@ def test_ctrl_c_ends_all_and_a_rerun_is_well(make, program, run, tmp_path):
     driver.send_signal(signal.SIGINT)
     _, told = driver.communicate(timeout=60)
     assert told.rstrip().endswith("KeyboardInterrupt")
-    assert not any(is_running(pid) for pid in pids)
-    assert processes_of(tmp_path / "cache") == []
+    wait_for(lambda: not any(is_running(pid) for pid in pids), seconds=5)
+    wait_for(lambda: processes_of(tmp_path / "cache") == [], seconds=5)
     assert run([make("well")])[0].how == "done"
 
 

@@ -1,5 +1,7 @@
 """What a cluster does to jobs: cancels them, stops them, refuses them."""
 
+from pathlib import Path
+
 import pytest
 from tasking import has_started, is_running, said, wait_for
 
