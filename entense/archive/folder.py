@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 HIDDEN = ".entense"
+RUNS = f"{HIDDEN}/run"  # the tasks of other processes, while they write
 MASK = re.compile(r"\.?([0-9a-f]{16})(\.nii\.gz|\.dscalar\.nii)(\.partial)?")
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 IDENTITY = {
@@ -102,9 +103,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def sharing(room: Path) -> Iterator[None]:
-    """Say that this process writes parts for the run whose tasks are in `room`."""
-    fd = os.open(room / "workers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+def sharing(runs: Path) -> Iterator[None]:
+    """Say that this process writes parts for a run whose tasks are within `runs`."""
+    fd = os.open(runs / "workers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         with suppress(OSError):  # some network disks have no locks: then care is the user's
             fcntl.flock(fd, fcntl.LOCK_SH)
@@ -113,20 +114,21 @@ def sharing(room: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def wait_for_others(room: Path, seconds: float) -> None:
+@contextmanager
+def alone(runs: Path, seconds: float) -> Iterator[None]:
     """Wait until no process writes for a run that was killed; an ArchiveError where one goes on."""
-    if not (room / "workers").exists():
-        return
-    fd = os.open(room / "workers", os.O_RDWR | os.O_CLOEXEC)
+    runs.mkdir(parents=True, exist_ok=True)
+    fd = os.open(runs / "workers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     end = monotonic() + seconds
     try:
         while not _is_free(fd):
             if monotonic() > end:
                 raise ArchiveError(
-                    f"workers of an earlier run still write into {room.parents[1]}; cancel its "
+                    f"workers of an earlier run still write into {runs.parents[1]}; cancel its "
                     "jobs, or wait until they end, and write again"
                 )
             sleep(0.2)
+        yield
     finally:
         os.close(fd)
 

@@ -177,6 +177,10 @@ def write(
     execute = executors[executor](asked, budget, where)
     work = plan_archive(frame, target, asked)
     with folders.locked(target):
+        if (target / folders.RUNS).exists():  # whatever writes now: it must be the only one
+            from entense.distribute.run import end_killed
+
+            end_killed(target)
         folders.begin(target, work.begun, overwrite=overwrite)
         work.complete(execute)
     archive = open_archive(target)

@@ -93,10 +93,15 @@ def write_batch(job: str) -> None:
     ArchiveError
         Where this process would write other bytes than the one that planned them.
     """
+    path = Path(job)
+    with sharing(path.parents[1]):  # first: a run that begins now waits, or takes the batch away
+        _write(Batch.load(path), path)
+
+
+def _write(batch: Batch, path: Path) -> None:
+    """Write the parts of the batch that was saved at `path`."""
     from entense.plan.fuse import how_of
 
-    path = Path(job)
-    batch = Batch.load(path)
     known = prepare(
         pl.read_parquet(_slice(path)),
         batch.columns,
@@ -114,7 +119,7 @@ def write_batch(job: str) -> None:
         shared=common,
         hash_inputs=batch.hash_inputs,
     )
-    with sharing(path.parent), _said(path).open("a") as log:
+    with _said(path).open("a") as log:
         for receipt in _receipts(writer, batch, path):
             errors = {known.ids[row]: error for row, error in writer.errors.items()}
             log.write(json.dumps({"receipt": receipt.plain(), "errors": errors}) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from entense.archive.executors import register_executor
 from entense.archive.finish import ops_of
 from entense.distribute.batch import ENTRY, Batch, Log, at
 from entense.errors import ExecutionError, RecipeError
-from entense.execute.pydra import Task, draw, run_tasks
+from entense.execute.pydra import Task, draw, run_tasks, stop_left
 from entense.ops.core import ops
 from entense.plan.demand import ITSELF
 from entense.progress import Counter
@@ -233,16 +234,25 @@ def _said(ended: Sequence[Ended], total: int) -> str:
     )
 
 
+def end_killed(folder: Path) -> None:
+    """Stop, or wait for, the workers of a run that was killed; clear away its tasks."""
+    runs = folder / folders.RUNS
+    for cache in runs.glob("*/pydra"):
+        stop_left(cache)
+    with folders.alone(runs, PATIENCE):
+        shutil.rmtree(runs, ignore_errors=True)
+
+
 @contextmanager
 def _room(folder: Path, *, keeps: bool = False) -> Iterator[Path]:
     """Give the folder of a run's tasks, once no other run's are there; it goes when all is well."""
-    room = folder / folders.HIDDEN / "run"
-    folders.wait_for_others(room, PATIENCE)
-    shutil.rmtree(room, ignore_errors=True)
-    room.mkdir(parents=True)
-    yield room  # after an error it stays: the error names its logs
+    end_killed(folder)
+    runs = folder / folders.RUNS
+    runs.mkdir(exist_ok=True)
+    # a name of its own: a late worker of a killed run must not find the tasks of this one
+    yield Path(tempfile.mkdtemp(dir=runs))  # after an error it stays: the error names its logs
     if not keeps:
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(runs, ignore_errors=True)
 
 
 register_executor("pydra", Distributed)

@@ -215,6 +215,8 @@ def _look(bound: Bound, how: How) -> _Found:
 def sentence(error: Exception, bound: Bound) -> str:
     """Say what is wrong with a row, naming a file even where the op did not know it."""
     text = str(error) if isinstance(error, EntenseError) else f"{type(error).__name__}: {error}"
+    if "Traceback (most recent call last):" in text:  # JAX's, of a callback; it differs by process
+        text = text.strip().splitlines()[-1]
     paths = list(bound.files.values())
     if not paths or any(path in text for path in paths):
         return text

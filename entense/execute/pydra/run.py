@@ -101,6 +101,7 @@ class _Flow:
         self._handles = list({handle.outcome: handle for handle in handles}.values())
         self._worker, self._folder = worker, folder
         self._thread = threading.Thread(target=self._run, name="entense-pydra")
+        self._over = threading.Event()  # a `join` that Ctrl-C interrupts takes the thread for ended
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopped = False
         self.problem: BaseException | None = None
@@ -113,13 +114,14 @@ class _Flow:
             (self._folder / part).mkdir(parents=True)
         self._thread.start()
         try:
-            while self._thread.is_alive():
-                self._thread.join(_TICK)
+            while not self._over.wait(_TICK):
                 self._check()
                 poll()
         except BaseException:
             self._stop()
             raise
+        finally:
+            self._thread.join()
         self._check()
 
     def _check(self) -> None:
@@ -146,7 +148,9 @@ class _Flow:
                 self._loop, pydra.audit = pydra.loop, Still(pydra.audit.audit_flags, None, None)
                 self._submit(lambda: pydra(Tasks(handles=self._handles), raise_errors=True))
         except (Exception, asyncio.CancelledError) as error:  # `follow` tells it, in its thread
-            self.problem = self.problem or error
+            self.problem = error
+        finally:
+            self._over.set()
 
     def _submit(self, run: Callable[[], object]) -> None:
         """Run, and wait for what was cancelled before the loop is closed."""
@@ -155,18 +159,24 @@ class _Flow:
             if not self._is_stopped:
                 run()
         finally:
-            self._loop.run_until_complete(_cancel())
+            self._loop.run_until_complete(_settle())
 
     def _stop(self) -> None:
         """Cancel all that waits; closing the worker then ends what runs."""
         self._is_stopped = True
         if self._loop:
             with suppress(RuntimeError):  # the loop is closed: it has just ended
-                asyncio.run_coroutine_threadsafe(_cancel(), self._loop)
-        self._thread.join()
+                self._loop.call_soon_threadsafe(_cancel_all, self._loop)
+        self._over.wait()
 
 
-async def _cancel() -> None:
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what waits in a loop."""
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+
+
+async def _settle() -> None:
     """Cancel the other tasks of this loop, and let them end."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from entense.errors import ExecutionError
 from entense.execute.pydra.tasks import Handle, Outcome
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ _REMEDY = {
     "cancelled": "run it again",
     "lost": "run it again",
 }
-_PATIENCE = 5  # looks in a row that show nothing of a job, or nothing at all
+_PATIENCE = 5  # looks in a row that show nothing of a job
+_STOPPING = 120  # attempts to cancel jobs, half a second each
 
 
 class Queue:
@@ -61,7 +63,8 @@ class Queue:
         """Return the states of the jobs."""
         async with self._looking:
             if time.monotonic() - self._looked >= self.seconds:
-                self._states = await asyncio.to_thread(_states, self._name)
+                states = await asyncio.to_thread(_states, self._name)
+                self._states = self._states if states is None else states  # its word of before
                 self._looked = time.monotonic()
             return self._states
 
@@ -92,9 +95,16 @@ def stop_left(cache: Path) -> list[str]:
 
 def cancel(name: str) -> None:
     """Cancel all jobs of a name, and wait until none of them writes any more."""
-    call("scancel", f"--name={name}")
-    while any(state.split(" ")[0] not in _ENDED for state in _states(name).values()):
-        time.sleep(0.2)
+    for _ in range(_STOPPING):
+        told = call("scancel", f"--name={name}")
+        states = _states(name)
+        if states is not None and all(s.split(" ")[0] in _ENDED for s in states.values()):
+            return
+        time.sleep(0.5)
+    raise ExecutionError(
+        f"jobs of SLURM called {name} do not end ({told.stderr.strip()}); look for them with "
+        f"`squeue --name={name}` before you run again"
+    )
 
 
 def number(told: str) -> str:
@@ -107,10 +117,12 @@ def call(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
 
 
-def _states(name: str) -> dict[str, str]:
-    """Return the state of each job of a name; nothing where SLURM does not answer."""
+def _states(name: str) -> dict[str, str] | None:
+    """Return the state of each job of a name; None where SLURM does not answer."""
     columns = "JobID:20,State:20,exit_code:12,Reason:60"
     told = call("squeue", "--noheader", "--states=all", f"--name={name}", f"--Format={columns}")
+    if told.returncode:
+        return None
     jobs = (line.split(maxsplit=3) for line in told.stdout.splitlines())
     return {job: _worded(state, int(code), reason) for job, state, code, reason in jobs}
 

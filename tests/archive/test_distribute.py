@@ -1,0 +1,139 @@
+"""Archives that other processes write; what goes wrong there is in faults/archive too."""
+
+import asyncio
+
+import numpy as np
+import polars as pl
+import pytest
+from tripping import SLURM, Trips, files
+from trips import KILLS, RAISES
+
+import entense as et
+from entense.archive import folder as folders
+from entense.archive.failures import FailedRecordsError
+from entense.distribute import run
+from entense.errors import ArchiveError, EntenseError, RecipeError
+
+WORKERS = ["process", "dask", SLURM]
+FORMATS = ["webdataset", "tfrecord", "hdf5", "zarr", "parquet"]
+
+
+@pytest.fixture
+def plan():
+    """The real plan, which the other tests here do without."""
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Records for 20 shards, in splits, of which two cannot be computed; and their serial write."""
+    folder = tmp_path_factory.mktemp("many")
+    trips = Trips(folder, "process", {7: RAISES, 24: RAISES}, 40)
+    trips.put(3, np.ones((17, 4)))
+    trips.input(30).unlink()
+    split = pl.when(pl.col("subject") < "25").then(pl.lit("train")).otherwise(pl.lit("test"))
+    table = trips.table.entense.transform(fc=et.col("z").correlation()).with_columns(split=split)
+    options = {"columns": ["age"], "shard_records": 2, "format": FORMATS, "shuffle": 1}
+    options |= {"disaggregate": "tensor", "index": ["dali"], "on_error": "skip"}
+    archive = et.write(table, folder / "due", **options)
+    assert archive.records["shard"].n_unique() > 20
+    return table, options, files(folder / "due")
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_the_bytes_are_those_of_a_serial_write(many, tmp_path, worker):
+    table, options, due = many
+    where = Trips(tmp_path, worker).asked
+    archive = et.write(table, tmp_path / "out", **where | options)
+    assert files(tmp_path / "out") == due
+    assert archive.records["error"].drop_nulls().len() == 3
+    assert archive.verify().records == 37
+
+
+def test_a_record_that_raises_is_told_as_a_serial_write_tells_it(tmp_path):
+    trips = Trips(tmp_path, "process", {2: RAISES})
+    with pytest.raises(FailedRecordsError) as there:
+        trips.write()
+    with pytest.raises(FailedRecordsError) as here:
+        trips.serial()
+    assert str(there.value) == str(here.value)
+    assert there.value.failures == here.value.failures
+    assert str(trips.input(2)) in str(there.value)
+    assert files(tmp_path / "out") == files(tmp_path / "due")
+    assert len(list(trips.out.rglob("*.tar"))) == 5
+
+
+def test_a_record_that_kills_its_worker_each_time_is_named_and_the_others_are_written(tmp_path):
+    trips = Trips(tmp_path, "process", {1: KILLS}, 4)
+    due = trips.serial()
+    with pytest.raises(FailedRecordsError, match="kills every process") as error:
+        trips.write()
+    assert list(error.value.failures) == ["ds_sub-01"]
+    kept = trips.done(3)
+    trips.open()  # its memory was doubled, say
+    trips.write()
+    assert files(trips.out) == due
+    assert trips.kept(kept) == kept
+
+
+def test_in_a_running_event_loop_it_works(tmp_path):
+    trips = Trips(tmp_path, "process", count=2)
+
+    async def cell():
+        return trips.write()
+
+    assert asyncio.run(cell()).verify().records == 2
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held", "let go"])
+def test_workers_of_a_killed_run_are_waited_for(tmp_path, monkeypatch, held):
+    """Its folder of tasks has a lock that they share; a lock that nobody holds is in no way."""
+    trips = Trips(tmp_path, "process", count=2)
+    runs = trips.out / ".entense" / "run"
+    (runs / "of-a-killed-run").mkdir(parents=True)
+    (trips.out / ".entense" / "lock").touch()
+    (runs / "workers").touch()
+    seen = []
+    worker = folders.sharing(runs)
+    worker.__enter__()
+
+    def look(_):
+        seen.append(1)
+        worker.__exit__(None, None, None)
+
+    monkeypatch.setattr(folders, "sleep", look)
+    monkeypatch.setattr(run, "PATIENCE", -1 if held else 60)
+    if held:
+        with pytest.raises(ArchiveError, match=r"workers of an earlier run still write into .*out"):
+            trips.write()
+        worker.__exit__(None, None, None)
+    assert trips.write().verify().records == 2
+    assert bool(seen) is not held
+    assert not runs.exists()
+
+
+def test_what_other_processes_cannot_import_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    trips = Trips(tmp_path, "process", {0: KILLS})
+    with pytest.raises(RecipeError, match=r"modules=\[\"trips\"\]"):
+        trips.write(modules=[])
+    monkeypatch.setattr(et.ops.core.ops["trip"].function, "__module__", "__main__")
+    with pytest.raises(RecipeError, match="move it into a module of its own"):
+        trips.write()
+    assert not list(trips.out.rglob("*.said"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"n_proc": 2}, "has no option 'n_proc'.*n_procs"),
+        ({"worker": "slrum"}, "'slrum' is no worker.*slurm"),
+        ({"executor": "pidra"}, "pidra.*pydra"),
+        ({"executor": "serial"}, 'executor="pydra"'),
+        ({"executor": "serial", "worker": "process", "tasks": None, "n_procs": 2}, "pydra"),
+        ({"modules": ["trips", "no_such_module"]}, "no_such_module"),
+    ],
+)
+def test_options_that_cannot_be_met_are_an_error_in_words(tmp_path, options, told):
+    trips = Trips(tmp_path, "process", count=2)
+    with pytest.raises(EntenseError, match=told):
+        trips.write(**options)
+    assert not list(trips.out.rglob("*.tar"))
