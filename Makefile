@@ -31,7 +31,7 @@ slurm:
 	tests/slurm/up.sh
 
 slurm-tests: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m slurm tests/execute/pydra $(ARGS)
+	$(BIN)/python -m pytest -m slurm tests/execute/pydra tests/archive/test_distribute.py tests/faults/archive/slow_distributed.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

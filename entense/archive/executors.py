@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from entense.archive import folder as folders
 from entense.archive.writer import serial
 from entense.errors import ArchiveError
 from entense.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from entense.archive.options import Options
     from entense.archive.writer import Execute
@@ -50,6 +53,7 @@ class Elsewhere:
 
 
 Make: TypeAlias = "Callable[[Options, int | None, Elsewhere], Execute]"
+PATIENCE = 60  # seconds that the workers of a killed run have to notice
 executors: Registry[Make] = Registry("executor")
 
 
@@ -71,6 +75,19 @@ def register_executor(name: str, make: Make) -> Make:
     True
     """
     return executors.add(name, make)
+
+
+def end_killed(folder: Path) -> None:
+    """Stop, or wait for, the workers of a run that was killed; clear away its tasks."""
+    from entense.execute.pydra import stop_left
+
+    runs = folder / folders.RUNS
+    if not runs.exists():
+        return
+    for cache in runs.glob("*/pydra"):
+        stop_left(cache)
+    with folders.alone(runs, PATIENCE):
+        shutil.rmtree(runs, ignore_errors=True)
 
 
 def _serial(asked: Options, memory: int | None, where: Elsewhere) -> Execute:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entense.archive import folder as folders
-from entense.archive.executors import register_executor
+from entense.archive.executors import end_killed, register_executor
 from entense.archive.finish import ops_of
 from entense.distribute.batch import ENTRY, Batch, Log, at
 from entense.errors import ExecutionError, RecipeError
-from entense.execute.pydra import Task, draw, run_tasks, stop_left
+from entense.execute.pydra import Task, draw, run_tasks
 from entense.ops.core import ops
 from entense.plan.demand import ITSELF
 from entense.progress import Counter
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 TASKS, SECONDS = 300, 20  # so many tasks at most, each of so many seconds at least
 INFLATED, STORED = 40e6, 400e6  # bytes a second and core: of packed inputs, of outputs
 HEADROOM = 1.25  # a scheduler kills what takes more than it asked for
-PATIENCE = 60  # seconds that the workers of a killed run have to notice
 AGAIN = ("killed", "lost")  # what may go well with other records
 LINES = 10
 DEADLY = (
@@ -232,15 +231,6 @@ def _said(ended: Sequence[Ended], total: int) -> str:
         f"{len(ended)} of {total} tasks did not end well; mend what they say and write again "
         f"(what the others finished is kept):{lines}{more}"
     )
-
-
-def end_killed(folder: Path) -> None:
-    """Stop, or wait for, the workers of a run that was killed; clear away its tasks."""
-    runs = folder / folders.RUNS
-    for cache in runs.glob("*/pydra"):
-        stop_left(cache)
-    with folders.alone(runs, PATIENCE):
-        shutil.rmtree(runs, ignore_errors=True)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from tripping import SLURM, Trips, files
 from trips import KILLS, RAISES
 
 import entense as et
+from entense.archive import executors
 from entense.archive import folder as folders
 from entense.archive.failures import FailedRecordsError
-from entense.distribute import run
 from entense.errors import ArchiveError, EntenseError, RecipeError
 
 WORKERS = ["process", "dask", SLURM]
@@ -101,7 +101,7 @@ def test_workers_of_a_killed_run_are_waited_for(tmp_path, monkeypatch, held):
         worker.__exit__(None, None, None)
 
     monkeypatch.setattr(folders, "sleep", look)
-    monkeypatch.setattr(run, "PATIENCE", -1 if held else 60)
+    monkeypatch.setattr(executors, "PATIENCE", -1 if held else 60)
     if held:
         with pytest.raises(ArchiveError, match=r"workers of an earlier run still write into .*out"):
             trips.write()
