@@ -66,12 +66,12 @@ def run_tasks(
 
     Examples
     --------
-    >>>     >>> job = Path(tempfile.mkdtemp()) / "job.json"
-    >>> _ = job.write_text("{}")
-    >>> task = Task("first", "entense.sizes:bytes_of", str(job), "1", memory=10**6)
-    >>> ended = run_tasks([task], cache=job.parent)
-    >>> ended[0].how, ended[0].error.split(" (")[0]
-    ('raised', "first: TypeError: bytes_of() missing 1 required positional argument: 'what'")
+    >>> from pathlib import Path
+    >>> from entense.execute.pydra import Task
+    >>> task = Task("first", "entense.cli:absent", "job.json", "1", memory=10**6)
+    >>> ended = run_tasks([task], cache=Path("cache"))
+    >>> print(ended[0].how, ended[0].error.split(" (")[0])
+    raised first: AttributeError: module 'entense.cli' has no attribute 'absent'
     """
     for task in tasks:
         check_entry(task, tuple(modules))
