@@ -31,8 +31,9 @@ def test_a_cancelled_job_is_told_and_stops_no_other(make, run, tmp_path):
     cancelled = []
 
     def poll():
-        if has_started(waits) and not cancelled:
-            cancelled.extend(jobs_of(tmp_path / "cache", "RUNNING")[:1])
+        running = jobs_of(tmp_path / "cache")
+        if has_started(waits) and not cancelled and len(running) == 1:  # the other has ended
+            cancelled.extend(running)
             call("scancel", *cancelled)
 
     ended, done = run([waits, well], poll=poll)
