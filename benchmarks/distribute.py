@@ -128,7 +128,7 @@ def driven(records: int) -> dict:
         table = pl.DataFrame({"record": names, "x": [files[i % 100] for i in range(records)]})
         table = et.transform(table, y=et.array("x").zscore())
         start = perf_counter()
-        _dry_run(table, Path(folder) / "out")
+        et.dry_run(table, Path(folder) / "out", shard_records=100)
         return {"seconds": (perf_counter() - start) / records * 1e3}
 
 
@@ -163,7 +163,7 @@ def planned(folder: str, masks: str) -> dict:
     volume = et.volume("bold", mask=f"{folder}/{GROUP}" if masks == "one mask" else "mask")
     table = et.transform(table, clean=volume.denoise("confounds", "36P", high_pass=0.01).zscore())
     with tempfile.TemporaryDirectory() as out:
-        said = _dry_run(table, Path(out) / "out")
+        said = et.dry_run(table, Path(out) / "out", shard_records=100)
         end, used = perf_counter(), process_time() - used
     tasks = next(line.strip() for line in said.splitlines() if "split over" in line)
     note = (
@@ -171,29 +171,3 @@ def planned(folder: str, masks: str) -> dict:
         f"{used:.1f} s of a core; {tasks.split(',')[0]}; {peak_mb():.0f} MB"
     )
     return {"seconds": end - start, "note": note}
-
-
-def _dry_run(table: pl.DataFrame, folder: Path) -> str:
-    """Plan an archive, cut it into tasks and save these, as a dry run does."""
-    from entense.archive.distribute import Distributed, Elsewhere
-
-    from entense.archive.options import Options
-    from entense.archive.write import plan_archive
-
-    asked = Options(
-        format="webdataset",
-        columns=(),
-        shard_size="512MB",
-        shard_records=100,
-        shard_by=None,
-        shuffle=None,
-        sharding="size",
-        disaggregate=None,
-        dtype={},
-        index=(),
-        on_error="raise",
-        without=(),
-        fusion="greedy",
-    )
-    work = plan_archive(table, folder, asked)
-    return Distributed(asked, None, Elsewhere(tasks=300)).drawn(work.writer, work.parts)
