@@ -65,7 +65,7 @@ def _table(records: int) -> pl.DataFrame:
     table = pl.DataFrame({"subject": subjects, "run": pl.Series(number % 4).cast(pl.String)})
     placed = {}
     for name, (_, shape) in TENSORS.items():
-        placed[name] = _placements(begin, shape, rng)
+        placed[name] = _placements(number // PER_SHARD, begin, shape, rng)
         begin = begin + 4 * shape[0] * shape[1]
     return table.select(
         pl.format("ds_sub-{}_run-{}", "subject", "run").alias("record"),
@@ -81,11 +81,14 @@ def _table(records: int) -> pl.DataFrame:
     )
 
 
-def _placements(begin: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> pl.Series:
+def _placements(
+    shard: np.ndarray, begin: np.ndarray, shape: tuple[int, int], rng: np.random.Generator
+) -> pl.Series:
     """Return what `write` would have noted of tensors of one block each."""
     count = len(begin)
     crcs = rng.integers(0, 2**32, count, dtype=np.uint32).tobytes()
     known = {
+        "shard": shard,
         "offset": begin,
         "size": np.full(count, 4 * shape[0] * shape[1]),
         "shape": pl.Series([list(shape)]).new_from_index(0, count),
@@ -102,7 +105,8 @@ def _body(records: int, content: bytes) -> dict:
     counts = [min(PER_SHARD, records - at) for at in range(0, records, PER_SHARD)]
     return {
         "version": VERSION,
-        "format": "webdataset",
+        "series": [{"format": "webdataset", "tensors": [*TENSORS], "folder": "{split}"}],
+        "sharding": {},
         "recipes": {},
         "tensors": {
             name: tensor | {"dims": [dim, "parcel"], "shape": shape}

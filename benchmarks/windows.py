@@ -77,7 +77,7 @@ def bare(folder: str) -> dict:
 
     archive = et.open(Path(folder) / "webdataset")
     shards = [os.open(path, os.O_RDONLY) for path in shards_of(Path(folder), "webdataset")]
-    rows = archive.records.select("shard", "clean").unnest("clean").rows(named=True)
+    rows = archive.records.select("clean").unnest("clean").rows(named=True)
     width = rows[0]["size"] // rows[0]["shape"][0]
     window = np.empty((WINDOW, width), np.uint8)
 
