@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from entense.archive import folder as folders
+from entense.archive.locks import alone
 from entense.archive.writer import serial
 from entense.errors import ArchiveError
 from entense.registry import Registry
@@ -86,7 +87,7 @@ def end_killed(folder: Path) -> None:
         return
     for cache in runs.glob("*/pydra"):
         stop_left(cache)
-    with folders.alone(runs, PATIENCE):
+    with alone(runs, PATIENCE):
         shutil.rmtree(runs, ignore_errors=True)
 
 

@@ -13,6 +13,7 @@ from entense.archive import folder as folders
 from entense.archive import manifest as names
 from entense.archive.assign import part_name
 from entense.archive.folder import Begun, difference
+from entense.archive.locks import locked
 from entense.archive.manifest import Manifest
 from entense.archive.options import Options
 from entense.archive.store import checksum, readable
@@ -98,7 +99,7 @@ path, or run write again
     work = plan_archive(frame, folder, _options(begun, folder))
     _check_fits(work, begun)
     work.writer.due = _due(folder)
-    with folders.locked(folder):
+    with locked(folder):
         before = _sums(folder)
         budget = None if memory is None else bytes_of(memory, "memory")
         work.complete(partial(serial, memory=budget))

@@ -15,6 +15,7 @@ from entense.archive.finish import finish, identity_of
 from entense.archive.folder import Begun
 from entense.archive.indexes import check_indexes, indexes_of
 from entense.archive.job import prepare
+from entense.archive.locks import locked
 from entense.archive.options import Options
 from entense.archive.read import Archive, open_archive
 from entense.archive.series import series_of, shared_by
@@ -176,7 +177,7 @@ def write(
     where = Elsewhere(worker, cores, gpus, tasks, modules, options)
     execute = executors[executor](asked, budget, where)
     work = plan_archive(frame, target, asked)
-    with folders.locked(target):
+    with locked(target):
         end_killed(target)  # whatever writes now must be the only one
         folders.begin(target, work.begun, overwrite=overwrite)
         work.complete(execute)

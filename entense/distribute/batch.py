@@ -13,8 +13,9 @@ import polars as pl
 
 from entense.archive.assign import Planned, digest_of_rows
 from entense.archive.finish import code_of
-from entense.archive.folder import Receipt, begun_in, sharing
+from entense.archive.folder import Receipt, begun_in
 from entense.archive.job import prepare
+from entense.archive.locks import sharing
 from entense.archive.manifest import Series, made_by
 from entense.archive.series import shared_by
 from entense.archive.writer import Writer, written

@@ -5,8 +5,8 @@ from __future__ import annotations
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from entense.archive import folder as folders
 from entense.archive.executors import Elsewhere
+from entense.archive.locks import locked
 from entense.archive.options import Options
 from entense.archive.store import folder_of
 from entense.archive.write import plan_archive, write
@@ -59,6 +59,6 @@ def dry_run(frame: pl.DataFrame | pl.LazyFrame, path: str | Path, **options: Any
     where = Elsewhere(**{name: given[name] for name in here}, options=options)
     memory = None if given["memory"] is None else bytes_of(given["memory"], "memory")
     work = plan_archive(frame, folder_of(path), asked)
-    with folders.locked(work.writer.folder):
+    with locked(work.writer.folder):
         missing = [part for part in work.parts if work.writer.good(part) is None]
         return Distributed(asked, memory, where).drawn(work.writer, missing)

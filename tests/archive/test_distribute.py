@@ -9,8 +9,7 @@ from tripping import SLURM, Trips, files
 from trips import KILLS, RAISES
 
 import entense as et
-from entense.archive import executors
-from entense.archive import folder as folders
+from entense.archive import executors, locks
 from entense.archive.failures import FailedRecordsError
 from entense.errors import ArchiveError, EntenseError, RecipeError
 
@@ -93,14 +92,14 @@ def test_workers_of_a_killed_run_are_waited_for(tmp_path, monkeypatch, held):
     (trips.out / ".entense" / "lock").touch()
     (runs / "workers").touch()
     seen = []
-    worker = folders.sharing(runs)
+    worker = locks.sharing(runs)
     worker.__enter__()
 
     def look(_):
         seen.append(1)
         worker.__exit__(None, None, None)
 
-    monkeypatch.setattr(folders, "sleep", look)
+    monkeypatch.setattr(locks, "sleep", look)
     monkeypatch.setattr(executors, "PATIENCE", -1 if held else 60)
     if held:
         with pytest.raises(ArchiveError, match=r"workers of an earlier run still write into .*out"):

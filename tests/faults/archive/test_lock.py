@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from entense.archive.folder import locked
+from entense.archive.locks import locked
 from entense.archive.write import write
 from entense.errors import ArchiveError
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from entense.archive.folder import locked
+from entense.archive.locks import locked
 with locked(Path(sys.argv[1])):
     print("locked", flush=True)
     time.sleep(120)

@@ -1,0 +1,88 @@
+"""Who may write into an archive's folder: one process, and those that write for it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from contextlib import contextmanager, suppress
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from entense.archive.folder import HIDDEN
+from entense.archive.shard import make_root, refusals
+from entense.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other writer out of `folder`, or be kept out; a writer that dies lets go."""
+    with refusals(folder):
+        make_root(folder / HIDDEN)
+        fd = os.open(folder / HIDDEN / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        _lock(fd, folder)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def sharing(runs: Path) -> Iterator[None]:
+    """Say that this process writes parts for a run whose tasks are within `runs`."""
+    fd = os.open(runs / "workers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        with suppress(OSError):  # some network disks have no locks: then care is the user's
+            fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def alone(runs: Path, seconds: float) -> Iterator[None]:
+    """Wait until no process writes for a run that was killed; an ArchiveError where one goes on."""
+    runs.mkdir(parents=True, exist_ok=True)
+    fd = os.open(runs / "workers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    end = monotonic() + seconds
+    try:
+        while not _is_free(fd):
+            if monotonic() > end:
+                raise ArchiveError(
+                    f"workers of an earlier run still write into {runs.parents[1]}; cancel its "
+                    "jobs, or wait until they end, and write again"
+                )
+            sleep(0.2)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _is_free(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    return True
+
+
+def _lock(fd: int, folder: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ArchiveError(
+            f"another process is writing into {folder}; wait until it is done, "
+            "or choose another folder"
+        ) from error
+    except OSError as error:
+        if error.errno not in NO_LOCKS:  # some network disks have none: then care is the user's
+            raise
