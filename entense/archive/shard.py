@@ -16,11 +16,12 @@ from entense.archive.checksum import BLOCK_BYTES, Buffer, Data, add
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
-AT_ONCE = 512  # buffers a call; every system allows at least so many
+PIECE = 2**20  # bytes that are handed over at once
+AT_ONCE = 8  # pieces a call
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -52,6 +53,7 @@ class Stream:
         self._checks = ThreadPoolExecutor(1)  # checksums are made while the system copies
         self.bytes = 0
         self.crc32c = 0
+        self._on_its_way = 0  # so many of them the system has begun to write
 
     @property
     def is_open(self) -> bool:
@@ -60,19 +62,33 @@ class Stream:
 
     def append(self, buffers: Sequence[Buffer]) -> None:
         """Write buffers one after the other, without copying them."""
-        assert self._fd is not None  # noqa: S101  nobody appends to a closed file
         size = sum(map(len, buffers))
         large = size > BLOCK_BYTES
         check = self._checks.submit(add, self.crc32c, buffers) if large else None
         with refusals(self._folder):
-            _write_all(self._fd, [b.view if isinstance(b, Data) else b for b in buffers])
+            self._write(buffers)
         self.crc32c = check.result() if check else add(self.crc32c, buffers)
-        self.bytes += size
 
-    def start_writeback(self, start: int) -> None:
-        """Have the system begin to write what follows `start`: the last fsync then finds little."""
-        if self._fd is not None and sys.platform == "linux":
-            os.posix_fadvise(self._fd, start, self.bytes - start, os.POSIX_FADV_DONTNEED)
+    def _write(self, buffers: Sequence[Buffer]) -> None:
+        """Write buffers to the last byte: a call may write less."""
+        assert self._fd is not None  # noqa: S101  nobody appends to a closed file
+        left = deque(piece for buffer in buffers for piece in _pieces(buffer))
+        while left:
+            written = os.writev(self._fd, list(islice(left, AT_ONCE)))
+            self.bytes += written
+            self._start_writeback()
+            while left and written >= len(left[0]):
+                written -= len(left.popleft())
+            if left:
+                left[0] = left[0][written:]
+
+    def _start_writeback(self) -> None:
+        """Have the system begin to write what there is: the last fsync then finds little."""
+        new = self.bytes - self._on_its_way
+        if new >= AT_ONCE * PIECE and sys.platform == "linux":
+            assert self._fd is not None  # noqa: S101
+            os.posix_fadvise(self._fd, self._on_its_way, new, os.POSIX_FADV_DONTNEED)
+            self._on_its_way = self.bytes
 
     def close(self) -> None:
         """Let go of the file."""
@@ -187,15 +203,9 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
-def _write_all(fd: int, buffers: Iterable[bytes | memoryview]) -> None:
-    """Write buffers to the last byte: a call may write less, 2 GiB at most."""
-    left = deque(memoryview(buffer) for buffer in buffers if buffer)
-    while left:
-        written = os.writev(fd, list(islice(left, AT_ONCE)))
-        while left and written >= len(left[0]):
-            written -= len(left.popleft())
-        if left:
-            left[0] = left[0][written:]
+def _pieces(buffer: Buffer) -> Iterator[memoryview]:
+    view = memoryview(buffer.view if isinstance(buffer, Data) else buffer)
+    return (view[start : start + PIECE] for start in range(0, len(view), PIECE))
 
 
 @contextmanager

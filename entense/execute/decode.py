@@ -13,7 +13,7 @@ from entense.ops.parcels import Codes, Weights
 from entense.plan.shapes import BLOCK, padded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -202,17 +202,16 @@ class ParcelSink:
         self._start()
 
     def _start(self) -> None:
-        weights = self._weights.multiply(~self._bad).tocsc()
+        weights = self._weights.multiply(~self._bad).tocsr()
         weights.eliminate_zeros()
-        self._columns = np.flatnonzero(np.diff(weights.indptr))
-        self._means = weights[:, self._columns].tocsr()
-        self._total = self._means.sum(axis=1)
+        self._total = weights.sum(axis=1)
+        self._columns, self._sum = summing(weights)
         self._watch = _Watch(self._series, self._index[self._columns])
         self._sums = np.empty((self._series.frames, self._total.size))
 
     def add(self, t: int, frame: NDArray[Any]) -> None:
         """Add up the columns of frame `t`."""
-        self._sums[t] = self._means @ self._watch.see(t, frame).astype(np.float64)
+        self._sums[t] = self._sum(self._watch.see(t, frame))
 
     def again(self) -> bool:
         """Whether columns that are not finite were met: then the file is read without them."""
@@ -252,6 +251,31 @@ def parcel_weights(codes: Codes | Weights) -> Any:
     inside = np.flatnonzero(codes.codes)
     where = (codes.codes[inside] - 1, inside)
     return csr_array((np.ones(inside.size), where), (codes.values.size, codes.codes.size))
+
+
+def summing(weights: Any) -> tuple[NDArray[np.intp], Callable[[NDArray[Any]], NDArray[Any]]]:
+    """Return the columns that count, and what adds up their values for each parcel, in float64.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> columns, add = summing(csr_array([[0, 1, 1], [0, 0, 0], [1, 0, 0]]))
+    >>> columns, add(np.array([10, 20, 5], "i2"))
+    (array([1, 2, 0], dtype=int32), array([30.,  0.,  5.]))
+    """
+    columns = np.unique(weights.indices)
+    if columns.size < weights.nnz or (weights.data != 1).any():
+        counted = weights[:, columns].tocsr()
+        return columns, lambda values: counted @ values.astype(np.float64)
+    filled = np.flatnonzero(np.diff(weights.indptr))
+    starts = weights.indptr[filled]
+
+    def add(values: NDArray[Any]) -> NDArray[Any]:
+        sums = np.zeros(weights.shape[0])
+        sums[filled] = np.add.reduceat(values, starts, dtype=np.float64)
+        return sums
+
+    return weights.indices, add  # those of a parcel follow each other
 
 
 def decode(series: Series, sinks: Sequence[Sink], cores: int = 1) -> list[Decoded]:

@@ -172,7 +172,6 @@ class _FramedSink:
         framed, begin = self._format.frame(sample), self._file.bytes
         self._file.append(framed.buffers)
         self._file.append([self._format.seal(framed.buffers)])  # their checksums are made by now
-        self._file.start_writeback(begin)
         offsets = {name: begin + offset for name, offset in framed.offsets.items()}
         return replace(framed, offsets=offsets)
 
