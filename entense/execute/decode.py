@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from entense.execute.buffers import Buffers
     from entense.images import Series
     from entense.ops.load import Opened
+
+
+Summing: TypeAlias = "tuple[NDArray[np.intp], NDArray[Any], Callable[..., NDArray[Any]]]"
+"""Columns that count, the weight of each parcel, and what adds up their values, in float64."""
 
 
 @dataclass(frozen=True)
@@ -196,16 +200,12 @@ class ParcelSink:
     """
 
     def __init__(self, opened: Opened, codes: Codes | Weights) -> None:
-        self._series, self._index = opened.series, opened.index
-        self._weights = parcel_weights(codes)
+        self._series, self._index, self._codes = opened.series, opened.index, codes
         self._bad = np.zeros(self._index.size, bool)
         self._start()
 
     def _start(self) -> None:
-        weights = self._weights.multiply(~self._bad).tocsr()
-        weights.eliminate_zeros()
-        self._total = weights.sum(axis=1)
-        self._columns, self._sum = summing(weights)
+        self._columns, self._total, self._sum = _summing(self._codes, self._bad)
         self._watch = _Watch(self._series, self._index[self._columns])
         self._sums = np.empty((self._series.frames, self._total.size))
 
@@ -253,29 +253,35 @@ def parcel_weights(codes: Codes | Weights) -> Any:
     return csr_array((np.ones(inside.size), where), (codes.values.size, codes.codes.size))
 
 
-def summing(weights: Any) -> tuple[NDArray[np.intp], Callable[[NDArray[Any]], NDArray[Any]]]:
-    """Return the columns that count, and what adds up their values for each parcel, in float64.
+def _summing(codes: Codes | Weights, bad: NDArray[np.bool_]) -> Summing:
+    if isinstance(codes, Weights):
+        return _summing_weights(codes, bad)
+    return _summing_codes(codes, bad)
 
-    Examples
-    --------
-    >>> from scipy.sparse import csr_array
-    >>> columns, add = summing(csr_array([[0, 1, 1], [0, 0, 0], [1, 0, 0]]))
-    >>> columns, add(np.array([10, 20, 5], "i2"))
-    (array([1, 2, 0], dtype=int32), array([30.,  0.,  5.]))
-    """
-    columns = np.unique(weights.indices)
-    if columns.size < weights.nnz or (weights.data != 1).any():
-        counted = weights[:, columns].tocsr()
-        return columns, lambda values: counted @ values.astype(np.float64)
-    filled = np.flatnonzero(np.diff(weights.indptr))
-    starts = weights.indptr[filled]
+
+def _summing_codes(codes: Codes, bad: NDArray[np.bool_]) -> Summing:
+    """Sum runs of columns: those of a parcel follow each other."""
+    columns = np.flatnonzero((codes.codes > 0) & ~bad)
+    parcels = codes.codes[columns] - 1
+    total = np.bincount(parcels, minlength=codes.values.size)
+    filled = np.flatnonzero(total)
+    starts = (np.cumsum(total) - total)[filled]
 
     def add(values: NDArray[Any]) -> NDArray[Any]:
-        sums = np.zeros(weights.shape[0])
+        sums = np.zeros(total.size)
         sums[filled] = np.add.reduceat(values, starts, dtype=np.float64)
         return sums
 
-    return weights.indices, add  # those of a parcel follow each other
+    return columns[np.argsort(parcels, kind="stable")], total, add
+
+
+def _summing_weights(codes: Weights, bad: NDArray[np.bool_]) -> Summing:
+    """Sum columns times their weights."""
+    weights = parcel_weights(codes).multiply(~bad).tocsc()
+    weights.eliminate_zeros()
+    columns = np.flatnonzero(np.diff(weights.indptr))
+    means = weights[:, columns].tocsr()
+    return columns, means.sum(axis=1), lambda values: means @ values.astype(np.float64)
 
 
 def decode(series: Series, sinks: Sequence[Sink], cores: int = 1) -> list[Decoded]:
