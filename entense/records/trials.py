@@ -51,7 +51,7 @@ def read_trials(paths: Iterable[str]) -> tuple[pl.DataFrame, Problems]:
 
 def _texts(paths: Iterable[str]) -> tuple[dict[str, str], Problems]:
     texts, problems = {}, {}
-    for path, content in read_files(paths).items():
+    for path, content in read_files(paths):
         try:
             if isinstance(content, RecordError):
                 problems[path] = str(content).removeprefix(f"{path}: ")

@@ -118,7 +118,7 @@ def _nearest(lists: pl.Series, field: str, dtype: PolarsDataType, column: Column
 
 
 def _said(paths: list[str], field: str) -> Said:
-    return {path: _value(path, content, field) for path, content in read_files(paths).items()}
+    return {path: _value(path, content, field) for path, content in read_files(paths)}
 
 
 def _value(path: str, content: Content, field: str) -> object:
