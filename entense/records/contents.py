@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from stat import S_ISREG
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from entense.errors import RecordError
 from entense.files import local, opening
@@ -12,28 +12,33 @@ from entense.index.fetch import annex, is_url
 from entense.threads import in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 _THREADS = 8  # they wait for the disk or the network, not for each other
 
 Content = bytes | RecordError
+Taken = TypeVar("Taken")
 
 
-def read_files(paths: Iterable[str]) -> Iterator[tuple[str, Content]]:
-    """Read each distinct file once, several at a time.
+def read_files(paths: Iterable[str], take: Callable[[str, Content], Taken]) -> dict[str, Taken]:
+    """Read each distinct file once, several at a time, and keep what a function takes of it.
 
-    Yields
-    ------
-    tuple
-        A path, and its bytes or why it cannot be read.
+    Parameters
+    ----------
+    paths
+        Of files, or URLs.
+    take
+        Function of a path and its bytes, or why it cannot be read.
 
     Examples
     --------
-    >>> [str(content) for _, content in read_files(["/no/such.json"])]
-    ['/no/such.json: there is no such file; was it moved? (see et.relocate)']
+    >>> read_files(["/no/such.json"], lambda path, content: str(content))["/no/such.json"]
+    '/no/such.json: there is no such file; was it moved? (see et.relocate)'
     """
     distinct = list(dict.fromkeys(paths))
-    return zip(distinct, in_threads(_content, distinct, _THREADS), strict=True)
+    # in the threads, for the contents of 100,000 files are too much to keep
+    taken = in_threads(lambda path: take(path, _content(path)), distinct, _THREADS)
+    return dict(zip(distinct, taken, strict=True))
 
 
 def _content(path: str) -> Content:

@@ -1,6 +1,8 @@
 """Reading many small files, whatever they turn out to be."""
 
 import os
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ POINTER = "/annex/objects/MD5E-s20--0a1b.json\n"
 
 
 def read(*paths):
-    return [content for _, content in contents.read_files(map(str, paths))]
+    return list(contents.read_files(map(str, paths), lambda path, content: content).values())
 
 
 def test_each_distinct_file_is_read_once_in_their_order(tmp_path, monkeypatch):
@@ -31,6 +33,19 @@ def test_what_only_begins_like_a_pointer_is_a_file(tmp_path):
     text = POINTER.ljust(40_000)
     (tmp_path / "a.json").write_text(text)
     assert read(tmp_path / "a.json") == [text.encode()]
+
+
+def test_no_more_is_kept_than_is_taken(tmp_path):
+    paths = [str(tmp_path / f"{i}.json") for i in range(200)]
+    for path in paths:
+        Path(path).write_text(" " * 100_000)
+    tracemalloc.start()
+    assert (
+        sum(contents.read_files(paths, lambda path, content: len(content)).values()) == 20_000_000
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 @pytest.mark.parametrize(
