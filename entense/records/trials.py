@@ -8,7 +8,7 @@ import polars as pl
 
 from entense.errors import RecordError
 from entense.index.fetch import name_of
-from entense.records.contents import read_files
+from entense.records.contents import Content, read_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,20 +50,27 @@ def read_trials(paths: Iterable[str]) -> tuple[pl.DataFrame, Problems]:
 
 
 def _texts(paths: Iterable[str]) -> tuple[dict[str, str], Problems]:
-    texts, problems = {}, {}
-    for path, content in read_files(paths).items():
-        try:
-            if isinstance(content, RecordError):
-                problems[path] = str(content).removeprefix(f"{path}: ")
-            elif not name_of(path).endswith((".tsv", ".txt")):
-                problems[path] = "is neither a .tsv, as BIDS has it, nor a .txt, as HCP has it"
-            elif name_of(path).endswith(".tsv") and not content.strip():
-                problems[path] = "is empty"
-            else:
-                texts[path] = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            problems[path] = f"is not UTF-8 ({error.reason})"
-    return texts, problems
+    read = read_files(paths, _text)
+    texts = {path: text for path, text in read.items() if isinstance(text, str)}
+    return texts, {
+        path: str(error).removeprefix(f"{path}: ")
+        for path, error in read.items()
+        if isinstance(error, RecordError)
+    }
+
+
+def _text(path: str, content: Content) -> str | RecordError:
+    if isinstance(content, RecordError):
+        return content
+    name = name_of(path)
+    if not name.endswith((".tsv", ".txt")):
+        return RecordError("is neither a .tsv, as BIDS has it, nor a .txt, as HCP has it")
+    if name.endswith(".tsv") and not content.strip():
+        return RecordError("is empty")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return RecordError(f"is not UTF-8 ({error.reason})")
 
 
 def _lines(texts: Mapping[str, str], extension: str, separator: str) -> pl.DataFrame:

@@ -12,11 +12,13 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from entense.errors import RecordError
 
 _POINTER_SIZE = 32_768  # git-annex: a pointer file is at most this large
+_POINTER = b"/annex/objects/"
 _SIZE = re.compile(r"^[A-Z0-9_]+(?:-[a-z]\d+)*?-s(\d+)")
 
 
@@ -44,13 +46,24 @@ def size_of(key: str) -> int | None:
 def absent(path: str | Path) -> str | None:
     """Say as what git-annex keeps a file whose content is not here; None for any other."""
     try:
-        size = os.stat(path).st_size  # noqa: PTH116
+        stat = os.stat(path)  # noqa: PTH116
     except OSError:
         return "link" if key_of(path) else None
-    if not 0 < size < _POINTER_SIZE or not Path(path).is_file():
+    if not 0 < stat.st_size < _POINTER_SIZE or not S_ISREG(stat.st_mode):
         return None
     with open(path, "rb") as file:  # noqa: PTH123
-        return "pointer" if file.read(15) == b"/annex/objects/" else None
+        return "pointer" if is_pointer(file.read(len(_POINTER))) else None
+
+
+def is_pointer(content: bytes) -> bool:
+    """Whether a file of that content is what git-annex keeps for one that is not here.
+
+    Examples
+    --------
+    >>> is_pointer(b"/annex/objects/MD5E-s1234--0a1b.nii.gz"), is_pointer(b"{}")
+    (True, False)
+    """
+    return len(content) < _POINTER_SIZE and content.startswith(_POINTER)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -118,10 +119,10 @@ def _nearest(lists: pl.Series, field: str, dtype: PolarsDataType, column: Column
 
 
 def _said(paths: list[str], field: str) -> Said:
-    return {path: _value(path, content, field) for path, content in read_files(paths).items()}
+    return read_files(paths, partial(_value, field))
 
 
-def _value(path: str, content: Content, field: str) -> object:
+def _value(field: str, path: str, content: Content) -> object:
     if isinstance(content, RecordError):
         return content
     try:

@@ -118,7 +118,7 @@ def _comparable(files: pl.DataFrame, used: Sequence[str]) -> pl.DataFrame:
 
 def _inside(column: str) -> pl.Expr:
     """Return the first link of a chained URL (``zip://sub-01/a.nii::…``), any other path whole."""
-    return pl.col(column).str.replace("::.*$", "")
+    return pl.col(column).str.replace("(?s)::.*", "")
 
 
 def _applying(data: pl.DataFrame, jsons: pl.DataFrame, used: Sequence[str]) -> pl.DataFrame:
