@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from entense.archive import manifest as names
+from entense.archive.difference import difference
 from entense.archive.manifest import MaskFile, ShardFile, check_inside, sealed, unsealed
 from entense.archive.shard import make_folder, partial, refusals, save
 from entense.archive.store import readable
@@ -22,16 +23,6 @@ if TYPE_CHECKING:
 HIDDEN = ".entense"
 RUNS = f"{HIDDEN}/run"  # the tasks of other processes, while they write
 MASK = re.compile(r"\.?([0-9a-f]{16})(\.nii\.gz|\.dscalar\.nii)(\.partial)?")
-IDENTITY = {
-    "series": "format or disaggregation",
-    "sharding": "sharding",
-    "recipes": "recipes",
-    "tensors": "dtypes, dimensions or scales",
-    "columns": "columns",
-    "code": "rules, fusion, or code of operations, format or sharding",
-    "made_by": "versions or machine",
-}
-"""What must not change within one archive, as an error says it."""
 
 
 @dataclass(frozen=True)
@@ -119,25 +110,6 @@ def begun_in(folder: Path) -> Begun | None:
     for name in (*begun.parts, *chain.from_iterable(begun.parts.values())):
         check_inside(name, path)
     return begun
-
-
-def difference(old: Begun, new: Begun) -> str | None:
-    """Say what `old` has that `new` has not; None where nothing would be lost."""
-    other = [key for key in IDENTITY if old.identity.get(key) != new.identity[key]]
-    if other:
-        what = " and ".join(IDENTITY[key] for key in other)
-        return f"differs in its {what}{_machines(old, new)}"
-    if lost := sorted(set(old.records) - set(new.records)):
-        return f"has {len(lost)} records that this table has not, such as {lost[0]}"
-    now = dict(zip(new.records, new.splits, strict=True))
-    before = dict(zip(old.records, old.splits, strict=False))  # older archives do not say
-    if moved := [record for record, split in before.items() if now[record] != split]:
-        first = moved[0]
-        return (
-            f"has {len(moved)} records in another split, such as {first} ({before[first]!r} there, "
-            f"{now[first]!r} here)"
-        )
-    return None
 
 
 def keep(folder: Path, receipt: Receipt) -> None:
@@ -249,15 +221,6 @@ def _kept_beside(folder: Path) -> set[str]:
 
 def _receipt(folder: Path, part: str) -> Path:
     return folder / HIDDEN / "receipts" / f"{part}.json"
-
-
-def _machines(old: Begun, new: Begun) -> str:
-    """Say what made the archive that is there, and what this is, where they differ."""
-    made = [begun.identity.get("made_by") or {} for begun in (old, new)]
-    if made[0] == made[1]:
-        return ""
-    parts = [", ".join(f"{name} {number}" for name, number in one.items()) for one in made]
-    return f" (it was made by {parts[0]}; this is {parts[1]})"
 
 
 def _remove(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
