@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from entense.archive import manifest as names
 from entense.archive.difference import difference
-from entense.archive.manifest import MaskFile, ShardFile, check_inside, sealed, unsealed
+from entense.archive.manifest import Manifest, MaskFile, ShardFile, check_inside, sealed, unsealed
 from entense.archive.shard import make_folder, partial, refusals, save
 from entense.archive.store import readable
 from entense.errors import ArchiveError
@@ -57,13 +57,18 @@ class Receipt:
         return cls(**(body | {"files": [ShardFile(**file) for file in body["files"]]}))
 
 
-def claim(folder: Path) -> None:
-    """Raise unless `folder` is free to write into: absent, empty, or an archive of ours."""
+def claim(folder: Path, *, overwrite: bool = False) -> None:
+    """Raise unless `folder` is free to write into: absent, empty, or an archive of ours.
+
+    One whose notes are lost may be replaced, and not be gone on with.
+    """
     if folder.exists() and not folder.is_dir():
         raise ArchiveError(f"{folder} is a file, not a folder; choose another folder to write to")
     with refusals(folder):
         others = folder.exists() and any(path.name != HIDDEN for path in folder.iterdir())
-    if others and not _begun(folder).exists():
+    if others and not overwrite:
+        check_notes(folder)
+    if others and not (_begun(folder).exists() or (folder / names.NAME).exists()):
         raise ArchiveError(
             f"the folder {folder} holds something else, no archive of entense; "
             "choose another folder to write to, or empty it yourself"
@@ -82,6 +87,8 @@ def begin(folder: Path, begun: Begun, *, overwrite: bool) -> None:
     Another archive that is there is an error, unless it may be overwritten: then it is removed,
     and nothing that is not its own.
     """
+    if overwrite and _lacks_notes(folder):
+        _note_anew(folder)
     if overwrite and _begun(folder).exists():
         _remove(folder, _parts_in(folder))
     elif before := begun_in(folder):
@@ -93,6 +100,16 @@ def begin(folder: Path, begun: Begun, *, overwrite: bool) -> None:
         discard(folder, {name: files for name, files in before.parts.items()
                          if files != begun.parts.get(name)})  # fmt: skip
     save(_begun(folder), sealed(vars(begun)))
+
+
+def check_notes(folder: Path) -> None:
+    """Raise where there is an archive without the notes that go on with it, or mend it."""
+    if _lacks_notes(folder):
+        raise ArchiveError(
+            f"the archive {folder} has lost its notes (the hidden folder {HIDDEN}), which say what "
+            f"it was made of; copy it again with hidden files (cp -r {folder}, not {folder}/*), "
+            "or write it anew with overwrite=True"
+        )
 
 
 def begun_in(folder: Path) -> Begun | None:
@@ -171,6 +188,24 @@ def remove_masks(folder: Path, wanted: Iterable[str]) -> None:
     stale = [path for path, ours in files if ours and (ours[1] not in keep or ours[3])]
     _unlink(folder, *stale)
     _remove_if_empty(folder / names.MASKS)
+
+
+def _lacks_notes(folder: Path) -> bool:
+    return (folder / names.NAME).exists() and not _begun(folder).exists()
+
+
+def _note_anew(folder: Path) -> None:
+    """Note what the manifest names as what is to be removed, so that a kill leaves it known."""
+    path = folder / names.NAME
+    text = _content(path)
+    try:
+        files = Manifest.from_json(text, path).files
+    except ArchiveError as error:
+        raise ArchiveError(
+            f"{path} is damaged, and nothing else says which files of {folder} are the archive's; "
+            "remove them yourself, or choose another folder"
+        ) from error
+    save(_begun(folder), sealed(vars(Begun({}, [], {file.path: [file.path] for file in files}))))
 
 
 def _parts_in(folder: Path) -> Mapping[str, Sequence[str]]:

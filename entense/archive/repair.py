@@ -91,6 +91,7 @@ def repair(
 path, or run write again
     """
     folder = Path(path)
+    folders.check_notes(folder)
     begun = folders.begun_in(folder)
     if begun is None or not begun.options:
         raise ArchiveError(

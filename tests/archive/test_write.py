@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -12,6 +13,7 @@ import pytest
 from entense.archive import finish, open_archive, register_format
 from entense.archive.formats import Format, formats
 from entense.archive.manifest import sealed, unsealed
+from entense.archive.repair import repair
 from entense.archive.table import to_parquet
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError, RecordError
@@ -37,6 +39,10 @@ def contents(folder):
 
 def times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def _stop(*_):
+    raise KeyboardInterrupt
 
 
 def break_input(tmp_path, number):
@@ -530,6 +536,42 @@ class TestFolder:
         left = files(out)
         assert left.pop("notes.txt") == b"mine"
         assert left == files(tmp_path / "fresh")
+
+    def test_an_archive_that_lost_its_notes_is_refused_in_words(self, records, tmp_path):
+        out = write(records, tmp_path / "out", shard_size=SMALL).folder
+        shutil.rmtree(out / ".entense")
+        before = files(out)
+        for act in (write, repair):
+            with pytest.raises(ArchiveError, match=r"lost its notes .*cp -r.*overwrite=True"):
+                act(records, out)
+        assert files(out) == before
+        assert open_archive(out).verify().records == 9
+
+    @pytest.mark.parametrize("killed", [False, True])
+    def test_it_may_be_replaced_and_nothing_else_is(self, records, tmp_path, monkeypatch, killed):
+        out = write(records, tmp_path / "out", shard_size=SMALL, index=["wids"]).folder
+        shutil.rmtree(out / ".entense")
+        for mine in ("notes.txt", "train/train-000999.tar", "masks/my mask.nii.gz"):
+            (out / mine).write_text("mine")
+        if killed:
+            with monkeypatch.context() as patch:
+                patch.setattr("entense.archive.folder.remove_masks", _stop)
+                with pytest.raises(KeyboardInterrupt):
+                    write(records, out, overwrite=True)
+        write(records, out, format="tfrecord", overwrite=True)
+        write(records, tmp_path / "fresh", format="tfrecord")
+        left = files(out)
+        assert [left.pop(name) for name in [*left] if left[name] == b"mine"] == [b"mine"] * 3
+        assert left == files(tmp_path / "fresh")
+
+    def test_without_notes_a_damaged_manifest_removes_nothing(self, records, tmp_path):
+        out = write(records, tmp_path / "out").folder
+        shutil.rmtree(out / ".entense")
+        (out / "entense.json").write_bytes((out / "entense.json").read_bytes()[:-9])
+        before = files(out)
+        with pytest.raises(ArchiveError, match=r"entense.json is damaged.*remove them yourself"):
+            write(records, out, overwrite=True)
+        assert files(out) == before | {".entense/lock": b""}
 
     def test_a_receipt_that_names_a_file_elsewhere_removes_nothing(self, records, tmp_path):
         out = write(records, tmp_path / "out").folder
