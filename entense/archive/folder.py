@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from entense.archive import manifest as names
-from entense.archive.manifest import MaskFile, ShardFile, check_inside, sealed, unsealed
+from entense.archive.difference import difference
+from entense.archive.manifest import Manifest, MaskFile, ShardFile, check_inside, sealed, unsealed
 from entense.archive.shard import make_folder, partial, refusals, save
 from entense.archive.store import readable
 from entense.errors import ArchiveError
@@ -22,16 +23,6 @@ if TYPE_CHECKING:
 HIDDEN = ".entense"
 RUNS = f"{HIDDEN}/run"  # the tasks of other processes, while they write
 MASK = re.compile(r"\.?([0-9a-f]{16})(\.nii\.gz|\.dscalar\.nii)(\.partial)?")
-IDENTITY = {
-    "series": "format or disaggregation",
-    "sharding": "sharding",
-    "recipes": "recipes",
-    "tensors": "dtypes, dimensions or scales",
-    "columns": "columns",
-    "code": "rules, fusion, or code of operations, format or sharding",
-    "made_by": "versions or machine",
-}
-"""What must not change within one archive, as an error says it."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +57,18 @@ class Receipt:
         return cls(**(body | {"files": [ShardFile(**file) for file in body["files"]]}))
 
 
-def claim(folder: Path) -> None:
-    """Raise unless `folder` is free to write into: absent, empty, or an archive of ours."""
+def claim(folder: Path, *, overwrite: bool = False) -> None:
+    """Raise unless `folder` is free to write into: absent, empty, or an archive of ours.
+
+    One whose notes are lost may be replaced, and not be gone on with.
+    """
     if folder.exists() and not folder.is_dir():
         raise ArchiveError(f"{folder} is a file, not a folder; choose another folder to write to")
     with refusals(folder):
         others = folder.exists() and any(path.name != HIDDEN for path in folder.iterdir())
-    if others and not _begun(folder).exists():
+    if others and not overwrite:
+        check_notes(folder)
+    if others and not (_begun(folder).exists() or (folder / names.NAME).exists()):
         raise ArchiveError(
             f"the folder {folder} holds something else, no archive of entense; "
             "choose another folder to write to, or empty it yourself"
@@ -91,6 +87,8 @@ def begin(folder: Path, begun: Begun, *, overwrite: bool) -> None:
     Another archive that is there is an error, unless it may be overwritten: then it is removed,
     and nothing that is not its own.
     """
+    if overwrite and _lacks_notes(folder):
+        _note_anew(folder)
     if overwrite and _begun(folder).exists():
         _remove(folder, _parts_in(folder))
     elif before := begun_in(folder):
@@ -102,6 +100,16 @@ def begin(folder: Path, begun: Begun, *, overwrite: bool) -> None:
         discard(folder, {name: files for name, files in before.parts.items()
                          if files != begun.parts.get(name)})  # fmt: skip
     save(_begun(folder), sealed(vars(begun)))
+
+
+def check_notes(folder: Path) -> None:
+    """Raise where there is an archive without the notes that go on with it, or mend it."""
+    if _lacks_notes(folder):
+        raise ArchiveError(
+            f"the archive {folder} has lost its notes (the hidden folder {HIDDEN}), which say what "
+            f"it was made of; copy it again with hidden files (cp -r {folder}, not {folder}/*), "
+            "or write it anew with overwrite=True"
+        )
 
 
 def begun_in(folder: Path) -> Begun | None:
@@ -119,25 +127,6 @@ def begun_in(folder: Path) -> Begun | None:
     for name in (*begun.parts, *chain.from_iterable(begun.parts.values())):
         check_inside(name, path)
     return begun
-
-
-def difference(old: Begun, new: Begun) -> str | None:
-    """Say what `old` has that `new` has not; None where nothing would be lost."""
-    other = [key for key in IDENTITY if old.identity.get(key) != new.identity[key]]
-    if other:
-        what = " and ".join(IDENTITY[key] for key in other)
-        return f"differs in its {what}{_machines(old, new)}"
-    if lost := sorted(set(old.records) - set(new.records)):
-        return f"has {len(lost)} records that this table has not, such as {lost[0]}"
-    now = dict(zip(new.records, new.splits, strict=True))
-    before = dict(zip(old.records, old.splits, strict=False))  # older archives do not say
-    if moved := [record for record, split in before.items() if now[record] != split]:
-        first = moved[0]
-        return (
-            f"has {len(moved)} records in another split, such as {first} ({before[first]!r} there, "
-            f"{now[first]!r} here)"
-        )
-    return None
 
 
 def keep(folder: Path, receipt: Receipt) -> None:
@@ -201,6 +190,24 @@ def remove_masks(folder: Path, wanted: Iterable[str]) -> None:
     _remove_if_empty(folder / names.MASKS)
 
 
+def _lacks_notes(folder: Path) -> bool:
+    return (folder / names.NAME).exists() and not _begun(folder).exists()
+
+
+def _note_anew(folder: Path) -> None:
+    """Note what the manifest names as what is to be removed, so that a kill leaves it known."""
+    path = folder / names.NAME
+    text = _content(path)
+    try:
+        files = Manifest.from_json(text, path).files
+    except ArchiveError as error:
+        raise ArchiveError(
+            f"{path} is damaged, and nothing else says which files of {folder} are the archive's; "
+            "remove them yourself, or choose another folder"
+        ) from error
+    save(_begun(folder), sealed(vars(Begun({}, [], {file.path: [file.path] for file in files}))))
+
+
 def _parts_in(folder: Path) -> Mapping[str, Sequence[str]]:
     """Return the parts that are there: those that receipts know, where the note is damaged."""
     with suppress(ArchiveError):
@@ -249,15 +256,6 @@ def _kept_beside(folder: Path) -> set[str]:
 
 def _receipt(folder: Path, part: str) -> Path:
     return folder / HIDDEN / "receipts" / f"{part}.json"
-
-
-def _machines(old: Begun, new: Begun) -> str:
-    """Say what made the archive that is there, and what this is, where they differ."""
-    made = [begun.identity.get("made_by") or {} for begun in (old, new)]
-    if made[0] == made[1]:
-        return ""
-    parts = [", ".join(f"{name} {number}" for name, number in one.items()) for one in made]
-    return f" (it was made by {parts[0]}; this is {parts[1]})"
 
 
 def _remove(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from entense.archive import folder as folders
 from entense.archive import manifest as names
 from entense.archive.assign import part_name
-from entense.archive.folder import Begun, difference
+from entense.archive.difference import difference
 from entense.archive.locks import locked
 from entense.archive.manifest import Manifest
 from entense.archive.options import Options
@@ -25,6 +25,7 @@ from entense.sizes import bytes_of
 if TYPE_CHECKING:
     import polars as pl
 
+    from entense.archive.folder import Begun
     from entense.archive.manifest import ShardFile
 
 
@@ -90,6 +91,7 @@ def repair(
 path, or run write again
     """
     folder = Path(path)
+    folders.check_notes(folder)
     begun = folders.begun_in(folder)
     if begun is None or not begun.options:
         raise ArchiveError(

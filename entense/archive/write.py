@@ -176,7 +176,7 @@ def write(
     )
     where = Elsewhere(worker, cores, gpus, tasks, modules, options)
     execute = executors[executor](asked, budget, where)
-    work = plan_archive(frame, target, asked)
+    work = plan_archive(frame, target, asked, overwrite=overwrite)
     with locked(target):
         end_killed(target)  # whatever writes now must be the only one
         folders.begin(target, work.begun, overwrite=overwrite)
@@ -203,7 +203,9 @@ class Work:
         finish(writer.job, self.begun.identity, parts, receipts, writer.folder, indexes=indexes)
 
 
-def plan_archive(frame: pl.DataFrame | pl.LazyFrame, folder: Path, asked: Options) -> Work:
+def plan_archive(
+    frame: pl.DataFrame | pl.LazyFrame, folder: Path, asked: Options, *, overwrite: bool = False
+) -> Work:
     """Decide all that can be decided without a voxel; see `write`."""
     from entense.plan.fuse import how_of
 
@@ -212,7 +214,7 @@ def plan_archive(frame: pl.DataFrame | pl.LazyFrame, folder: Path, asked: Option
     cut = Sharding.of(
         asked.shard_size, asked.shard_records, asked.shard_by, asked.shuffle, asked.sharding
     )
-    folders.claim(folder)
+    folders.claim(folder, overwrite=overwrite)
     job = prepare(frame, asked.columns, asked.dtype, how_of(asked.without, asked.fusion))
     check_free(job.table.columns, job.survey.tensors)
     check_storable(job.table)

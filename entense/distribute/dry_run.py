@@ -58,7 +58,7 @@ def dry_run(frame: pl.DataFrame | pl.LazyFrame, path: str | Path, **options: Any
     here = ("worker", "cores", "gpus", "tasks", "modules")
     where = Elsewhere(**{name: given[name] for name in here}, options=options)
     memory = None if given["memory"] is None else bytes_of(given["memory"], "memory")
-    work = plan_archive(frame, folder_of(path), asked)
+    work = plan_archive(frame, folder_of(path), asked, overwrite=given["overwrite"])
     with locked(work.writer.folder):
         missing = [part for part in work.parts if work.writer.good(part) is None]
         return Distributed(asked, memory, where).drawn(work.writer, missing)

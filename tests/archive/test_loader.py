@@ -106,6 +106,14 @@ def test_drop_last_and_length(load):
         ({"batch_size": 1, "window": 0}, "window=0"),
         ({"batch_size": 1, "window": 13}, "ds_sub-00 has 12 frames.*window=13"),
         ({"batch_size": 1, "windows_per_record": 2}, "needs a window"),
+        ({"batch_size": 1, "window": -3}, "window=-3 is no count; give 1 or more"),
+        ({"batch_size": 1, "window": 4, "windows_per_record": 0}, "windows_per_record=0 is no"),
+        ({"batch_size": 1, "rank": 2, "world": 2}, "rank=2 is none of world=2"),
+        ({"batch_size": 1, "short": "skip"}, "short needs a window"),
+        (
+            {"batch_size": 1, "window": 4, "short": "drop"},
+            "'drop' is none of 'raise', 'skip', 'pad'",
+        ),
     ],
 )
 def test_options_that_cannot_be(load, options, words):
@@ -286,3 +294,78 @@ def test_records_go_by_any_integer_but_not_by_slices(records, tmp_path):
     assert archive[np.int64(2)]["record"] == archive[2]["record"]
     with pytest.raises(TypeError, match="one record at a time"):
         archive[0:2]
+
+
+class TestShortRecords:
+    """Of 5, 8 and 6 frames."""
+
+    @pytest.fixture(params=["archive", "table"])
+    def load(self, request, ragged, tmp_path):
+        table, _ = ragged
+        if request.param == "table":
+            return partial(loader, table)
+        return write(table, tmp_path / "out").loader
+
+    def test_the_error_names_the_way_on(self, load):
+        words = r'ds_sub-00 has 5 frames.*window=6; pass short="skip".*short="pad"'
+        with pytest.raises(ArchiveError, match=words):
+            load(batch_size=2, window=6)
+
+    @pytest.mark.parametrize("each", [1, 3])
+    def test_they_are_left_out_and_told(self, load, ragged, caplog, each):
+        batches = load(batch_size=2, window=6, short="skip", windows_per_record=each, seed=0)
+        seen = items(batches)
+        assert Counter(key for key, _ in seen) == {"ds_sub-01": each, "ds_sub-02": each}
+        assert len(batches) == each
+        for batch in batches:
+            for key, start, window in zip(
+                batch["record"], batch["start"], batch["clean"], strict=True
+            ):
+                np.testing.assert_array_equal(window, ragged[1][int(key[-2:])][start : start + 6])
+        assert batches.skipped == [("ds_sub-00", "it has 5 frames, fewer than window=6")]
+        assert "1 of 3 records are left out" in caplog.text
+
+    def test_nothing_is_told_where_none_is_short(self, load, caplog):
+        assert load(batch_size=2, window=5, short="skip").skipped == []
+        assert not caplog.text
+
+    def test_all_of_them_is_an_error(self, load):
+        with pytest.raises(ArchiveError, match=r"no record has window=9 frames, the longest has 8"):
+            load(batch_size=2, window=9, short="skip")
+
+    @pytest.mark.parametrize("ragged_as", ["error", "pad", "bucket"])
+    def test_they_are_padded(self, load, ragged, ragged_as):
+        batches = load(batch_size=3, window=7, short="pad", ragged=ragged_as)
+        (batch,) = batches
+        assert batch["clean_shape"].tolist() == [[5, 3], [7, 3], [6, 3]]
+        assert batch["start"].tolist() == [0, 0, 0]
+        for window, value in zip(batch["clean"], ragged[1], strict=True):
+            due = np.zeros((7, 3), "f4")
+            due[: len(value)] = value[:7]
+            np.testing.assert_array_equal(window, due)
+        assert batches.skipped == []
+
+    def test_other_records_have_the_windows_that_they_had(self, load):
+        options = {"batch_size": 1, "window": 5, "windows_per_record": 4, "seed": 3}
+        due = items(load(**options))
+        for short in ("skip", "pad"):
+            assert items(load(**options, short=short)) == due
+
+    def test_a_place_in_an_epoch_is_found_again(self, load):
+        options = {"batch_size": 1, "window": 6, "windows_per_record": 3, "seed": 0}
+        batches = load(**options, short="skip")
+        rest = iter(batches)
+        next(rest)
+        state = batches.state_dict()
+        due = [(b["record"], b["start"].tolist()) for b in rest]
+        again = load(**options, short="skip")
+        again.load_state_dict(state)
+        assert [(b["record"], b["start"].tolist()) for b in again] == due
+        with pytest.raises(ArchiveError, match="short='skip', and this one has short='pad'"):
+            load(**options, short="pad").load_state_dict(state)
+
+    def test_a_name_that_is_taken_is_refused(self, tmp_path):
+        values = {"x": [np.zeros((3, 2), "f4")], "x_shape": [np.zeros((3, 2), "f4")]}
+        table = npy_tables.table(tmp_path / "in", values)
+        with pytest.raises(ArchiveError, match="'x_shape', which is there already"):
+            loader(table, batch_size=1, window=4, short="pad")

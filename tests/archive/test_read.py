@@ -3,6 +3,7 @@ import npy_tables
 import numpy as np
 import pytest
 
+from entense.archive import open_archive
 from entense.archive.write import write
 from entense.demo.readback import read_back
 from entense.errors import ArchiveError
@@ -22,6 +23,15 @@ def test_a_record_by_number_and_by_id(archive):
     with pytest.raises(KeyError, match=r"sub-99"):
         archive["ds_sub-99"]
     assert [sample["record"] for sample in archive] == archive.records["record"].to_list()
+
+
+def test_its_manifest_stands_for_the_folder(archive, monkeypatch):
+    manifest = archive.folder / "entense.json"
+    monkeypatch.chdir(archive.folder)
+    for path in (manifest, str(manifest), f"file://{manifest}", "entense.json"):
+        assert open_archive(path).verify().records == 9
+    with pytest.raises(ArchiveError, match="there is no archive at nowhere;"):
+        open_archive("nowhere/entense.json")
 
 
 def test_the_schema_says_what_the_tensors_are(archive):

@@ -123,19 +123,20 @@ def test_another_sharding_is_refused_in_words(records, tmp_path, scheme, monkeyp
     table = records.with_columns(site=pl.lit("x"))
     write(table, tmp_path / "out", **same)
     write(table, tmp_path / "out", **same)
-    for other in (
-        {"shard_records": 3}, {"shard_size": "1MB"}, {"shard_by": None}, {"shuffle": 1},
-        {"sharding": "one"},
+    for name, there, here in (
+        ("shard_records", 2, 3), ("shard_size", 512 * 10**6, 10**6), ("shard_by", ["site"], []),
+        ("shuffle", 0, 1), ("sharding", "size", "one"),
     ):  # fmt: skip
-        with pytest.raises(ArchiveError, match=r"differs in its sharding.*overwrite=True"):
-            write(table, tmp_path / "out", **(same | other))
-    with pytest.raises(ArchiveError, match=r"differs in its format or disaggregation;"):
+        words = rf"differs in {name}: {there!r} there, {here!r} here; .*overwrite=True"
+        with pytest.raises(ArchiveError, match=words.replace("[", r"\[")):
+            write(table, tmp_path / "out", **(same | {name: here}))
+    with pytest.raises(ArchiveError, match=r"differs in disaggregate: None there, 'tensor' here;"):
         write(table, tmp_path / "out", disaggregate="tensor", **same)
     archive = write(table, tmp_path / "new", sharding="one")
     assert [shard.records for shard in archive.manifest.shards] == [6, 3]
     assert archive.manifest.sharding["scheme"] == "one"
     monkeypatch.setitem(schemes._things, "one", lambda sizes, groups, limits: [range(len(sizes))])
-    with pytest.raises(ArchiveError, match=r"code of operations, format or sharding"):
+    with pytest.raises(ArchiveError, match=r"differs in the code of sharding one;"):
         write(table, tmp_path / "new", sharding="one")
 
 

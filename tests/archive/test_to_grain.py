@@ -128,3 +128,27 @@ def test_damaged_records_are_left_out_and_counted_whichever_process_reads_them(
     assert {(record, "is damaged" in why) for record, why in source.skipped} == {
         ("ds_sub-02", True)
     }
+
+
+@pytest.fixture
+def uneven(tmp_path):
+    """An archive of records of 5, 8 and 6 frames."""
+    values = [np.arange(3 * n, dtype="f4").reshape(n, 3) for n in (5, 8, 6)]
+    return write(npy_tables.table(tmp_path / "uneven", {"x": values}), tmp_path / "uneven-out")
+
+
+def test_records_shorter_than_a_window_are_left_out_or_padded(uneven, caplog):
+    source = uneven.to_grain(window=6, short="skip", windows_per_record=2)
+    assert [source[i]["record"] for i in range(len(source))] == [
+        "ds_sub-01", "ds_sub-01", "ds_sub-02", "ds_sub-02"
+    ]  # fmt: skip
+    assert source.skipped == [("ds_sub-00", "it has 5 frames, fewer than window=6")]
+    assert "1 of 3 records are left out" in caplog.text
+    assert pickle.loads(pickle.dumps(source)).skipped == source.skipped
+    padded = uneven.to_grain(window=8, short="pad")
+    (batch,) = grain.MapDataset.source(padded).batch(3)
+    assert batch["x_shape"].tolist() == [[5, 3], [8, 3], [6, 3]]
+    for x, row in zip(batch["x"], range(3), strict=True):
+        due = uneven[row]["x"]
+        np.testing.assert_array_equal(x[: len(due)], due)
+        assert not x[len(due) :].any()

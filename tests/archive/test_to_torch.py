@@ -257,6 +257,7 @@ def test_a_fork_needs_no_polars(archive, monkeypatch):
         ({"window": 99}, "fewer than window=99"),
         ({"tensors": ["y"]}, "no tensor 'y'"),
         ({"tensors": "x"}, "is one name"),
+        ({"short": "drop", "window": 2}, "short='drop' is none of"),
     ],
 )
 def test_options_that_cannot_be(archive, options, words):
@@ -268,3 +269,16 @@ def test_without_torch(archive, monkeypatch):
     monkeypatch.setitem(sys.modules, "entense.archive.loaders.torch", None)
     with pytest.raises(ArchiveError, match=r"entense\[torch\]"):
         archive.to_torch()
+
+
+def test_records_shorter_than_a_window_are_left_out_or_padded(tmp_path, plan):
+    values = [np.arange(1.0, 3 * n + 1, dtype="f4").reshape(n, 3) for n in (5, 8, 6)]
+    archive = write(npy_tables.table(tmp_path / "in", {"x": values}), tmp_path / "out")
+    for style in ("iterable", "map"):
+        data = archive.to_torch(style=style, window=6, short="skip")
+        (batch,) = DataLoader(data, batch_size=3)
+        assert batch["record"] == ["ds_sub-01", "ds_sub-02"]
+        assert data.skipped == [("ds_sub-00", "it has 5 frames, fewer than window=6")]
+        (batch,) = DataLoader(archive.to_torch(style=style, window=8, short="pad"), batch_size=3)
+        assert batch["x_shape"].tolist() == [[5, 3], [8, 3], [6, 3]]
+        assert [int((x != 0).any(1).sum()) for x in batch["x"]] == [5, 8, 6]

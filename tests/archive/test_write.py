@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -12,6 +13,7 @@ import pytest
 from entense.archive import finish, open_archive, register_format
 from entense.archive.formats import Format, formats
 from entense.archive.manifest import sealed, unsealed
+from entense.archive.repair import repair
 from entense.archive.table import to_parquet
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError, RecordError
@@ -37,6 +39,10 @@ def contents(folder):
 
 def times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def _stop(*_):
+    raise KeyboardInterrupt
 
 
 def break_input(tmp_path, number):
@@ -248,7 +254,7 @@ def test_records_of_different_dimensions_are_refused_in_words(tmp_path):
 
 def test_another_sharding_is_refused_or_leaves_no_old_shards(records, tmp_path):
     write(records, tmp_path / "out", shard_size="3kB")
-    with pytest.raises(ArchiveError, match=r"differs in its sharding; .*overwrite=True"):
+    with pytest.raises(ArchiveError, match=r"differs in shard_size: .*overwrite=True"):
         write(records, tmp_path / "out", shard_size="1MB")
     write(records, tmp_path / "out", shard_size="1MB", overwrite=True)
     write(records, tmp_path / "fresh", shard_size="1MB")
@@ -431,11 +437,19 @@ class TestFolder:
             write(records, tmp_path / "thesis.doc")
 
     def test_another_recipe_is_refused_unless_it_may_replace(self, records, tmp_path):
-        write(records, tmp_path / "out", columns=["age"], shard_size=SMALL)
+        small = {"shard_size": SMALL}
+        write(records, tmp_path / "out", columns=["age"], **small)
         (tmp_path / "out" / "notes.txt").write_text("mine")
-        for other in ({"dtype": {"clean": "float16"}}, {"columns": []}, {"format": "tfrecord"}):
-            with pytest.raises(ArchiveError, match=r"differs in its .*overwrite=True"):
-                write(records, tmp_path / "out", **{"columns": ["age"], **other})
+        for other, words in (
+            (
+                {"dtype": {"clean": "float16"}},
+                "the recipe of 'clean': .* astype.dtype=float16. here",
+            ),
+            ({"columns": []}, "the column 'age': it is there and not here"),
+            ({"format": "tfrecord"}, "format: 'webdataset' there, 'tfrecord' here"),
+        ):
+            with pytest.raises(ArchiveError, match=f"differs in {words}; .*overwrite=True"):
+                write(records, tmp_path / "out", **{"columns": ["age"], **small, **other})
         assert open_archive(tmp_path / "out").verify().records == 9
         write(records, tmp_path / "out", format="tfrecord", overwrite=True)
         write(records, tmp_path / "fresh", format="tfrecord")
@@ -461,7 +475,7 @@ class TestFolder:
         changed = replace(ops["npy"], function=lambda x: x + 1)
         with monkeypatch.context() as patch:
             patch.setitem(ops._things, "npy", changed)
-            with pytest.raises(ArchiveError, match=r"code of operations, format or sharding"):
+            with pytest.raises(ArchiveError, match=r"differs in the code of npy;"):
                 write(records, tmp_path / "out")
         tar = formats["webdataset"]
 
@@ -470,7 +484,7 @@ class TestFolder:
 
         changed = replace(tar, layout=layout)
         monkeypatch.setitem(formats._things, "webdataset", changed)
-        with pytest.raises(ArchiveError, match=r"code of operations, format or sharding"):
+        with pytest.raises(ArchiveError, match=r"differs in the code of format webdataset;"):
             write(records, tmp_path / "out")
 
     @pytest.mark.parametrize(
@@ -486,7 +500,7 @@ class TestFolder:
         monkeypatch.setattr(Path, "read_bytes", changed)
         finish._entense.cache_clear()
         try:
-            with pytest.raises(ArchiveError, match=r"code of operations, format or sharding"):
+            with pytest.raises(ArchiveError, match=r"differs in the code of entense;"):
                 write(records, tmp_path / "out")
         finally:
             finish._entense.cache_clear()
@@ -495,7 +509,9 @@ class TestFolder:
         write(records, tmp_path / "out")
         made = finish.made_by() | {"device": "abacus"}
         monkeypatch.setattr(finish, "made_by", lambda: made)
-        with pytest.raises(ArchiveError, match=r"versions or machine .*abacus.*overwrite=True"):
+        with pytest.raises(
+            ArchiveError, match=r"differs in device: .* there, 'abacus' here.*overwrite=True"
+        ):
             write(records, tmp_path / "out")
         archive = write(records, tmp_path / "out", overwrite=True)
         assert archive.manifest.made_by["device"] == "abacus"
@@ -520,6 +536,42 @@ class TestFolder:
         left = files(out)
         assert left.pop("notes.txt") == b"mine"
         assert left == files(tmp_path / "fresh")
+
+    def test_an_archive_that_lost_its_notes_is_refused_in_words(self, records, tmp_path):
+        out = write(records, tmp_path / "out", shard_size=SMALL).folder
+        shutil.rmtree(out / ".entense")
+        before = files(out)
+        for act in (write, repair):
+            with pytest.raises(ArchiveError, match=r"lost its notes .*cp -r.*overwrite=True"):
+                act(records, out)
+        assert files(out) == before
+        assert open_archive(out).verify().records == 9
+
+    @pytest.mark.parametrize("killed", [False, True])
+    def test_it_may_be_replaced_and_nothing_else_is(self, records, tmp_path, monkeypatch, killed):
+        out = write(records, tmp_path / "out", shard_size=SMALL, index=["wids"]).folder
+        shutil.rmtree(out / ".entense")
+        for mine in ("notes.txt", "train/train-000999.tar", "masks/my mask.nii.gz"):
+            (out / mine).write_text("mine")
+        if killed:
+            with monkeypatch.context() as patch:
+                patch.setattr("entense.archive.folder.remove_masks", _stop)
+                with pytest.raises(KeyboardInterrupt):
+                    write(records, out, overwrite=True)
+        write(records, out, format="tfrecord", overwrite=True)
+        write(records, tmp_path / "fresh", format="tfrecord")
+        left = files(out)
+        assert [left.pop(name) for name in [*left] if left[name] == b"mine"] == [b"mine"] * 3
+        assert left == files(tmp_path / "fresh")
+
+    def test_without_notes_a_damaged_manifest_removes_nothing(self, records, tmp_path):
+        out = write(records, tmp_path / "out").folder
+        shutil.rmtree(out / ".entense")
+        (out / "entense.json").write_bytes((out / "entense.json").read_bytes()[:-9])
+        before = files(out)
+        with pytest.raises(ArchiveError, match=r"entense.json is damaged.*remove them yourself"):
+            write(records, out, overwrite=True)
+        assert files(out) == before | {".entense/lock": b""}
 
     def test_a_receipt_that_names_a_file_elsewhere_removes_nothing(self, records, tmp_path):
         out = write(records, tmp_path / "out").folder

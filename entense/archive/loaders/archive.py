@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from entense.archive.loaders.loader import Asked, OnError
+    from entense.archive.loaders.loader import Asked, OnError, Short
     from entense.archive.loaders.torch import Indexed, Stream
     from entense.archive.placed import Stored
     from entense.archive.read import Archive
@@ -46,6 +46,10 @@ def loader(
         Compare the CRC-32C of each block that is read. False is for who verified before.
     window
         Frames to cut from each tensor whose first dimension is time; None for all of them.
+    short
+        What becomes of records that have fewer frames than a window: ``"raise"``, unless given;
+        ``"skip"`` leaves them out, says so and counts them in `Loader.skipped`; ``"pad"`` puts
+        zeros behind their frames, and ``<tensor>_shape`` says what is not padding.
     windows_per_record
         How many windows of each record an epoch has; 1 unless given.
     seed
@@ -94,6 +98,7 @@ def to_torch(
     *,
     style: Literal["iterable", "map"] = "iterable",
     window: int | None = None,
+    short: Short = "raise",
     windows_per_record: int = 1,
     seed: int | None = None,
     tensors: Sequence[str] | None = None,
@@ -112,7 +117,7 @@ def to_torch(
     style
         ``"iterable"``, an IterableDataset, in the order that `seed` says; ``"map"``, one that
         a sampler can index.
-    split, window, windows_per_record, tensors, check
+    split, window, short, windows_per_record, tensors, check
         As `loader` says.
     seed
         As `loader` says; set `epoch` of the dataset before each epoch.
@@ -148,7 +153,8 @@ def to_torch(
         raise ArchiveError(f"style={style!r} is none of 'iterable', 'map'")
     source = source_of(archive, split, tensors, check=check)
     rank, world = rank_and_world(rank, world)
-    items = Items(source, window, windows_per_record, seed, rank, world, on_error=on_error)
+    each, skips = windows_per_record, on_error
+    items = Items(source, window, each, seed, rank, world, short=short, on_error=skips)
     return styles[style](items)
 
 
@@ -157,6 +163,7 @@ def to_grain(
     split: str | None = None,
     *,
     window: int | None = None,
+    short: Short = "raise",
     windows_per_record: int = 1,
     tensors: Sequence[str] | None = None,
     check: bool = True,
@@ -168,7 +175,7 @@ def to_grain(
 
     Parameters
     ----------
-    split, window, windows_per_record, tensors, check
+    split, window, short, windows_per_record, tensors, check
         As `loader` says.
     on_error
         ``"skip"`` gives None for a record that cannot be read, which grain leaves out when it
@@ -185,7 +192,7 @@ def to_grain(
     (8, 32)
     """
     source = source_of(archive, split, tensors, check=check)
-    return Items(source, window, windows_per_record, on_error=on_error)
+    return Items(source, window, windows_per_record, short=short, on_error=on_error)
 
 
 @dataclass(frozen=True, eq=False)

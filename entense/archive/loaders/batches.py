@@ -33,17 +33,19 @@ def read_batch(
 ) -> tuple[dict[str, Any], list[Skipped]]:
     """Return the items that begin at `starts` in `records`, stacked, and what was left out.
 
-    Where it `pads`, each tensor has the extents of the largest, with zeros behind the others, and
-    ``<tensor>_shape``, (batch, dims), says how large each is.
+    Where it `pads`, each tensor has the extents of the largest, with zeros behind the others (and
+    behind what is shorter than a window), and ``<tensor>_shape``, (batch, dims), says how large
+    each is.
     """
     source = windows.source
     there, missing = _tried(
         lambda number, _: source.check(int(records[number])), source, records, skips=skips
     )
     records, starts = records[there], starts[there]
-    shapes = {name: windows.extents[name][records] for name in source.tensors}
+    rooms = {name: windows.extents[name][records] for name in source.tensors}
+    shapes = {name: np.minimum(room, source.shapes[name][records]) for name, room in rooms.items()}
     batch: dict[str, Any] = {
-        name: empty((len(records), *shapes[name].max(axis=0, initial=0).tolist()), kind.dtype)
+        name: empty((len(records), *rooms[name].max(axis=0, initial=0).tolist()), kind.dtype)
         for name, kind in source.tensors.items()
     }
 
@@ -91,8 +93,8 @@ def check_free(windows: Windows) -> None:
     for name in source.tensors:
         if f"{name}{SHAPE}" in {*source.tensors, *source.columns}:
             raise ArchiveError(
-                f'ragged="pad" puts the shapes of {name!r} into {name + SHAPE!r}, which is there '
-                "already; rename it"
+                f'ragged="pad" and short="pad" put the shapes of {name!r} into {name + SHAPE!r}, '
+                "which is there already; rename it"
             )
 
 

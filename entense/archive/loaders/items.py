@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from entense.archive.loaders.batches import read_batch
+from entense.archive.loaders.batches import check_free, read_batch
 from entense.archive.loaders.loader import check_choice, order_of
 from entense.archive.loaders.notes import Notes
 from entense.archive.loaders.source import Skipped
@@ -17,7 +17,7 @@ from entense.errors import ArchiveError, RecordError, StaleError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from entense.archive.loaders.loader import OnError
+    from entense.archive.loaders.loader import OnError, Short
     from entense.archive.loaders.source import Source
 
     Drawn: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -28,7 +28,8 @@ class Items:
     """The items of an epoch, in its order: ``items[i]`` is a dict of arrays and scalars.
 
     A dict has each tensor in its own dtype, each scalar (a number that may be null a float, with
-    NaN; a string ``""``), ``"record"``, the id, and ``"start"``, the first frame. It is what
+    NaN; a string ``""``), ``"record"``, the id, and ``"start"``, the first frame; with
+    ``short="pad"``, ``"<tensor>_shape"``, how much of it is not padding. It is what
     grain calls a random access data source; an item that cannot be read is None, which grain leaves
     out, where `on_error` is ``"skip"``. It can be pickled; nothing is open between two items.
 
@@ -36,7 +37,7 @@ class Items:
     ----------
     source
         Where the records are.
-    window, windows_per_record, seed, rank, world, on_error
+    window, windows_per_record, seed, rank, world, short, on_error
         As `Archive.loader` says.
     epoch
         With `seed`, it decides order and windows.
@@ -49,13 +50,17 @@ class Items:
     rank: int = 0
     world: int = 1
     epoch: int = 0
+    short: Short = "raise"
     on_error: OnError = "raise"
 
     def __post_init__(self) -> None:
-        check_choice("on_error", self.on_error)
+        for name in ("short", "on_error"):
+            check_choice(name, getattr(self, name))
         self._notes = Notes() if self.on_error == "skip" else None
         self._drawn: tuple[int, Drawn] | None = None
-        self._windows = Windows(self.source, self.window)
+        self._windows = Windows(self.source, self.window, self.short)
+        if self.short == "pad":
+            check_free(self._windows)
         self._order = order_of(
             self._windows,
             each=self.windows_per_record,
@@ -73,7 +78,7 @@ class Items:
     @property
     def skipped(self) -> list[Skipped]:
         """Record and reason of whatever was left out, here and by workers that have a copy."""
-        return self._notes.all() if self._notes else []
+        return self._windows.left_out + (self._notes.all() if self._notes else [])
 
     def at(self, index: int) -> tuple[int, int]:
         """Return record and first frame of an item."""
@@ -85,7 +90,8 @@ class Items:
     def of(self, record: int, start: int) -> dict[str, Any]:
         """Return the item that begins at a frame of a record."""
         with self.source.opened([record]) as read:
-            batch, _ = read_batch(self._windows, read, np.array([record]), np.array([start]))
+            one, pads = (np.array([record]), np.array([start])), self.short == "pad"
+            batch, _ = read_batch(self._windows, read, *one, pads=pads)
         tensors = {name: np.asarray(batch.pop(name)[0]) for name in self.source.tensors}
         return tensors | {name: _plain(values[0]) for name, values in batch.items()}
 
@@ -108,7 +114,7 @@ class Items:
         return list(zip(records[mine].tolist(), starts[mine].tolist(), strict=True))
 
     def __repr__(self) -> str:
-        options = ("window", "windows_per_record", "seed", "rank", "world", "epoch")
+        options = ("window", "windows_per_record", "seed", "rank", "world", "epoch", "short")
         values = ", ".join(f"{name}={getattr(self, name)}" for name in options)
         return f"Items(records={self.source.digest}, {values})"
 

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "ragged": ("error", "pad", "bucket"),
+    "short": ("raise", "skip", "pad"),
     "on_error": ("raise", "skip"),
     "to": ("numpy", "jax"),
 }
 Ragged = Literal["error", "pad", "bucket"]
+Short = Literal["raise", "skip", "pad"]
 OnError = Literal["raise", "skip"]
 To = Literal["numpy", "jax"]
 
@@ -38,6 +40,7 @@ class Asked(TypedDict, total=False):
     """What may be asked of a loader, whatever its source."""
 
     window: int | None
+    short: Short
     windows_per_record: int
     seed: int | None
     drop_last: bool
@@ -55,8 +58,8 @@ class Loader:
 
     A batch is a dict: each tensor ``(batch, …)`` in its own dtype; each scalar an array (a string
     a list; a number that may be null a float array with NaN); ``"record"``, the ids; ``"start"``,
-    int64, the first frame of each window; with ``ragged="pad"``, ``"<tensor>_shape"``, int64
-    ``(batch, dims)``, how much of each is not padding.
+    int64, the first frame of each window; with ``ragged="pad"`` or ``short="pad"``,
+    ``"<tensor>_shape"``, int64 ``(batch, dims)``, how much of each is not padding.
 
     Parameters
     ----------
@@ -64,7 +67,7 @@ class Loader:
         Where the records are.
     batch_size, window, windows_per_record, seed, drop_last, rank, world, workers
         As `Archive.loader` says.
-    ragged, on_error, to
+    ragged, short, on_error, to
         As `Archive.loader` says.
     epoch
         Number of the next epoch; with `seed`, it decides order and windows.
@@ -90,6 +93,7 @@ class Loader:
     world: int = 1
     workers: int = 1
     ragged: Ragged = "error"
+    short: Short = "raise"
     on_error: OnError = "raise"
     to: To = "numpy"
     epoch: int = 0
@@ -106,10 +110,9 @@ class Loader:
             check_choice(name, getattr(self, name))
         if not isinstance(self.workers, int) or self.workers < 1:
             raise ArchiveError(f"workers={self.workers!r} is no count; give 1 or more")
-        self.skipped = list(self.source.failed)
         self._ahead = self.workers + 1
         self._memory = Memory(most=len(self.source.tensors) * (self._ahead + 2))
-        self._windows = Windows(self.source, self.window)
+        self._windows = Windows(self.source, self.window, self.short)
         self._order = order_of(
             self._windows,
             each=self.windows_per_record,
@@ -120,9 +123,10 @@ class Loader:
             drop_last=self.drop_last,
             kinds=self._windows.kinds if self.ragged == "bucket" else None,
         )
-        if self.ragged == "pad":
+        self.skipped = [*self.source.failed, *self._windows.left_out]
+        if self._pads:
             check_free(self._windows)
-        elif self.ragged == "error" and self.batch_size > 1:
+        if self.ragged == "error" and self.batch_size > 1:
             self._windows.check_alike()
 
     def __len__(self) -> int:
@@ -174,10 +178,14 @@ class Loader:
                     if len(batch["record"]):
                         yield batch
 
+    @property
+    def _pads(self) -> bool:
+        return "pad" in (self.ragged, self.short)
+
     def _read(
         self, read: Reader, records: NDArray[np.int64], starts: NDArray[np.int64]
     ) -> tuple[dict[str, Any], list[Skipped]]:
-        options: dict[str, Any] = {"pads": self.ragged == "pad", "skips": self.on_error == "skip"}
+        options: dict[str, Any] = {"pads": self._pads, "skips": self.on_error == "skip"}
         batch, skipped = read_batch(
             self._windows, read, records, starts, empty=self._memory.empty, **options
         )
@@ -186,7 +194,9 @@ class Loader:
     def _identity(self) -> dict[str, Any]:
         """Return what decides the batches and their order."""
         names = ("batch_size", "window", "windows_per_record", "seed", "drop_last")
-        options = {name: getattr(self, name) for name in (*names, "rank", "world", "ragged")}
+        options = {
+            name: getattr(self, name) for name in (*names, "rank", "world", "ragged", "short")
+        }
         # of one window each it is all the same whether those of a record stay together
         together = self.source.dear and self.windows_per_record > 1
         return {"records": self.source.digest, **options, "together": together}
@@ -200,8 +210,10 @@ def check_choice(name: str, given: object) -> None:
 
 def order_of(windows: Windows, *, each: int, **options: Any) -> Order:
     """Return the order of a source's windows."""
-    if windows.length is None and each != 1:
-        raise ArchiveError("windows_per_record needs a window; give window=, in frames")
+    if windows.length is None and (each != 1 or windows.short != "raise"):
+        name = "short" if each == 1 else "windows_per_record"
+        raise ArchiveError(f"{name} needs a window; give window=, in frames")
+    windows.tell()
     return Order(windows.room, each, together=windows.source.dear, **options)
 
 

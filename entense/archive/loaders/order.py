@@ -27,7 +27,8 @@ class Order:
     Parameters
     ----------
     room
-        (records,) the last frame that a window of each record can begin at.
+        (records,) the last frame that a window of each record can begin at; less than 0 where the
+        record has none and is left out.
     each
         Windows of each record.
     batch_size
@@ -79,7 +80,7 @@ class Order:
             units = units[np.argsort(self._kind_of_unit[units], kind="stable")]
         share = units[self.rank :: self.world, None]
         items = (share * self._unit + np.arange(self._unit)).ravel()
-        return items // self.each, starts[items]
+        return self._there[items // self.each], starts[items]
 
     def batches(self, epoch: int, first: int = 0) -> list[tuple[Numbers, Numbers]]:
         """Return records and first frames of each of the rank's batches, from number `first`."""
@@ -91,21 +92,26 @@ class Order:
 
     def _starts(self, epoch: int) -> tuple[Numbers, np.random.Generator | None]:
         """Return the first frame of every item, and what shuffles them."""
-        shape = len(self.room), self.each
+        room = self.room[self._there]
         if self.seed is None:
-            spaced = np.linspace(np.zeros(len(self.room)), self.room, self.each, axis=1)
+            spaced = np.linspace(np.zeros(len(room)), room, self.each, axis=1)
             return spaced.astype(np.int64).ravel(), None
         rng = np.random.default_rng([self.seed, epoch])
-        return rng.integers(0, self.room[:, None], shape, endpoint=True).ravel(), rng
+        shape = len(room), self.each
+        return rng.integers(0, room[:, None], shape, endpoint=True).ravel(), rng
 
     @property
     def _unit(self) -> int:
         return self.each if self.together else 1
 
     @cached_property
+    def _there(self) -> Numbers:
+        return np.flatnonzero(self.room >= 0)
+
+    @cached_property
     def _kind_of_unit(self) -> Numbers:
         kinds = np.zeros_like(self.room) if self.kinds is None else self.kinds
-        return np.repeat(kinds, self.each // self._unit)
+        return np.repeat(kinds[self._there], self.each // self._unit)
 
     @cached_property
     def _count(self) -> int:

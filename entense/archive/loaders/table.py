@@ -67,7 +67,7 @@ def loader(
     cache
         How much memory computed records may take: ``"2GB"`` or a number of bytes. They are kept
         for later epochs, which then compute only what did not fit. None: nothing is kept.
-    window, windows_per_record, seed, drop_last, rank, world, workers, ragged, on_error, to
+    window, short, windows_per_record, seed, drop_last, rank, world, workers, ragged, on_error, to
         As `Archive.loader` says.
 
     Raises

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from entense.archive.loaders.source import Skipped
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -18,14 +20,19 @@ if TYPE_CHECKING:
     from entense.archive.loaders.source import Source
 
 TIME = "time"
+_LOG = logging.getLogger("entense")
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Windows of `length` frames, of each tensor whose first dimension is time; None: whole."""
+    """Windows of `length` frames, of each tensor whose first dimension is time; None: whole.
+
+    `short` says what becomes of a record that has fewer frames; see `Archive.loader`.
+    """
 
     source: Source
     length: int | None
+    short: str = "raise"
 
     def __post_init__(self) -> None:
         if self.length is not None and (not isinstance(self.length, int) or self.length < 1):
@@ -48,7 +55,7 @@ class Windows:
 
     @cached_property
     def room(self) -> NDArray[np.int64]:
-        """(records,) the last frame that a window can begin at; an error where there is none."""
+        """(records,) the last frame that a window can begin at; less than 0 where there is none."""
         cut = [shapes[:, 0] for name, shapes in self.source.shapes.items() if self.is_cut(name)]
         ids = self.source.columns["record"]
         if not cut or self.length is None:
@@ -60,17 +67,48 @@ class Windows:
                 f"({sorted(set(frames[record].tolist()))}), so a window cannot be the same in "
                 "each; ask for them apart, with tensors="
             )
-        for record in np.flatnonzero(frames[:, 0] < self.length):
+        room = frames[:, 0] - self.length
+        if self.short == "pad":
+            return np.maximum(room, 0)
+        if self.short == "raise" and (room < 0).any():
+            first = int(np.argmax(room < 0))
             raise ArchiveError(
-                f"record {ids[record]} has {frames[record, 0]} frames, fewer than "
-                f"window={self.length}; take a shorter window, or filter such records out"
+                f"record {ids[first]} has {frames[first, 0]} frames, fewer than "
+                f'window={self.length}; pass short="skip" to leave such records out, short="pad" '
+                "to have zeros behind their frames, or a shorter window"
             )
-        return frames[:, 0] - self.length
+        return room
+
+    @cached_property
+    def left_out(self) -> list[Skipped]:
+        """The records that have no window, and why."""
+        ids, window = self.source.columns["record"], self.length or 0
+        return [
+            Skipped(ids[row], f"it has {self.room[row] + window} frames, fewer than {window=}")
+            for row in np.flatnonzero(self.room < 0).tolist()
+        ]
+
+    def tell(self) -> None:
+        """Warn of records that have no window; raise where none has one."""
+        out, window = self.left_out, self.length or 0
+        if not out:
+            return
+        if len(out) == len(self.room):
+            raise ArchiveError(
+                f"no record has {window=} frames, the longest has {self.room.max() + window}; "
+                'pass a shorter window, or short="pad"'
+            )
+        _LOG.warning(
+            "%d of %d records are left out, with fewer frames than window=%d (%s); `skipped` has "
+            "them all",
+            *(len(out), len(self.room), window, ", ".join(one.record for one in out[:3])),
+        )
 
     def check_alike(self) -> None:
         """Raise where the items are not all of one shape."""
+        there = self.room >= 0
         for name, shapes in self.extents.items():
-            different = np.unique(shapes, axis=0)
+            different = np.unique(shapes[there], axis=0)
             if len(different) > 1:
                 raise ArchiveError(
                     f"the records differ in the shape of {name!r} "
