@@ -331,3 +331,21 @@ def test_growing_a_table_keeps_the_shards_that_stay(records, tmp_path):
     write(records, tmp_path / "fresh", **options)
     assert files(tmp_path / "out") == files(tmp_path / "fresh")
     assert len(open_archive(tmp_path / "out").manifest.shards) == 10
+
+
+@pytest.mark.parametrize(
+    ("renamed", "options", "words"),
+    [
+        ({"subject": "A"}, {"format": "npyfile"}, "the records 'ds_sub-A' and 'ds_sub-a'"),
+        ({}, {"format": "npyfile"}, "the tensors 'x' and 'X'"),
+        ({}, {"disaggregate": "tensor", "format": "tfrecord"}, "the tensors 'x' and 'X'"),
+    ],
+)
+def test_names_that_differ_in_case_share_no_file(tmp_path, single, renamed, options, words):
+    values = [np.zeros((2, 2), "f4")] * 2
+    table = npy_tables.table(tmp_path / "in", {"x": values}, subject=["A", "a"])
+    if not renamed:
+        table = table.head(1).with_columns(X=pl.col("x"))
+    with pytest.raises(ArchiveError, match=rf"{words} would share one file .*rename one"):
+        write(table, tmp_path / "out", **options)
+    assert write(table, tmp_path / "out", format="tfrecord").verify().records == len(table)
