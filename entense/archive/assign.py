@@ -16,7 +16,7 @@ import polars as pl
 from entense.archive.formats import Foreign, formats
 from entense.archive.formats.base import Sample, blank
 from entense.archive.schema import coords_digest, digest_of, mask_digest, tr_of
-from entense.archive.series import paths_of
+from entense.archive.series import check_apart, paths_of
 from entense.archive.sharding import shard_groups
 from entense.errors import ArchiveError
 from entense.files import version_of
@@ -89,6 +89,7 @@ def assign(job: Job, series: Sequence[Series], sharding: Sharding, shared: Share
     A record whose survey failed counts as much as the one before it, so that its repair moves
     few others.
     """
+    check_apart(series, job.ids)
     sizes, splits = _sizes(job, series), splits_of(job.table)
     groups, order = shard_groups(job.table, sharding.by), sharding.order(job.ids)
     parts, planned = [], partial(_planned, job, series, shared)

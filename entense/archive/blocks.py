@@ -17,7 +17,6 @@ from crc32c import crc32c
 from entense.archive.checksum import raw
 from entense.archive.opened import Descriptor, Opened
 from entense.archive.store import Remote
-from entense.archive.table import PACKED
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -46,6 +45,7 @@ class Lying:
     crcs: NDArray[np.uint32]  # CRC-32C of each block
     record: str  # whose it is, for errors
     foreign: Callable[[int, int], NDArray[Any]] | None = None  # gives rows, where a library must
+    whole: int = 0  # bytes of a shard that a library reads
 
     @property
     def rows(self) -> int:
@@ -55,7 +55,7 @@ class Lying:
     @property
     def end(self) -> int:
         """Bytes that its shard has at the least."""
-        return self.offset + self.size if self.foreign is None else -(-self.size // PACKED)
+        return self.offset + self.size if self.foreign is None else self.whole
 
     @property
     def width(self) -> int:
@@ -185,7 +185,10 @@ def _fetch(lying: Lying, shard: Remote, buffers: list[memoryview], first: int, l
 def _copy(lying: Lying, buffers: list[memoryview], first: int, last: int) -> None:
     """Copy what a library reads."""
     assert lying.foreign is not None  # noqa: S101  else there would be an offset
-    rows = lying.foreign(first, last)
+    try:
+        rows = lying.foreign(first, last)
+    except ArchiveError as error:
+        raise ArchiveError(f"record {lying.record}: {error}") from error
     if rows.nbytes != sum(map(len, buffers)) or rows.shape[1:] != lying.shape[1:]:
         raise _damaged(lying, "has another shape")
     _spread(raw(np.ascontiguousarray(rows)), buffers)

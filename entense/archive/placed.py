@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -123,18 +123,23 @@ class Stored:
                 f"record {record} could not be computed: {self.records['error'][row]}"
             )
         path, shape = self._shards[shard], tuple(placed.shapes[row].tolist())
-        rows = self._foreign(shard, record, tensor) if offset == NOWHERE else None
-        return Lying(path, max(offset, 0), size, shape, step, placed.crcs(row), record, rows)
+        lying = Lying(path, max(offset, 0), size, shape, step, placed.crcs(row), record)
+        if offset != NOWHERE:
+            return lying
+        whole, rows = self.manifest.shards[shard].bytes, self._foreign(shard, record, tensor)
+        return replace(lying, foreign=rows, whole=whole)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a process needs that gets a copy: not what can be made of it anew."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def _check(self, lying: Lying) -> None:
-        if lying.end > self._known[lying.shard]:
-            with self._current():
-                there = check_there(lying)
-            self._known[lying.shard] = max(there, self._known[lying.shard])
+        beside = self._beside.get(lying.shard, ()) if lying.foreign else ()
+        for one in (lying, *(replace(lying, shard=path, whole=size) for path, size in beside)):
+            if one.end > self._known[one.shard]:
+                with self._current():
+                    there = check_there(one)
+                self._known[one.shard] = max(there, self._known[one.shard])
 
     def _foreign(self, shard: int, record: str, tensor: str) -> Callable[..., NDArray[Any]]:
         """Return what reads rows of a tensor that a library alone finds in its shard."""
@@ -159,6 +164,18 @@ class Stored:
     @cached_property
     def _shards(self) -> list[Place]:
         return [self.folder / shard.path for shard in self.manifest.shards]
+
+    @cached_property
+    def _beside(self) -> dict[Place, list[tuple[Place, int]]]:
+        """The files, and their bytes, in which a record goes on that begins in another."""
+        found: dict[Place, list[tuple[Place, int]]] = defaultdict(list)
+        first = None
+        for path, file in zip(self._shards, self.manifest.shards, strict=True):
+            if file.records:
+                first = path
+            elif first is not None:
+                found[first].append((path, file.bytes))
+        return found
 
     @cached_property
     def _known(self) -> dict[Place, int]:

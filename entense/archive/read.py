@@ -39,8 +39,9 @@ def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None 
     Parameters
     ----------
     path
-        The folder that `write` was given, or where it was copied to: an ``http``, ``https``,
-        ``s3`` or ``gs`` URL is read by ranges of bytes, so that a window costs what it holds.
+        The folder that `write` was given, or where it was copied to, or its entense.json: an
+        ``http``, ``https``, ``s3`` or ``gs`` URL is read by ranges of bytes, so that a window costs
+        what it holds.
     storage_options
         What the filesystem of such a URL takes (credentials, an endpoint), beside what
         `register_storage` was given for it. They stay in this process and in no message.
@@ -57,7 +58,7 @@ def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None 
     Traceback (most recent call last):
     entense.errors.ArchiveError: there is no archive at nowhere; write one, or mend the path
     """
-    folder = place_of(path, storage_options)
+    folder = place_of(_above(path), storage_options)
     where, before = folder / names.NAME, seen(folder)
     try:
         text = where.read_bytes()
@@ -71,6 +72,14 @@ def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None 
         ) from None
     manifest = Manifest.from_json(text, where)
     return Archive(folder, manifest, read_records(folder, manifest), before)
+
+
+def _above(path: str | Path) -> str | Path:
+    """Return the folder, where its manifest is given."""
+    if not isinstance(path, str):
+        return path.parent if path.name == names.NAME else path
+    head, _, name = path.rpartition("/")
+    return (head or ".") if name == names.NAME else path
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -13,7 +14,7 @@ from entense.archive.manifest import Series
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from entense.archive.job import Job
     from entense.ops.core import Spec
@@ -51,11 +52,29 @@ def paths_of(
     return [f"{folder}/{stem}{ending}" for ending in fmt.suffixes(specs[series.tensors[0]])]
 
 
+def check_apart(series: Sequence[Series], records: Sequence[str]) -> None:
+    """Raise where files would share one name on disks that know no case."""
+    parted = (one.tensors for one in series if "{split}/" in one.folder)
+    _check_case("tensor", dict.fromkeys(chain.from_iterable(parted)))
+    if any(formats[one.format].single for one in series):
+        _check_case("record", records)
+
+
 def shared_by(job: Job) -> Shared:
     """Return what all files of an archive have in common."""
     columns = {name: PYTHON[dtype] for name, dtype in job.scalars.schema.items()}
     shapes = {name: {s[name].shape for s in job.survey.specs if s} for name in job.survey.tensors}
     return Shared(frozenset(name for name, found in shapes.items() if len(found) > 1), columns)
+
+
+def _check_case(what: str, names: Iterable[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            raise ArchiveError(
+                f"the {what}s {other!r} and {name!r} would share one file where disks know no "
+                "case; rename one"
+            )
 
 
 def _checked(what: str, name: str) -> str:

@@ -109,6 +109,7 @@ def test_drop_last_and_length(load):
         ({"batch_size": 1, "window": -3}, "window=-3 is no count; give 1 or more"),
         ({"batch_size": 1, "window": 4, "windows_per_record": 0}, "windows_per_record=0 is no"),
         ({"batch_size": 1, "rank": 2, "world": 2}, "rank=2 is none of world=2"),
+        ({"batch_size": 1, "tensors": []}, "names no tensor; name some, or leave it out for all"),
         ({"batch_size": 1, "short": "skip"}, "short needs a window"),
         (
             {"batch_size": 1, "window": 4, "short": "drop"},

@@ -18,6 +18,8 @@ from entense.archive import open_archive
 from entense.archive.formats import Foreign, formats, register_format
 from entense.archive.write import write
 from entense.errors import ArchiveError
+from entense.geometry import Grayordinates
+from entense.geometry.grayordinates import CORTEX
 
 COLUMNS = ["age", "sex"]
 
@@ -331,3 +333,69 @@ def test_growing_a_table_keeps_the_shards_that_stay(records, tmp_path):
     write(records, tmp_path / "fresh", **options)
     assert files(tmp_path / "out") == files(tmp_path / "fresh")
     assert len(open_archive(tmp_path / "out").manifest.shards) == 10
+
+
+@pytest.mark.parametrize(
+    ("renamed", "options", "words"),
+    [
+        ({"subject": "A"}, {"format": "npyfile"}, "the records 'ds_sub-A' and 'ds_sub-a'"),
+        ({}, {"format": "npyfile"}, "the tensors 'x' and 'X'"),
+        ({}, {"disaggregate": "tensor", "format": "tfrecord"}, "the tensors 'x' and 'X'"),
+    ],
+)
+def test_names_that_differ_in_case_share_no_file(tmp_path, single, renamed, options, words):
+    values = [np.zeros((2, 2), "f4")] * 2
+    table = npy_tables.table(tmp_path / "in", {"x": values}, subject=["A", "a"])
+    if not renamed:
+        table = table.head(1).with_columns(X=pl.col("x"))
+    with pytest.raises(ArchiveError, match=rf"{words} would share one file .*rename one"):
+        write(table, tmp_path / "out", **options)
+    assert write(table, tmp_path / "out", format="tfrecord").verify().records == len(table)
+
+
+LIBRARIES = ("hdf5", "parquet", "zarr", "nifti", "cifti", "gifti")
+
+
+@pytest.fixture
+def made_by(tmp_path, monkeypatch):
+    """Make an archive of two records in a format that a library reads."""
+
+    def make(fmt):
+        if fmt in ("cifti", "gifti"):
+            sides = {CORTEX[side]: np.ones(10, bool) for side in "LR"}
+            monkeypatch.setattr(npy_tables, "mask", lambda _: Grayordinates.of_surface(sides))
+            monkeypatch.setitem(npy_tables.DIMS, 2, ("time", "vertex"))
+        rng = np.random.default_rng(0)
+        values = [rng.normal(size=(30, 20)).astype("f4") for _ in range(2)]
+        table = npy_tables.table(tmp_path / fmt, {"x": values})
+        return write(table, tmp_path / f"{fmt}-out", format=fmt)
+
+    return make
+
+
+def damages(path):
+    """Damage a file in one way after the other."""
+    content = path.read_bytes()
+    path.unlink()
+    yield "cannot be opened"
+    for size in (0, len(content) // 2, len(content) - 9):
+        path.write_bytes(content[:size])
+        yield "is cut short"
+    path.write_bytes(b"\1" * len(content))
+    yield "cannot be read as"
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("fmt", LIBRARIES)
+def test_a_shard_of_a_library_that_is_gone_or_cut_is_told_as_any_other(made_by, fmt):
+    archive = made_by(fmt)
+    for place in [shard.path for shard in archive.manifest.shards]:
+        path = archive.folder / place
+        whose = "ds_sub-01" if "sub-01" in path.name else "ds_sub-00"
+        for what in damages(path):
+            for read in (lambda a, i: a[i], lambda a, _: list(a.loader(batch_size=1))):
+                with pytest.raises(ArchiveError) as raised:
+                    read(open_archive(archive.folder), whose)
+                for words in (str(path), what, f"record {whose}", "copy", "write again"):
+                    assert words in str(raised.value)
+        assert open_archive(archive.folder)[whose]["record"] == whose

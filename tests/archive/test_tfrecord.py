@@ -130,6 +130,8 @@ def test_a_float_that_32_bits_cannot_hold_is_named_before_anything_is_computed(r
 @pytest.mark.parametrize("fmt", ["tfrecord", "webdataset"])
 def test_to_tf_gives_what_the_archive_holds(records, tmp_path, fmt):
     archive = write(records, tmp_path / "out", format=fmt, columns=COLUMNS, shard_size="6kB")
+    with pytest.raises(ArchiveError, match="names no tensor"):
+        archive.to_tf("train", tensors=[])
     data = archive.to_tf("train")
     assert tuple(data.element_spec["clean"].shape) == (12, 20)
     samples = list(data.as_numpy_iterator())

@@ -257,6 +257,7 @@ def test_a_fork_needs_no_polars(archive, monkeypatch):
         ({"window": 99}, "fewer than window=99"),
         ({"tensors": ["y"]}, "no tensor 'y'"),
         ({"tensors": "x"}, "is one name"),
+        ({"tensors": []}, "names no tensor"),
         ({"short": "drop", "window": 2}, "short='drop' is none of"),
     ],
 )

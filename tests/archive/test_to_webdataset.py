@@ -115,3 +115,9 @@ def test_shards_of_another_format(tmp_path):
     archive = write(table, tmp_path / "out", format="tfrecord")
     with pytest.raises(ArchiveError, match=r"are tfrecord, .*format=\"webdataset\""):
         archive.to_webdataset()
+
+
+def test_tensors_that_are_not_there_are_named(archive):
+    for tensors, words in (([], "names no tensor"), (["fcc"], "did you mean 'fc'")):
+        with pytest.raises(ArchiveError, match=words):
+            archive.to_webdataset(tensors=tensors)

@@ -101,8 +101,12 @@ class Gifti(ImageFormat):
             right = path.with_name(re.sub(r"_hemi-L(\.\w+\.gii)$", r"_hemi-R\1", path.name))
             files = [path, right] if right != path and right.exists() else [path]
             if path.name.endswith(".func.gii"):
-                return np.concatenate([_frames(file, start, stop) for file in files], axis=1)
-            return np.concatenate([_frames(file, 0, 1)[0] for file in files])[start:stop]
+                return np.concatenate([self._frames(file, start, stop) for file in files], axis=1)
+            return np.concatenate([self._frames(file, 0, 1)[0] for file in files])[start:stop]
+
+    def _frames(self, path: Path, start: int, stop: int) -> NDArray[Any]:
+        with self.reading(path):
+            return _frames(path, start, stop)
 
 
 def _frames(path: Path, start: int, stop: int) -> NDArray[Any]:

@@ -220,7 +220,7 @@ def source_of(
 ) -> Source:
     """Return the records of a split for the loaders, which read windows of them by offset."""
     rows, stored = archive.rows(split), archive.stored
-    names = named(tensors) or tuple(archive.schema)
+    names = named(tensors, archive.schema)
     columns = columns_of(archive.scalars)  # of all records: a split has the dtypes of the whole
     found = Rows(stored, rows, names, check)
     return Source(

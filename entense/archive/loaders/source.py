@@ -14,7 +14,7 @@ import polars as pl
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -65,11 +65,18 @@ def readable(read: Reader, records: Sequence[int]) -> AbstractContextManager[Rea
     return nullcontext(read)
 
 
-def named(tensors: Sequence[str] | None) -> Sequence[str]:
-    """Return the names of tensors that were asked for; a single name is an error, not letters."""
+def named(tensors: Sequence[str] | None, known: Iterable[str]) -> Sequence[str]:
+    """Return the names of tensors that were asked for, all that are known unless there are any.
+
+    A single name is an error, not letters.
+    """
+    if tensors is None:
+        return tuple(known)
     if isinstance(tensors, str):
         raise ArchiveError(f'tensors={tensors!r} is one name, a list is due: tensors=["{tensors}"]')
-    return tensors or ()
+    if not len(tensors):
+        raise ArchiveError("tensors=[] names no tensor; name some, or leave it out for all")
+    return tensors
 
 
 def columns_of(table: pl.DataFrame) -> dict[str, NDArray[Any]]:

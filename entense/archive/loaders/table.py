@@ -85,7 +85,9 @@ def loader(
     """
     table = frame.lazy().collect()
     table = table if split is None else _in_split(table, split)
-    job = prepare(_only(table, named(tensors)) if tensors else table, columns, dtype)
+    if tensors is not None:
+        table = _only(table, named(tensors, ()))
+    job = prepare(table, columns, dtype)
     budget = None if memory is None else bytes_of(memory, "memory")
     kept = 0 if cache is None else bytes_of(cache, "cache")
     skips = asked.get("on_error") == "skip"

@@ -60,7 +60,7 @@ def to_tf(
         raise ArchiveError(
             'to_tf needs TensorFlow; install it with: pip install "entense[tensorflow]"'
         ) from error
-    rows, names = archive.rows(split), named(tensors) or tuple(archive.schema)
+    rows, names = archive.rows(split), named(tensors, archive.schema)
     signature = {name: _tensor_spec(tf, archive, name) for name in names}
     signature |= {name: _scalar_spec(tf, archive, name) for name in archive.manifest.columns}
     signature["record"] = tf.TensorSpec((), tf.string)

@@ -69,7 +69,10 @@ def to_webdataset(
             f"the shards of {archive.folder} are {archive.manifest.format}, which webdataset does "
             'not read; use loader or to_torch, or write with format="webdataset"'
         )
-    series = archive.manifest.series_of(named(tensors) or archive.schema, WEBDATASET)
+    names = named(tensors, archive.schema)
+    for name in names:
+        archive.tensor(name)  # an error where there is none
+    series = archive.manifest.series_of(names, WEBDATASET)
     if len(series) > 1:
         raise ArchiveError(
             f"the tensors of {archive.folder} lie in shards of their own, which webdataset does "
