@@ -192,8 +192,9 @@ def _found(place: Remote) -> dict[str, Version]:
         found = files.find(top, detail=True)
     except FileNotFoundError:
         return {}
-    named = {path.removeprefix(f"{top}/"): said for path, said in found.items()}
-    # some tools make an object of a folder's name
+    # some tools make an object of a folder's name, which is none of its files
+    objects = {path: said for path, said in found.items() if said["type"] == "file"}
+    named = {path.removeprefix(f"{top}/"): said for path, said in objects.items()}
     return {name: version_in(said) for name, said in named.items() if name and name[-1] != "/"}
 
 

@@ -121,7 +121,10 @@ def bucket(server, request, monkeypatch):
     """A bucket of the test's own; nothing pauses between two tries."""
     from zlib import crc32
 
+    from s3fs import S3FileSystem
+
     from entense.index.fetch import retry
 
+    S3FileSystem.clear_instance_cache()  # of other servers, which the environment named
     monkeypatch.setattr(retry, "PAUSES", (0,) * 2)
     return Bucket(server, f"b-{crc32(request.node.nodeid.encode()):08x}")
