@@ -33,11 +33,8 @@ if TYPE_CHECKING:
 
     Send = Callable[[Any, str], object]  # takes a filesystem and a path in it
 
-PARTS, UNIT = (
-    10_000,
-    2**18,
-)  # what S3 takes a file in at most, what Google has parts be multiples of
-PART = 2**24  # bytes: some parts of a shard are in memory at once
+PART = 2**24  # bytes: ten parts of a shard are in memory at once
+MOST, UNIT = 10_000, 2**18  # as many parts as S3 takes; Google's are multiples of so many bytes
 
 
 class There:
@@ -134,7 +131,7 @@ class There:
         there = [name for name in names if self._listed is None or name in self._listed]
         for name in in_threads(self._remove, there, self.at_once):
             if self._listed is not None:
-                del self._listed[name]
+                self._listed.pop(name, None)
 
     def is_whole(self, file: File, said: str | None = None) -> bool:
         """Whether a file has the size and the bytes that are known of it.
@@ -143,8 +140,10 @@ class There:
         """
         if self._listed is not None:
             size, token = self._listed.get(file.path, (None, None))
-            if size != file.bytes or (said and token == said):
-                return size == file.bytes
+            if size != file.bytes:
+                return False
+            if said and said == token:
+                return True
         return store.is_whole(self.place, file)
 
     def finish(self, shard: Shard[Any], name: str) -> dict[str, str]:
@@ -152,7 +151,7 @@ class There:
         path = shard.temporary
         with refusals(path.parent):
             size = path.stat().st_size
-        step = max(PART, -(-size // PARTS // UNIT) * UNIT)
+        step = max(PART, -(-size // MOST // UNIT) * UNIT)
         token = self._put(
             name, size, lambda files, to: files.put_file(str(path), to, chunksize=step)
         )

@@ -1,6 +1,9 @@
 """An archive written to an object store: the files of a folder, and the same promises."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier
 
 import npy_tables
 import numpy as np
@@ -146,6 +149,22 @@ def test_a_second_writer_with_the_same_scratch_folder_is_refused(
             write(records, **to, **OPTIONS)
         assert (home.making / ".entense" / "lock").exists()
     write(records, **to, **OPTIONS)
+    assert plain(bucket.contents()) == due
+
+
+def test_two_that_write_the_same_at_once_end_in_the_same_bytes(
+    records,
+    bucket,  # noqa: F811
+    due,
+):
+    def try_to(start):
+        start.wait()
+        with suppress(ArchiveError):  # that shards have gone: the other wrote them anew
+            write(records, **bucket.to, **OPTIONS)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(try_to, [Barrier(2)] * 2))
+    write(records, **bucket.to, **OPTIONS)
     assert plain(bucket.contents()) == due
 
 

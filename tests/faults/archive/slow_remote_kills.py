@@ -28,7 +28,7 @@ from entense.errors import ArchiveError
 WRITER = Path(__file__).with_name("remote_writer.py")
 OPTIONS = {"columns": ["age", "sex"], "shard_size": "9kB"}
 REPLACED = 3  # the record whose input has two versions
-ROUNDS, KILLS = 4, 15
+ROUNDS, KILLS = 3, 10
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of moto
 
