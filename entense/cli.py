@@ -84,7 +84,7 @@ def _arguments_of_explain(add: Add) -> None:
 
 def _arguments_of_write(add: Add) -> None:
     add("plan", type=Path, metavar="PLAN.parquet")
-    add("out", metavar="FOLDER")
+    add("out", metavar="FOLDER", help="a folder, or a URL of an object store")
     add("--format", nargs="+", default=["webdataset"], help="one, or several")
     add("--columns", nargs="*", default=[], help="scalars to put into the samples")
     add("--shard-size", default="512MB", help="at most, such as 512MB")
@@ -100,6 +100,7 @@ def _arguments_of_write(add: Add) -> None:
     _add_trusted(add)
     add("--on-error", choices=["raise", "skip"], default="raise")
     add("--overwrite", action="store_true")
+    add("--scratch", metavar="FOLDER", help="of a URL: where shards are made")
     add("--hash-inputs", action="store_true", help="know inputs again by content, not by time")
     _add_where(add)
     add("--dry-run", action="store_true", help="with --executor: what would be submitted, only")
@@ -122,7 +123,7 @@ def _arguments_of_verify(add: Add) -> None:
 
 def _arguments_of_repair(add: Add) -> None:
     add("plan", type=Path, metavar="PLAN.parquet")
-    add("archive", type=Path)
+    add("archive", help="a folder, or a URL of an object store")
     _add_memory(add)
     _add_trusted(add)
 

@@ -16,19 +16,19 @@ from entense.archive.folder import keep_masks, kept_masks, remove_masks, save_be
 from entense.archive.formats import formats
 from entense.archive.manifest import MaskFile, made_by, sealed
 from entense.archive.schema import common, coords_digest, scale_of
-from entense.archive.shard import make_folder, save
-from entense.archive.store import is_whole
 from entense.archive.table import records_table, to_parquet
 from entense.errors import ArchiveError
 from entense.ops.core import ops
 from entense.progress import progress
 from entense.tensors.graph import from_json, walk
+from entense.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from entense.archive.assign import Planned
     from entense.archive.folder import Receipt
+    from entense.archive.home import Home
     from entense.archive.job import Job
     from entense.archive.manifest import Series
     from entense.archive.sharding import Sharding
@@ -69,13 +69,13 @@ def finish(
     identity: Mapping[str, Any],
     parts: Sequence[Planned],
     receipts: Sequence[Receipt],
-    folder: Path,
+    home: Home,
     *,
     indexes: Mapping[str, bytes],
 ) -> None:
     """Write what lies beside the shards, the manifest last, unless it is there as it should be."""
     rows = _rows(parts, receipts)
-    masks = _save_masks(folder, job)
+    masks = _save_masks(home, job)
     table = records_table(job.table, job.survey.tensors, rows)
     records = to_parquet(table)
     body = _manifest(job, rows, records) | {
@@ -85,22 +85,22 @@ def finish(
     }
     beside = {**describe(body, table, records), **indexes}
     files = [vars(names.File(path, len(it), crc32c(it))) for path, it in beside.items()]
-    manifest, text = folder / names.NAME, sealed(body | {"beside": files})
-    if manifest.exists() and manifest.read_bytes() != text:
-        manifest.unlink()
-    remove_masks(folder, masks)
-    save(folder / names.RECORDS, records)
-    save_beside(folder, beside)
-    _check_there(folder, body["shards"])
-    save(manifest, text)
+    text = sealed(body | {"beside": files})
+    if home.read(names.NAME) != text:
+        home.remove(names.NAME)
+    remove_masks(home, masks)
+    home.save(names.RECORDS, records)
+    save_beside(home, beside)
+    _check_there(home, body["shards"])
+    home.save(names.NAME, text)
 
 
-def _check_there(folder: Path, shards: Sequence[Mapping[str, Any]]) -> None:
+def _check_there(home: Home, shards: Sequence[Mapping[str, Any]]) -> None:
     """Raise where shards have gone: a disk that was unmounted leaves an empty folder behind."""
-    if lost := [shard["path"] for shard in shards if not (folder / shard["path"]).is_file()]:
+    if lost := home.lost([shard["path"] for shard in shards]):
         raise ArchiveError(
-            f"{len(lost)} finished shards have gone from {folder}, such as {lost[0]}; see that "
-            "its disk is there, and write again"
+            f"{len(lost)} finished shards have gone from {home}, such as {lost[0]}; see that "
+            "its disk is there and nobody else writes to it, and write again"
         )
 
 
@@ -181,21 +181,24 @@ def _coords(specs: Iterable[Spec]) -> dict[str, Any]:
     return {digest: found[digest] for digest in sorted(filter(None, found))}
 
 
-def _save_masks(folder: Path, job: Job) -> dict[str, MaskFile]:
+def _save_masks(home: Home, job: Job) -> dict[str, MaskFile]:
     """Write each mask that is not there yet, once, however many tensors have it."""
     specs = [spec for found in job.survey.specs for spec in (found or {}).values()]
     masks = {spec.mask.digest: spec.mask for spec in specs if spec.mask}
-    known, saved = kept_masks(folder), {}
-    for digest in progress(sorted(masks), what="masks", unit="masks"):
+    known, digests = kept_masks(home), sorted(masks)
+
+    def saved(digest: str) -> MaskFile:
         file = known.get(digest)
-        good = file is not None and is_whole(folder, file)
-        saved[digest] = file if file and good else _save_mask(folder, masks[digest])
-    keep_masks(folder, saved)
-    return saved
+        return file if file and home.is_whole(file) else _save_mask(home, masks[digest])
+
+    files = in_threads(saved, digests, home.at_once)
+    files = progress(files, what="masks", unit="masks", total=len(digests))
+    found = dict(zip(digests, files, strict=True))
+    keep_masks(home, found)
+    return found
 
 
-def _save_mask(folder: Path, mask: Columns) -> MaskFile:
+def _save_mask(home: Home, mask: Columns) -> MaskFile:
     path, content = f"{names.MASKS}/{mask.digest}{mask.extension}", mask.to_bytes()
-    make_folder(folder, names.MASKS)
-    save(folder / path, content)
+    home.save(path, content)
     return MaskFile(path, len(content), crc32c(content), mask.size)

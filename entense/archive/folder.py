@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from entense.archive import manifest as names
 from entense.archive.difference import difference
 from entense.archive.manifest import Manifest, MaskFile, ShardFile, check_inside, sealed, unsealed
-from entense.archive.shard import make_folder, partial, refusals, save
-from entense.archive.store import readable
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from entense.archive.home import Home
+
 HIDDEN = ".entense"
 RUNS = f"{HIDDEN}/run"  # the tasks of other processes, while they write
+BEGUN, KNOWN, BESIDE = (f"{HIDDEN}/{name}.json" for name in ("begun", "masks", "beside"))
+RECEIPTS = f"{HIDDEN}/receipts"
 MASK = re.compile(r"\.?([0-9a-f]{16})(\.nii\.gz|\.dscalar\.nii)(\.partial)?")
 
 
@@ -46,10 +47,12 @@ class Receipt:
     inputs: Sequence[Mapping[str, Sequence[Any]]]  # a record: slot to name, version
     tensors: Sequence[Mapping[str, Mapping[str, Any]] | None]  # a record: where, in which file
     errors: Sequence[str | None]  # a record
+    said: Mapping[str, str] = field(default_factory=dict)  # file to its token, where a store has it
 
     def plain(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        return vars(self) | {"files": [vars(file) for file in self.files]}
+        plain = vars(self) | {"files": [vars(file) for file in self.files]}
+        return plain if self.said else {name: plain[name] for name in plain if name != "said"}
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> Receipt:
@@ -57,223 +60,173 @@ class Receipt:
         return cls(**(body | {"files": [ShardFile(**file) for file in body["files"]]}))
 
 
-def claim(folder: Path, *, overwrite: bool = False) -> None:
-    """Raise unless `folder` is free to write into: absent, empty, or an archive of ours.
+def claim(home: Home, *, overwrite: bool = False) -> None:
+    """Raise unless `home` is free to write into: absent, empty, or an archive of ours.
 
     One whose notes are lost may be replaced, and not be gone on with.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ArchiveError(f"{folder} is a file, not a folder; choose another folder to write to")
-    with refusals(folder):
-        others = folder.exists() and any(path.name != HIDDEN for path in folder.iterdir())
+    others = home.others()
     if others and not overwrite:
-        check_notes(folder)
-    if others and not (_begun(folder).exists() or (folder / names.NAME).exists()):
+        check_notes(home)
+    if others and not (home.exists(BEGUN) or home.exists(names.NAME)):
         raise ArchiveError(
-            f"the folder {folder} holds something else, no archive of entense; "
+            f"the folder {home} holds something else, no archive of entense; "
             "choose another folder to write to, or empty it yourself"
         )
-    for place, folders, _ in os.walk(folder):
-        if linked := [name for name in folders if (Path(place) / name).is_symlink()]:
-            raise ArchiveError(
-                f"{Path(place) / linked[0]} is a link, and what is written there would lie outside "
-                f"{folder}; remove it, or choose another folder to write to"
-            )
+    home.check_links()
 
 
-def begin(folder: Path, begun: Begun, *, overwrite: bool) -> None:
+def begin(home: Home, begun: Begun, *, overwrite: bool) -> None:
     """Note what is being written, so that a rerun can tell; clear away what does not belong.
 
     Another archive that is there is an error, unless it may be overwritten: then it is removed,
     and nothing that is not its own.
     """
-    if overwrite and _lacks_notes(folder):
-        _note_anew(folder)
-    if overwrite and _begun(folder).exists():
-        _remove(folder, _parts_in(folder))
-    elif before := begun_in(folder):
+    if overwrite and _lacks_notes(home):
+        _note_anew(home)
+    if overwrite and home.exists(BEGUN):
+        _remove(home, _parts_in(home))
+    elif before := begun_in(home):
         if how := difference(before, begun):
             raise ArchiveError(
-                f"the folder {folder} holds an archive that {how}; "
+                f"the folder {home} holds an archive that {how}; "
                 "choose another folder, or pass overwrite=True to replace it"
             )
-        discard(folder, {name: files for name, files in before.parts.items()
-                         if files != begun.parts.get(name)})  # fmt: skip
-    save(_begun(folder), sealed(vars(begun)))
+        discard(home, {name: files for name, files in before.parts.items()
+                       if files != begun.parts.get(name)})  # fmt: skip
+    home.save(BEGUN, sealed(vars(begun)))
 
 
-def check_notes(folder: Path) -> None:
+def check_notes(home: Home) -> None:
     """Raise where there is an archive without the notes that go on with it, or mend it."""
-    if _lacks_notes(folder):
+    if _lacks_notes(home):
         raise ArchiveError(
-            f"the archive {folder} has lost its notes (the hidden folder {HIDDEN}), which say what "
-            f"it was made of; copy it again with hidden files (cp -r {folder}, not {folder}/*), "
+            f"the archive {home} has lost its notes (the hidden folder {HIDDEN}), which say what "
+            f"it was made of; copy it again with hidden files (cp -r {home}, not {home}/*), "
             "or write it anew with overwrite=True"
         )
 
 
-def begun_in(folder: Path) -> Begun | None:
+def begun_in(home: Home) -> Begun | None:
     """Return the note of what is being written, or was; None where there is none."""
-    path = _begun(folder)
-    if not path.exists():
+    if not home.exists(BEGUN):
         return None
     try:
-        begun = unsealed(_content(path), lambda body: Begun(**body))
+        begun = unsealed(home.read(BEGUN), lambda body: Begun(**body))
     except ValueError as error:
         raise ArchiveError(
-            f"{path} is damaged, so what is in {folder} is unknown; pass overwrite=True to "
-            "replace it, or choose another folder"
+            f"{home.place / BEGUN} is damaged, so what is in {home} is unknown; pass "
+            "overwrite=True to replace it, or choose another folder"
         ) from error
     for name in (*begun.parts, *chain.from_iterable(begun.parts.values())):
-        check_inside(name, path)
+        check_inside(name, home.place / BEGUN)
     return begun
 
 
-def keep(folder: Path, receipt: Receipt) -> None:
+def keep(home: Home, receipt: Receipt) -> None:
     """Save the receipt of a part."""
-    make_folder(folder / HIDDEN, "receipts")
-    save(_receipt(folder, receipt.name), sealed(receipt.plain()))
+    home.save(_receipt(receipt.name), sealed(receipt.plain()))
 
 
-def kept(folder: Path, part: str) -> Receipt | None:
+def kept(home: Home, part: str) -> Receipt | None:
     """Return the receipt of a part, or None; it does not look at the files."""
     try:
-        receipt = unsealed(_content(_receipt(folder, part)), Receipt.of)
+        receipt = unsealed(home.read(_receipt(part)), Receipt.of)
     except ValueError:
         return None  # no receipt, or a damaged one: the part is written again
     return receipt if receipt.name == part else None
 
 
-def keep_masks(folder: Path, masks: Mapping[str, MaskFile]) -> None:
+def keep_masks(home: Home, masks: Mapping[str, MaskFile]) -> None:
     """Save what is known of the masks, by digest."""
-    save(_masks(folder), sealed({digest: vars(mask) for digest, mask in masks.items()}))
+    home.save(KNOWN, sealed({digest: vars(mask) for digest, mask in masks.items()}))
 
 
-def kept_masks(folder: Path) -> dict[str, MaskFile]:
+def kept_masks(home: Home) -> dict[str, MaskFile]:
     """Return what `keep_masks` saved; it does not look at the masks."""
     try:
-        text = _content(_masks(folder))
+        text = home.read(KNOWN)
         return unsealed(text, lambda body: {name: MaskFile(**m) for name, m in body.items()})
     except ValueError:
         return {}
 
 
-def save_beside(folder: Path, files: Mapping[str, bytes]) -> None:
+def save_beside(home: Home, files: Mapping[str, bytes]) -> None:
     """Save the files that others read, and remove those of ours that are not among them."""
-    before = _kept_beside(folder)
-    _note_beside(folder, {*before, *files})  # a kill leaves none that is unknown
-    for path in sorted(before - files.keys()):
-        _unlink(folder, folder / path, partial(folder / path))
-        _remove_if_empty((folder / path).parent)
+    before = _kept_beside(home)
+    _note_beside(home, {*before, *files})  # a kill leaves none that is unknown
+    home.remove(*sorted(before - files.keys()))
     for path, content in files.items():
-        make_folder(folder, str(PurePosixPath(path).parent))
-        save(folder / path, content)
-    _note_beside(folder, files)
+        home.save(path, content)
+    _note_beside(home, files)
 
 
-def discard(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
+def discard(home: Home, parts: Mapping[str, Sequence[str]]) -> None:
     """Remove parts and their receipts, and first the manifest: what is left is unfinished."""
-    for name, files in parts.items():
-        _unlink(folder, folder / names.NAME, _receipt(folder, name))
-        for path in (folder / file for file in files):
-            _unlink(folder, path, partial(path))
-            for above in path.relative_to(folder).parents[:-1]:
-                _remove_if_empty(folder / above)
+    if parts:
+        home.remove(names.NAME, *map(_receipt, parts))
+        home.remove(*chain.from_iterable(parts.values()))
 
 
-def remove_masks(folder: Path, wanted: Iterable[str]) -> None:
+def remove_masks(home: Home, wanted: Iterable[str]) -> None:
     """Remove the masks of ours whose digests are not in `wanted`."""
     keep = set(wanted)
-    files = [(path, MASK.fullmatch(path.name)) for path in (folder / names.MASKS).glob("*")]
-    stale = [path for path, ours in files if ours and (ours[1] not in keep or ours[3])]
-    _unlink(folder, *stale)
-    _remove_if_empty(folder / names.MASKS)
+    files = [(name, MASK.fullmatch(PurePosixPath(name).name)) for name in home.names(names.MASKS)]
+    home.remove(*(name for name, ours in files if ours and (ours[1] not in keep or ours[3])))
 
 
-def _lacks_notes(folder: Path) -> bool:
-    return (folder / names.NAME).exists() and not _begun(folder).exists()
+def _lacks_notes(home: Home) -> bool:
+    return home.exists(names.NAME) and not home.exists(BEGUN)
 
 
-def _note_anew(folder: Path) -> None:
+def _note_anew(home: Home) -> None:
     """Note what the manifest names as what is to be removed, so that a kill leaves it known."""
-    path = folder / names.NAME
-    text = _content(path)
+    path = home.place / names.NAME
     try:
-        files = Manifest.from_json(text, path).files
+        files = Manifest.from_json(home.read(names.NAME), path).files
     except ArchiveError as error:
         raise ArchiveError(
-            f"{path} is damaged, and nothing else says which files of {folder} are the archive's; "
+            f"{path} is damaged, and nothing else says which files of {home} are the archive's; "
             "remove them yourself, or choose another folder"
         ) from error
-    save(_begun(folder), sealed(vars(Begun({}, [], {file.path: [file.path] for file in files}))))
+    home.save(BEGUN, sealed(vars(Begun({}, [], {file.path: [file.path] for file in files}))))
 
 
-def _parts_in(folder: Path) -> Mapping[str, Sequence[str]]:
+def _parts_in(home: Home) -> Mapping[str, Sequence[str]]:
     """Return the parts that are there: those that receipts know, where the note is damaged."""
     with suppress(ArchiveError):
-        begun = begun_in(folder)
+        begun = begun_in(home)
         return begun.parts if begun else {}
-    place = _receipt(folder, "").parent
-    receipts = filter(None, (kept(folder, path.stem) for path in sorted(place.glob("*.json"))))
+    stems = [PurePosixPath(name).stem for name in home.names(RECEIPTS)]
+    receipts = filter(None, (kept(home, stem) for stem in stems))
     parts = {receipt.name: [file.path for file in receipt.files] for receipt in receipts}
     for path in chain.from_iterable(parts.values()):
-        check_inside(path, place)
+        check_inside(path, home.place / RECEIPTS)
     return parts
 
 
-def _content(path: Path) -> bytes:
-    """Return what a small file of ours holds; nothing, which has no seal, where it is not there."""
-    with suppress(FileNotFoundError), readable(path):
-        return path.read_bytes()
-    return b""
+def _note_beside(home: Home, paths: Iterable[str]) -> None:
+    home.save(BESIDE, sealed({"paths": sorted(paths)}))
 
 
-def _begun(folder: Path) -> Path:
-    return folder / HIDDEN / "begun.json"
-
-
-def _masks(folder: Path) -> Path:
-    return folder / HIDDEN / "masks.json"
-
-
-def _beside(folder: Path) -> Path:
-    return folder / HIDDEN / "beside.json"
-
-
-def _note_beside(folder: Path, paths: Iterable[str]) -> None:
-    save(_beside(folder), sealed({"paths": sorted(paths)}))
-
-
-def _kept_beside(folder: Path) -> set[str]:
+def _kept_beside(home: Home) -> set[str]:
     try:
-        paths = unsealed(_content(_beside(folder)), lambda body: set(map(str, body["paths"])))
+        paths = unsealed(home.read(BESIDE), lambda body: set(map(str, body["paths"])))
     except ValueError:
         return set()
     for path in paths:
-        check_inside(path, _beside(folder))
+        check_inside(path, home.place / BESIDE)
     return paths
 
 
-def _receipt(folder: Path, part: str) -> Path:
-    return folder / HIDDEN / "receipts" / f"{part}.json"
+def _receipt(part: str) -> str:
+    return f"{RECEIPTS}/{part}.json"
 
 
-def _remove(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
+def _remove(home: Home, parts: Mapping[str, Sequence[str]]) -> None:
     """Remove an archive: every file that is its own, the note that it is one last."""
-    discard(folder, parts)
-    remove_masks(folder, ())
-    save_beside(folder, {})
-    tables = (folder / names.RECORDS, folder / names.NAME, _masks(folder), _beside(folder))
-    _unlink(folder, *tables, *map(partial, tables), _begun(folder))
-    _remove_if_empty(folder / HIDDEN / "receipts")
-
-
-def _unlink(folder: Path, *files: Path) -> None:
-    with refusals(folder):
-        for file in files:
-            file.unlink(missing_ok=True)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    discard(home, parts)
+    remove_masks(home, ())
+    save_beside(home, {})
+    home.remove(names.NAME, names.RECORDS, KNOWN, BESIDE)
+    home.remove(BEGUN)

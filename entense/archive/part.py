@@ -13,16 +13,17 @@ from entense.archive.manifest import ShardFile
 from entense.archive.schema import coords_digest, mask_digest, tr_of
 from entense.archive.shard import Shard, make_folder, refusals
 from entense.archive.store import sums_of
+from entense.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from entense.archive.assign import Planned
     from entense.archive.formats.base import Framed, Scalar
     from entense.archive.formats.foreign import Shared
+    from entense.archive.home import Home
     from entense.archive.manifest import Series
     from entense.ops.core import Spec
 
@@ -49,9 +50,9 @@ class Part:
     """The files of one `Planned`: each begun when its first record comes."""
 
     def __init__(
-        self, folder: Path, planned: Planned, series: Sequence[Series], shared: Shared
+        self, home: Home, planned: Planned, series: Sequence[Series], shared: Shared
     ) -> None:
-        self._folder, self._planned, self._series = folder, planned, series
+        self._home, self._planned, self._series = home, planned, series
         self._shared = shared
         self._files: dict[str, _File] = {}
 
@@ -80,15 +81,18 @@ class Part:
             for file in self._files.values()
         ]
 
-    def finish(self) -> None:
-        """Make the files last, under their names."""
-        for file in self._files.values():
-            file.shard.finish()
+    def finish(self) -> dict[str, str]:
+        """Make the files last, under their names; return what a store says of them, by path."""
+        said = in_threads(self._finish, list(self._files.values()), self._home.at_once)
+        return {path: token for one in said for path, token in one.items()}
 
     def abandon(self) -> None:
         """Leave nothing behind but what was finished."""
         for file in self._files.values():
             file.shard.abandon()
+
+    def _finish(self, file: _File) -> dict[str, str]:
+        return self._home.finish(file.shard, file.path)
 
     def _append(self, number: int, sample: Sample) -> tuple[_File, Framed | None]:
         """Add a record to its files in a series; return the first of them, in which it counts."""
@@ -105,9 +109,10 @@ class Part:
 
     def _file(self, series: int, path: str) -> _File:
         if path not in self._files:
-            make_folder(self._folder, str(PurePosixPath(path).parent))
+            making = self._home.making
+            make_folder(making, str(PurePosixPath(path).parent))
             begin = formats[self._series[series].format].begin
-            shard = Shard[Sink](self._folder / path, lambda name: begin(name, self._shared))
+            shard = Shard[Sink](making / path, lambda name: begin(name, self._shared))
             self._files[path] = _File(path, shard, len(self._files), series)
         return self._files[path]
 

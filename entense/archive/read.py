@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from entense.archive import manifest as names
-from entense.archive.folder import HIDDEN
+from entense.archive.folder import BEGUN, HIDDEN
 from entense.archive.loaders import archive, tensorflow, webdataset
 from entense.archive.manifest import Manifest
 from entense.archive.placed import Stored, seen
@@ -63,7 +63,7 @@ def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None 
     try:
         text = where.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        if (folder / HIDDEN / "lock").exists():
+        if any((folder / name).exists() for name in (BEGUN, f"{HIDDEN}/lock")):
             raise ArchiveError(
                 f"the archive {folder} is unfinished; run the same write again"
             ) from None
@@ -169,7 +169,7 @@ class Archive:
         """Write what is damaged again, from the table it was made of; see `entense.repair`."""
         from entense.archive.repair import repair
 
-        return repair(frame, self.local, memory=memory)
+        return repair(frame, self.folder, memory=memory)
 
     def unmask(
         self, values: NDArray[Any], tensor: str, record: int | str | None = None

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, groupby
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from entense.archive import folder as folders
 from entense.archive import manifest as names
 from entense.archive.assign import part_name
 from entense.archive.difference import difference
-from entense.archive.locks import locked
+from entense.archive.home import home_of
 from entense.archive.manifest import Manifest
 from entense.archive.options import Options
-from entense.archive.store import checksum, readable
+from entense.archive.store import checksum
 from entense.archive.write import Work, plan_archive
 from entense.archive.writer import serial
 from entense.errors import ArchiveError
 from entense.sizes import bytes_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     import polars as pl
 
     from entense.archive.folder import Begun
+    from entense.archive.home import Home
     from entense.archive.manifest import ShardFile
+    from entense.archive.store import Place
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,12 @@ class Repaired:
 
 
 def repair(
-    frame: pl.DataFrame | pl.LazyFrame, path: str | Path, *, memory: str | int | None = None
+    frame: pl.DataFrame | pl.LazyFrame,
+    path: str | Place,
+    *,
+    memory: str | int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    scratch: str | Path | None = None,
 ) -> Repaired:
     """Write the damaged or lost files of an archive again, and nothing else.
 
@@ -65,8 +73,9 @@ def repair(
     frame
         The table that the archive was written from, its input files unchanged.
     path
-        The archive's folder; `open` may refuse it, where its manifest or records.parquet is lost.
-    memory
+        The archive's folder, or its URL in an object store; `open` may refuse it, where its
+        manifest or records.parquet is lost.
+    memory, storage_options, scratch
         As in `write`.
 
     Returns
@@ -90,49 +99,48 @@ def repair(
     entense.errors.ArchiveError: nothing in nowhere says how its archive was written; mend the \
 path, or run write again
     """
-    folder = Path(path)
-    folders.check_notes(folder)
-    begun = folders.begun_in(folder)
+    home = home_of(path, storage_options, scratch)
+    folders.check_notes(home)
+    begun = folders.begun_in(home)
     if begun is None or not begun.options:
         raise ArchiveError(
-            f"nothing in {folder} says how its archive was written; mend the path, or run write "
-            "again"
+            f"nothing in {home} says how its archive was written; mend the path, or run write again"
         )
-    work = plan_archive(frame, folder, _options(begun, folder))
+    work = plan_archive(frame, home, _options(begun, home))
     _check_fits(work, begun)
-    work.writer.due = _due(folder)
-    with locked(folder):
-        before = _sums(folder)
+    work.writer.due = _due(home)
+    with home.locked():
+        before = _sums(home)
         budget = None if memory is None else bytes_of(memory, "memory")
         work.complete(partial(serial, memory=budget))
-    mended = [name for name, found in _sums(folder).items() if before.get(name) != found]
+        mended = [name for name, found in _sums(home).items() if before.get(name) != found]
     written = tuple(work.writer.written)
-    receipts = (folders.kept(folder, part.name) for part in work.parts)
+    receipts = (folders.kept(home, part.name) for part in work.parts)
     there = sum(len(receipt.files) for receipt in receipts if receipt)
     return Repaired(written, tuple(mended), there - len(written))
 
 
 def _check_fits(work: Work, begun: Begun) -> None:
     """Raise where something else than what was there would be written."""
-    folder = work.writer.folder
+    home = work.writer.home
     how = difference(begun, work.begun)
     if gained := sorted(set(work.begun.records) - set(begun.records)):
         how = how or f"has not {len(gained)} records of this table, such as {gained[0]}"
     if how:
         raise ArchiveError(
-            f"the archive {folder} {how}; give the table that it was written from, or run write"
+            f"the archive {home} {how}; give the table that it was written from, or run write"
         )
-    receipts = [(part, folders.kept(folder, part.name)) for part in work.parts]
+    receipts = [(part, folders.kept(home, part.name)) for part in work.parts]
     changed = [p.name for p, receipt in receipts if receipt and not work.writer.fits(receipt, p)]
     if changed:
         raise ArchiveError(
-            f"the table or the input files of {len(changed)} shards of {folder}, such as "
+            f"the table or the input files of {len(changed)} shards of {home}, such as "
             f"{changed[0]}, have changed since they were written; put those back, or run write, "
             "which computes these shards anew"
         )
     if not _cut_alike(work.begun, begun):
         raise ArchiveError(
-            f"the archive {folder} has its records in other splits or shards than this table "
+            f"the archive {home} has its records in other splits or shards than this table "
             "would have; give the table that it was written from, or run write"
         )
 
@@ -143,30 +151,27 @@ def _cut_alike(now: Begun, then: Begun) -> bool:
     return now.parts.keys() == then.parts.keys() and files[0] <= files[1]
 
 
-def _options(begun: Begun, folder: Path) -> Options:
+def _options(begun: Begun, home: Home) -> Options:
     try:
         return Options(**begun.options)
     except TypeError as error:
         raise ArchiveError(
-            f"another version of entense wrote {folder}, and what it was asked is not known to "
+            f"another version of entense wrote {home}, and what it was asked is not known to "
             "this one; repair it with that version, or run write with overwrite=True"
         ) from error
 
 
-def _due(folder: Path) -> dict[str, list[ShardFile]] | None:
+def _due(home: Home) -> dict[str, list[ShardFile]] | None:
     """Return the files of each part as the manifest has them; None where it is lost or damaged."""
-    place, content = folder / names.NAME, b""
-    with suppress(FileNotFoundError), readable(place):
-        content = place.read_bytes()
     try:
-        shards = Manifest.from_json(content, place).shards
+        shards = Manifest.from_json(home.read(names.NAME), home.place / names.NAME).shards
     except ArchiveError:
         return None
     parts = groupby(shards, lambda file: part_name(file.split, file.number))
     return {part: list(files) for part, files in parts}
 
 
-def _sums(folder: Path) -> dict[str, tuple[int, int]]:
+def _sums(home: Home) -> dict[str, tuple[int, int]]:
     """Return size and checksum of each file that is no shard."""
-    files = [folder / names.NAME, folder / names.RECORDS, *(folder / names.MASKS).glob("*")]
-    return {str(file.relative_to(folder)): checksum(file) for file in sorted(files)}
+    files = [names.NAME, names.RECORDS, *home.names(names.MASKS)]
+    return {file: checksum(home.place / file) for file in sorted(files)}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from crc32c import crc32c
@@ -18,11 +18,14 @@ from crc32c import crc32c
 from entense.errors import ArchiveError
 from entense.index.fetch import filesystem, is_url
 from entense.index.fetch.retry import SpoiltError, retrying
+from entense.index.fetch.storage import options_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from entense.archive.manifest import File
+
+T = TypeVar("T")
 
 CHUNK = 2**23
 LONGEST = 2**28  # bytes of what is read whole: a manifest has about 200 a shard
@@ -102,14 +105,17 @@ class Remote:
         ArchiveError
             When the server refuses, does not answer however often it is asked, or ignores ranges.
         """
-        action = partial(self._read, start, stop)
-        try:
-            found = retrying(action, str(self), what="read", error=ArchiveError)
-        except ArchiveError as error:  # and not its cause, which may tell the address in full
-            raise ArchiveError(self._without_secrets(str(error))) from None
+        found = self.asked(partial(self._read, start, stop), "read")
         if found is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
         return found
+
+    def asked(self, action: Callable[[], T], what: str) -> T:
+        """Return what a request gives, made again where that may help; an ArchiveError else."""
+        try:
+            return retrying(action, str(self), what=what, error=ArchiveError)
+        except ArchiveError as error:  # and not its cause, which may tell the address in full
+            raise ArchiveError(self._without_secrets(str(error))) from None
 
     def _read(self, start: int, stop: int) -> bytes | None:
         try:
@@ -126,7 +132,8 @@ class Remote:
 
     def _without_secrets(self, message: str) -> str:
         parts = urlsplit(self.url)
-        secrets = [self.url, parts.query, parts.username, parts.password, *_texts(self.options)]
+        options = {**options_for(self.url), **self.options}
+        secrets = [self.url, parts.query, parts.username, parts.password, *_texts(options)]
         for secret in sorted(filter(None, secrets), key=len, reverse=True):
             message = message if secret in str(self) else message.replace(secret, "…")
         return message
@@ -160,25 +167,6 @@ https, s3, gs, file; copy it to one of them
             "copy it to one of them"
         )
     return Path(unquote(urlsplit(str(path)).path)) if protocol == "file" else place
-
-
-def folder_of(path: str | Path) -> Path:
-    """Return the folder to write an archive to; an ArchiveError where it is none of this machine.
-
-    Examples
-    --------
-    >>> folder_of("s3://bucket/out")
-    Traceback (most recent call last):
-    entense.errors.ArchiveError: s3://bucket/out: shards are written to a disk, which alone can \
-promise that none is half there; write to a folder, copy that, and verify the copy
-    """
-    place = place_of(path, None)
-    if isinstance(place, Remote):
-        raise ArchiveError(
-            f"{place}: shards are written to a disk, which alone can promise that none is half "
-            "there; write to a folder, copy that, and verify the copy"
-        )
-    return place
 
 
 def chunks(place: Place, most: float) -> Iterator[bytes]:

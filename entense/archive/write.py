@@ -1,4 +1,4 @@
-"""From a table with lazy tensors to an archive on disk, in steps that a rerun can skip."""
+"""From a table with lazy tensors to an archive, in steps that a rerun can skip."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from entense.archive.executors import Elsewhere, end_killed, executors
 from entense.archive.failures import FailedRecordsError
 from entense.archive.finish import finish, identity_of
 from entense.archive.folder import Begun
+from entense.archive.home import home_of
 from entense.archive.indexes import check_indexes, indexes_of
 from entense.archive.job import prepare
-from entense.archive.locks import locked
 from entense.archive.options import Options
 from entense.archive.read import Archive, open_archive
 from entense.archive.series import series_of, shared_by
 from entense.archive.sharding import Sharding
-from entense.archive.store import folder_of
 from entense.archive.table import check_free, check_storable
 from entense.archive.writer import Writer, write_parts
 from entense.errors import ArchiveError
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from entense.archive.home import Home
     from entense.archive.writer import Execute
 
 
@@ -56,6 +56,8 @@ def write(
     fusion: str = "greedy",
     hash_inputs: bool = False,
     overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    scratch: str | Path | None = None,
     executor: str = "serial",
     worker: Any = "process",
     modules: Sequence[str] = (),
@@ -75,8 +77,8 @@ def write(
     frame
         A record table with lazy tensor columns; a column `split` parts it into splits.
     path
-        The folder: absent, empty, or holding this archive, finished or not. No URL: copy the
-        folder to a web server or an object store when it is done.
+        The folder: absent, empty, or holding this archive, finished or not. Or one of an object
+        store, ``s3://bucket/out`` or ``gs://bucket/out``, which takes the same files.
     format
         ``"webdataset"`` (tar), ``"tfrecord"``, or a registered format; or a list of them: each
         is written, in a folder of its own, from one computation.
@@ -118,6 +120,13 @@ def write(
     overwrite
         Replace the archive that is there, whatever it is and whatever made it. Nothing else in
         the folder is touched.
+    storage_options
+        What the filesystem of a URL takes (credentials, an endpoint), beside what
+        `register_storage` was given for it. They stay in this process and in no message.
+    scratch
+        Of a URL: a folder of this machine in which shards are made, one or two at a time, before
+        they are put where they belong; a temporary one unless given. Workers on other machines
+        must see it, too. With the same one a second writer is refused, as in a folder.
     executor
         ``"serial"``: in this process. ``"pydra"``: in others, here or on a cluster; the bytes are
         the same. Or one that `register_executor` was given.
@@ -157,7 +166,7 @@ def write(
     entense.errors.TableError: the table has no lazy tensor to compute; add one with transform
     """
     budget = None if memory is None else bytes_of(memory, "memory")
-    target = folder_of(path)
+    home = home_of(path, storage_options, scratch)
     asked = Options(
         format=format,
         columns=columns,
@@ -176,12 +185,12 @@ def write(
     )
     where = Elsewhere(worker, cores, gpus, tasks, modules, options)
     execute = executors[executor](asked, budget, where)
-    work = plan_archive(frame, target, asked, overwrite=overwrite)
-    with locked(target):
-        end_killed(target)  # whatever writes now must be the only one
-        folders.begin(target, work.begun, overwrite=overwrite)
+    work = plan_archive(frame, home, asked, overwrite=overwrite)
+    with home.locked():
+        end_killed(home.making)  # whatever writes now must be the only one
+        folders.begin(home, work.begun, overwrite=overwrite)
         work.complete(execute)
-    archive = open_archive(target)
+    archive = open_archive(path, storage_options=storage_options)
     _say_noise(archive)
     return archive
 
@@ -196,15 +205,15 @@ class Work:
     index: Sequence[str]
 
     def complete(self, execute: Execute) -> None:
-        """Write what is not there yet, or not good; the folder is locked."""
+        """Write what is not there yet, or not good; its folder is locked."""
         writer, parts = self.writer, self.parts
         receipts = write_parts(writer, parts, execute)
         indexes = indexes_of(self.index, writer.job, writer.series, parts, receipts)
-        finish(writer.job, self.begun.identity, parts, receipts, writer.folder, indexes=indexes)
+        finish(writer.job, self.begun.identity, parts, receipts, writer.home, indexes=indexes)
 
 
 def plan_archive(
-    frame: pl.DataFrame | pl.LazyFrame, folder: Path, asked: Options, *, overwrite: bool = False
+    frame: pl.DataFrame | pl.LazyFrame, home: Home, asked: Options, *, overwrite: bool = False
 ) -> Work:
     """Decide all that can be decided without a voxel; see `write`."""
     from entense.plan.fuse import how_of
@@ -214,7 +223,7 @@ def plan_archive(
     cut = Sharding.of(
         asked.shard_size, asked.shard_records, asked.shard_by, asked.shuffle, asked.sharding
     )
-    folders.claim(folder, overwrite=overwrite)
+    folders.claim(home, overwrite=overwrite)
     job = prepare(frame, asked.columns, asked.dtype, how_of(asked.without, asked.fusion))
     check_free(job.table.columns, job.survey.tensors)
     check_storable(job.table)
@@ -227,7 +236,7 @@ def plan_archive(
     identity, parts = identity_of(job, series, cut), assign(job, series, cut, shared)
     files = {part.name: list(part.files) for part in parts}
     skip, hashes = asked.on_error == "skip", asked.hash_inputs
-    writer = Writer(job, series, folder, skip=skip, shared=shared, hash_inputs=hashes)
+    writer = Writer(job, series, home, skip=skip, shared=shared, hash_inputs=hashes)
     begun = Begun(identity, job.ids, files, asked.plain(), splits_of(job.table))
     return Work(begun, parts, writer, asked.index)
 

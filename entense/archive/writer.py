@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -13,15 +14,15 @@ from entense.archive.assign import Planned, changed_since, hashed, inputs_of
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.folder import Receipt
 from entense.archive.part import Part
-from entense.archive.store import is_whole
 from entense.errors import ArchiveError
 from entense.progress import progress
+from entense.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from entense.archive.formats.foreign import Shared
+    from entense.archive.home import Home
     from entense.archive.job import Job
     from entense.archive.manifest import Series, ShardFile
     from entense.execute.serial import Outcome
@@ -41,11 +42,12 @@ def write_parts(writer: Writer, parts: Sequence[Planned], execute: Execute) -> l
     FailedRecordsError
         When records failed that may not be skipped, or all.
     """
-    checked = progress(parts, what="check", unit="shards", total=len(parts))
-    known = {part.name: writer.good(part) for part in checked}
+    good = in_threads(writer.good, parts, writer.home.at_once)
+    checked = progress(good, what="check", unit="shards", total=len(parts))
+    known = {part.name: receipt for part, receipt in zip(parts, checked, strict=True)}
     missing = [part for part in parts if known[part.name] is None]
     if writer.due is None:  # else each takes the place of what is there once it is right
-        folders.discard(writer.folder, {part.name: part.files for part in missing})
+        folders.discard(writer.home, {part.name: part.files for part in missing})
     if missing:
         known.update((receipt.name, receipt) for receipt in execute(writer, missing))
     receipts = [receipt for receipt in known.values() if receipt is not None]
@@ -92,13 +94,13 @@ class Writer:
         self,
         job: Job,
         series: Sequence[Series],
-        folder: Path,
+        home: Home,
         *,
         skip: bool,
         shared: Shared,
         hash_inputs: bool = False,
     ) -> None:
-        self.job, self.series, self.folder, self.skip = job, series, folder, skip
+        self.job, self.series, self.home, self.skip = job, series, home, skip
         self.shared = shared
         self.inputs = inputs_of(job.survey)  # as they are before any voxel is read
         self._noted = hashed(self.inputs, job.survey) if hash_inputs else self.inputs
@@ -107,13 +109,14 @@ class Writer:
         self.errors: dict[int, str] = {}  # by row, with whole paths, which archives must not have
 
     def good(self, part: Planned) -> Receipt | None:
-        """Return the receipt of a part if it, the inputs and the bytes on the disk agree."""
-        receipt = folders.kept(self.folder, part.name)
+        """Return the receipt of a part if it, the inputs and the bytes there agree."""
+        receipt = folders.kept(self.home, part.name)
         if receipt is None or not self.fits(receipt, part):
             return None
         if any(receipt.errors) and not self.skip:
             return None
-        whole = all(is_whole(self.folder, file) for file in receipt.files)
+        said = receipt.said
+        whole = all(self.home.is_whole(file, said.get(file.path)) for file in receipt.files)
         return receipt if whole else None
 
     def fits(self, receipt: Receipt, part: Planned) -> bool:
@@ -135,7 +138,7 @@ class Writer:
         self, planned: Planned, outcomes: Iterator[Outcome]
     ) -> tuple[Receipt, Callable[[], None]]:
         """Write a part's records; return its receipt, and what makes both last."""
-        part = Part(self.folder, planned, self.series, self.shared)
+        part = Part(self.home, planned, self.series, self.shared)
         try:
             tensors = [self._append(row, part, outcomes) for row in planned.rows]
             files = part.close()
@@ -180,19 +183,18 @@ class Writer:
         """Make a part last, then say so in its receipt; leave none that may not be there."""
         may_be = self.skip or not any(receipt.errors)
         try:
-            if may_be:
-                part.finish()
+            said = part.finish() if may_be else {}
         finally:
             part.abandon()
         if may_be:
-            folders.keep(self.folder, receipt)
+            folders.keep(self.home, replace(receipt, said=said))
 
     def _check_due(self, planned: Planned, files: list[ShardFile]) -> None:
         """Raise where a repair would put something else in the place of what was there."""
         failed = not self.skip and any(row in self.errors for row in planned.rows)
         if self.due is not None and not failed and files != self.due.get(planned.name, []):
             raise ArchiveError(
-                f"{planned.name} of {self.folder} would not be what was written: its input files "
+                f"{planned.name} of {self.home} would not be what was written: its input files "
                 "have changed since, or other records of it fail now; put those back, or run "
                 "write, which computes such shards anew"
             )

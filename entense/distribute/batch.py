@@ -14,6 +14,7 @@ import polars as pl
 from entense.archive.assign import Planned, digest_of_rows
 from entense.archive.finish import code_of
 from entense.archive.folder import Receipt, begun_in
+from entense.archive.home import home_of
 from entense.archive.job import prepare
 from entense.archive.locks import sharing
 from entense.archive.manifest import Series, made_by
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from entense.archive.formats.foreign import Shared
+    from entense.archive.home import Home
     from entense.archive.job import Job
     from entense.execute.serial import Outcome
     from entense.plan.survey import Survey
@@ -38,8 +40,8 @@ class Batch:
 
     Parameters
     ----------
-    folder
-        The archive's.
+    folder, scratch
+        The archive's, and where shards are made if it is a URL.
     parts
         What is to be written; their rows are those of the slice, which is sorted by id.
     series, ragged, skip
@@ -55,6 +57,7 @@ class Batch:
     """
 
     folder: str
+    scratch: str | None
     parts: Sequence[Planned]
     series: Sequence[Series]
     ragged: Sequence[str]
@@ -110,12 +113,13 @@ def _write(batch: Batch, path: Path) -> None:
         how_of(batch.without, batch.fusion),
     )
     common = replace(shared_by(known), ragged=frozenset(batch.ragged))
-    _check_same(batch, known, common)
+    home = home_of(batch.folder, scratch=batch.scratch)
+    _check_same(batch, home, known, common)
     known = replace(known, survey=_without(known, batch.banned))
     writer = Writer(
         known,
         batch.series,
-        Path(batch.folder),
+        home,
         skip=batch.skip,
         shared=common,
         hash_inputs=batch.hash_inputs,
@@ -188,12 +192,12 @@ def _without(job: Job, banned: Mapping[str, str]) -> Survey:
     return replace(job.survey, specs=specs, errors=errors)
 
 
-def _check_same(batch: Batch, job: Job, shared: Shared) -> None:
+def _check_same(batch: Batch, home: Home, job: Job, shared: Shared) -> None:
     """Raise where this process would write other bytes than the one that planned them."""
-    begun = begun_in(Path(batch.folder))
+    begun = begun_in(home)
     if begun is None:
         raise ArchiveError(
-            f"{batch.folder} is not there for a worker; write to a disk that all machines share"
+            f"{home} is not there for a worker; write to a disk that all machines share"
         )
     planned = {**begun.identity["made_by"], **begun.identity["code"]}
     mine = {**made_by(), **code_of(job, batch.series)}

@@ -174,9 +174,9 @@ def _read(archive: Archive, name: str, rows: Sequence[int]) -> pl.Series:
 
 
 @contextmanager
-def _place(folder: str | Path | None) -> Iterator[Path]:
+def _place(folder: str | Path | None) -> Iterator[str | Path]:
     if folder is not None:
-        yield Path(folder)
+        yield folder
         return
     with tempfile.TemporaryDirectory(prefix="entense-") as place:
         yield Path(place) / "archive"

@@ -6,9 +6,8 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from entense.archive.executors import Elsewhere
-from entense.archive.locks import locked
+from entense.archive.home import home_of
 from entense.archive.options import Options
-from entense.archive.store import folder_of
 from entense.archive.write import plan_archive, write
 from entense.distribute.run import Distributed
 from entense.sizes import bytes_of
@@ -28,7 +27,7 @@ def dry_run(frame: pl.DataFrame | pl.LazyFrame, path: str | Path, **options: Any
         A record table with lazy tensor columns.
     path
         The archive's folder. The files of the tasks are written into it, below ``.entense/run``:
-        a slice of the table each, and what is to be done with it.
+        a slice of the table each, and what is to be done with it. Of a URL they are in `scratch`.
     **options
         As `write` takes them.
 
@@ -58,7 +57,8 @@ def dry_run(frame: pl.DataFrame | pl.LazyFrame, path: str | Path, **options: Any
     here = ("worker", "cores", "gpus", "tasks", "modules")
     where = Elsewhere(**{name: given[name] for name in here}, options=options)
     memory = None if given["memory"] is None else bytes_of(given["memory"], "memory")
-    work = plan_archive(frame, folder_of(path), asked, overwrite=given["overwrite"])
-    with locked(work.writer.folder):
+    home = home_of(path, given["storage_options"], given["scratch"])
+    work = plan_archive(frame, home, asked, overwrite=given["overwrite"])
+    with home.locked():
         missing = [part for part in work.parts if work.writer.good(part) is None]
         return Distributed(asked, memory, where).drawn(work.writer, missing)

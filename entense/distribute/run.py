@@ -73,8 +73,9 @@ class Distributed:
         ExecutionError
             When tasks failed, were cancelled or took too long; what they have done is kept.
         """
+        writer.home.check_shared(self.where.worker)
         _check_importable(writer.job, self.where.modules)
-        with _room(writer.folder) as room:
+        with _room(writer.home.making) as room:
             run = _Run(self, writer, room)
             run.wave(cut(writer, parts, self.where.tasks), alone=False)
             while left := [[part] for part in parts if part.name not in run.done]:
@@ -83,7 +84,8 @@ class Distributed:
 
     def drawn(self, writer: Writer, parts: Sequence[Planned]) -> str:
         """Say what would be submitted; its files stay in the archive's folder."""
-        with _room(writer.folder, keeps=True) as room:
+        writer.home.check_shared(self.where.worker)
+        with _room(writer.home.making, keeps=True) as room:
             run = _Run(self, writer, room)
             tasks = [run.task(batch, alone=False) for batch in cut(writer, parts, self.where.tasks)]
             survey, rows = writer.job.survey, (row for part in parts for row in part.rows)
@@ -168,8 +170,10 @@ class _Run:
 
     def _batch(self, batch: Sequence[Planned], rows: Sequence[int], *, alone: bool) -> Batch:
         place, asked = {row: i for i, row in enumerate(rows)}, self._how.asked
+        folder, scratch = self._writer.home.address
         return Batch(
-            folder=str(self._writer.folder.absolute()),
+            folder=folder,
+            scratch=scratch,
             parts=[part.moved(place) for part in batch],
             series=self._writer.series,
             ragged=sorted(self._writer.shared.ragged),

@@ -75,10 +75,12 @@ def test_verify_finds_what_changed_and_a_rerun_mends_it(records, tmp_path):
 
 def test_overwriting_takes_them_away_and_nothing_else(records, tmp_path):
     from entense.archive.folder import _remove, begun_in
+    from entense.archive.here import Here
 
     write(records, tmp_path / "out", index=["energon", "dali", "wids"])
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    _remove(tmp_path / "out", begun_in(tmp_path / "out").parts)
+    home = Here(tmp_path / "out")
+    _remove(home, begun_in(home).parts)
     left = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*")}
     assert left == {"notes.txt", ".entense", ".entense/lock"}
 

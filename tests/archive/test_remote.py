@@ -7,6 +7,7 @@ from dataclasses import replace
 import npy_tables
 import numpy as np
 import pytest
+from buckets import server  # noqa: F401  fixture
 from serving import kept, site  # noqa: F401  fixtures
 
 import entense as et
@@ -275,16 +276,6 @@ def test_protocols_that_are_not_read(url):
         place_of(url, None)
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/out", "https://me:secret@host/out"])
-def test_writing_goes_to_a_folder(url, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    table = npy_tables.table(tmp_path / "in", {"fc": [np.zeros((2, 2), "f4")]})
-    with pytest.raises(ArchiveError, match=r"://(bucket|host)/out: .* write to a folder"):
-        write(table, url)
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
-    assert write(table, f"file://{tmp_path}/out").local == tmp_path / "out"
-
-
 def test_an_open_archive_goes_to_another_process(there, here):
     alike(pickle.loads(pickle.dumps(there))[2], here[2])
 
@@ -295,22 +286,11 @@ def test_the_command_line(there, here, site, capsys):  # noqa: F811
     assert "6 records (train 6)" in capsys.readouterr().out
 
 
-@pytest.fixture(scope="module")
-def s3():
-    """An S3 server; what s3fs needs for it."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield {"key": "a", "secret": "b-b", "client_kwargs": {"endpoint_url": f"http://{host}:{port}"}}
-    server.stop()
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of moto
-def test_s3(here, s3):
+def test_s3(here, server):  # noqa: F811
     import fsspec
 
+    s3 = server.options
     bucket = fsspec.filesystem("s3", **s3)
     bucket.mkdir("archives")
     bucket.put(str(here.folder), "archives/out", recursive=True)

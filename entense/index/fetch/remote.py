@@ -77,6 +77,19 @@ def forget() -> None:
     forget_archives()
 
 
+def version_in(info: Mapping[str, Any]) -> tuple[int | None, str | None]:
+    """Return size and token of what a store says of a file.
+
+    Examples
+    --------
+    >>> version_in({"size": 3, "ETag": '"0a1b"', "LastModified": "today"})
+    (3, '"0a1b"')
+    """
+    token = next((str(info[key]) for key in _TOKENS if info.get(key) is not None), None)
+    size = info.get("size")
+    return None if size is None else int(size), token
+
+
 def _said(url: str) -> _Said:
     found = _asked(url, int(time.monotonic() / _REMEMBERED))
     if isinstance(found, str):
@@ -102,9 +115,7 @@ def _ask(url: str) -> _Said:
     sums = sums_of(info)
     if _is_s3(url) and (md5 := etag_md5(info.get("ETag"))):
         sums["md5"] = md5
-    token = next((str(info[key]) for key in _TOKENS if info.get(key) is not None), None)
-    size = info.get("size")
-    return _Said(None if size is None else int(size), token, sums)
+    return _Said(*version_in(info), sums)
 
 
 def _is_s3(url: str) -> bool:

@@ -25,6 +25,8 @@ _LASTING = (
     NotADirectoryError,
 )
 
+_CHANGES = ("written", "removed")
+
 
 class SpoiltError(OSError):
     """What arrived is not what the store announced."""
@@ -59,7 +61,7 @@ def retrying(
             cause = _cause(caught)
             pause = next(pauses, None) if _may_pass(cause) else None
             if pause is None:
-                message = f"{url}: cannot be {what} ({_reason(cause)}); {_remedy(cause)}"
+                message = f"{url}: cannot be {what} ({_reason(cause)}); {_remedy(cause, what)}"
                 raise error(message) from caught
             time.sleep(pause)
 
@@ -106,16 +108,20 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _remedy(error: Exception) -> str:
+def _remedy(error: Exception, what: str) -> str:
     status = _status(error)
     if isinstance(error, PermissionError) or status in (401, 403):
         return "give the credentials with et.register_storage, or ask for access"
     if isinstance(error, FileNotFoundError) or status in (404, 410):
         return "check the URL (was it moved? see et.relocate)"
-    if isinstance(error, SpoiltError):
+    if isinstance(error, SpoiltError) and what not in _CHANGES:
         return "the server's copy is damaged, or changed meanwhile: run again, or ask who keeps it"
     if isinstance(error, ImportError):
         return "install what reads it: pip install 'entense[http,s3,gcs]', or its own package"
     if isinstance(error, ValueError | TypeError):
         return "check the URL and the options given with et.register_storage"
-    return "run again when the network is well, or copy it to this machine"
+    if what in _CHANGES:
+        again = "write again when the network is well: the shards that are finished are kept"
+    else:
+        again = "run again when the network is well, or copy it to this machine"
+    return again
