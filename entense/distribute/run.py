@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entense.archive import folder as folders
-from entense.archive.executors import end_killed, register_executor
+from entense.archive.executors import register_executor
 from entense.archive.finish import ops_of
 from entense.distribute.batch import ENTRY, Batch, Log, at
 from entense.errors import ExecutionError, RecipeError
@@ -235,8 +235,7 @@ def _said(ended: Sequence[Ended], total: int) -> str:
 
 @contextmanager
 def _room(folder: Path, *, keeps: bool = False) -> Iterator[Path]:
-    """Give the folder of a run's tasks, once no other run's are there; it goes when all is well."""
-    end_killed(folder)
+    """Give the folder of a run's tasks; it goes when all is well."""
     runs = folder / folders.RUNS
     runs.mkdir(exist_ok=True)
     # a name of its own: a late worker of a killed run must not find the tasks of this one

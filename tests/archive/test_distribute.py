@@ -9,7 +9,7 @@ from tripping import SLURM, Trips, files
 from trips import KILLS, RAISES
 
 import entense as et
-from entense.archive import executors, locks
+from entense.archive import locks
 from entense.archive.failures import FailedRecordsError
 from entense.errors import ArchiveError, EntenseError, RecipeError
 
@@ -100,9 +100,11 @@ def test_workers_of_a_killed_run_are_waited_for(tmp_path, monkeypatch, held):
         worker.__exit__(None, None, None)
 
     monkeypatch.setattr(locks, "sleep", look)
-    monkeypatch.setattr(executors, "PATIENCE", -1 if held else 60)
+    monkeypatch.setattr(locks, "PATIENCE", -1 if held else 60)
     if held:
-        with pytest.raises(ArchiveError, match=r"workers of an earlier run still write into .*out"):
+        with pytest.raises(
+            ArchiveError, match=r"workers of an earlier run.* still write into .*out"
+        ):
             trips.write()
         worker.__exit__(None, None, None)
     assert trips.write().verify().records == 2
