@@ -16,6 +16,7 @@ from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 PATIENCE = 60  # seconds that workers have to notice that nobody waits for them
@@ -39,16 +40,14 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
-@contextmanager
-def sharing(runs: Path) -> Iterator[None]:
+def sharing(runs: Path) -> AbstractContextManager[None]:
     """Say that this process writes parts for a run whose tasks are within `runs`."""
-    fd = os.open(runs / "workers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        with suppress(OSError):  # some network disks have no locks: then care is the user's
-            fcntl.flock(fd, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(fd)
+    return _held(runs / "workers", fcntl.LOCK_SH)
+
+
+def in_turn(batch: Path) -> AbstractContextManager[None]:
+    """Wait until no other process writes the parts of a batch, and keep others waiting."""
+    return _held(batch, fcntl.LOCK_EX)
 
 
 @contextmanager
@@ -79,6 +78,17 @@ def _end_killed(runs: Path) -> None:
         stop_left(cache)
     with alone(runs):
         shutil.rmtree(runs, ignore_errors=True)
+
+
+@contextmanager
+def _held(file: Path, how: int) -> Iterator[None]:
+    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        with suppress(OSError):  # some network disks have no locks: then care is the user's
+            fcntl.flock(fd, how)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _is_free(fd: int) -> bool:

@@ -126,10 +126,9 @@ class Writer:
         specs = self.job.survey.specs
         return [row for part in parts for row in part.rows if specs[row] is not None]
 
-    def hear(self, errors: Mapping[str, str]) -> None:
-        """Take in, by record id, what went wrong in another process."""
-        rows = {record: row for row, record in enumerate(self.job.ids)} if errors else {}
-        self.errors.update((rows[record], error) for record, error in errors.items())
+    def hear(self, part: Planned, errors: Sequence[str | None]) -> None:
+        """Take in what went wrong with the records of a part in another process."""
+        self.errors.update((row, e) for row, e in zip(part.rows, errors, strict=True) if e)
 
     def append(
         self, planned: Planned, outcomes: Iterator[Outcome]

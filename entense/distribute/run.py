@@ -141,7 +141,8 @@ class _Run:
         where = self._how.where
         tasks = [self.task(batch, alone=alone) for batch in batches]
         logs = deque(Log(Path(task.job)) for task in tasks)
-        todo = sum(len(part.rows) for part in chain(*batches))
+        parts = {part.name: part for part in chain(*batches)}
+        todo = sum(len(part.rows) for part in parts.values())
         total = len(self._writer.job.ids)
         with Counter("write", "records", total, total - todo) as bar:
             ended = run_tasks(
@@ -149,10 +150,10 @@ class _Run:
                 worker=where.worker,
                 cache=self._room / "pydra",
                 modules=where.modules,
-                poll=lambda: self._look(logs, bar),
+                poll=lambda: self._look(logs, parts, bar),
                 **where.options,
             )
-            self._look(logs, bar)
+            self._look(logs, parts, bar)
         self._learn(ended, alone=alone)
 
     def task(self, batch: Sequence[Planned], *, alone: bool) -> Task:
@@ -184,12 +185,12 @@ class _Run:
             alone=alone,
         )
 
-    def _look(self, logs: Iterable[Log], bar: Counter) -> None:
-        """Take in what tasks have done since."""
-        for log in logs:
-            for receipt, errors in log.new():
+    def _look(self, logs: Iterable[Log], parts: Mapping[str, Planned], bar: Counter) -> None:
+        """Take in what tasks have done since; a task that is run again may say so again."""
+        for receipt, errors in chain.from_iterable(log.new() for log in logs):
+            if receipt.name not in self.done:
                 self.done[receipt.name] = receipt
-                self._writer.hear(errors)
+                self._writer.hear(parts[receipt.name], errors)
                 size = sum(file.bytes for file in receipt.files)
                 bar.add(len(receipt.errors), size, sum(map(bool, receipt.errors)))
 

@@ -53,18 +53,20 @@ def test_a_record_that_raises(tmp_path, worker, on_error):
     assert str(there.value) == str(here.value)
 
 
-def test_a_worker_killed_in_the_middle_is_replaced(tmp_path, worker):
+def test_a_worker_killed_in_the_middle_is_replaced_and_what_it_finished_is_kept(tmp_path, worker):
     trips = Trips(tmp_path, worker, {3: WAITS})
-    due = trips.serial()
+    due, kept = trips.serial(), {}
 
     def kill(pid, _):
-        trips.open()
+        kept.update(trips.done(3))
         os.kill(pid, signal.SIGKILL)
+        trips.open()
 
     killer = trips.meanwhile(kill)
-    trips.write()
+    trips.write(tasks=1)
     killer.join()
     assert files(trips.out) == due
+    assert trips.kept(kept) == kept
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
