@@ -74,6 +74,7 @@ class Batch:
         text = json.dumps(plain, sort_keys=True).encode()
         path.write_bytes(text)
         table.write_parquet(_slice(path))
+        _said(path).touch()  # a disk over a network remembers for a while what was not there
         return hashlib.sha256(text + _slice(path).read_bytes()).hexdigest()
 
     @classmethod
@@ -121,6 +122,7 @@ def _write(batch: Batch, path: Path) -> None:
         shared=common,
         hash_inputs=batch.hash_inputs,
     )
+    path.with_suffix(".at").touch()
     with _said(path).open("a") as log:
         for part, receipt in _receipts(writer, batch, path):
             errors = [writer.errors.get(row) for row in part.rows]
@@ -155,7 +157,7 @@ class Log:
 
 
 def at(path: Path) -> str | None:
-    """Return the record that a batch was computing by itself, last."""
+    """Return the record that a batch computed by itself, last; None where it has not begun."""
     note = path.with_suffix(".at")
     return note.read_text() if note.exists() else None
 

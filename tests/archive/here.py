@@ -1,5 +1,9 @@
 """In the place of other processes: the tasks of a run are done here, or are said to have ended."""
 
+from pathlib import Path
+
+import polars as pl
+
 from entense.distribute import run as distributed
 from entense.distribute.batch import write_batch
 from entense.execute.pydra import Ended
@@ -25,6 +29,18 @@ def install(monkeypatch, *acts):
     here = Here(*acts)
     monkeypatch.setattr(distributed, "run_tasks", here)
     return here
+
+
+def killed(task, record=""):
+    """Begin, with a record by itself where one is named, and end without a word."""
+    Path(task.job).with_suffix(".at").write_text(record)
+    return "killed", f"{task.name}: killed"
+
+
+def killed_by(record, task):
+    """Be killed where that record is among those of the task; else be done."""
+    there = pl.read_parquet(Path(task.job).with_suffix(".parquet"))["record"]
+    return killed(task, record) if record in there else done(task)
 
 
 def done(task):

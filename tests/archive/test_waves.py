@@ -3,14 +3,18 @@
 import fcntl
 import json
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
 import here
 import pytest
 
+from entense.archive import locks
+from entense.archive.failures import FailedRecordsError
 from entense.archive.write import write
 from entense.distribute import run as distributed
 from entense.distribute.batch import write_batch
+from entense.errors import ArchiveError, ExecutionError
 
 ASKED = {"executor": "pydra", "modules": ["npy_tables"], "shard_records": 1, "tasks": 2}
 
@@ -77,3 +81,90 @@ def test_what_is_told_of_a_part_is_of_its_records_alone(records, tmp_path, monke
     assert [len(line["errors"]) for line in lines] == [1] * 9
     assert sum(error is not None for line in lines for error in line["errors"]) == 3
     assert archive.records["error"].drop_nulls().len() == 3
+
+
+def test_what_dies_is_tried_again_in_no_more_tasks_than_before(records, tmp_path, monkeypatch):
+    there = here.install(monkeypatch, here.killed, here.done)
+    assert write(records, tmp_path / "out", **ASKED).verify().records == 9
+    assert [len(tasks) for tasks in there.tasks] == [2, 2]
+
+
+def test_a_record_is_to_blame_at_its_second_death_alone(records, tmp_path, monkeypatch):
+    dies = partial(here.killed_by, "ds_sub-03")
+    here.install(monkeypatch, here.killed, dies, here.done)
+    assert write(records, tmp_path / "once", **ASKED).verify().records == 9
+    here.install(monkeypatch, here.killed, dies, dies, here.done)
+    with pytest.raises(FailedRecordsError, match="kills every process") as error:
+        write(records, tmp_path / "twice", **ASKED)
+    assert list(error.value.failures) == ["ds_sub-03"]
+    assert len(shards(tmp_path / "twice")) == 8
+
+
+def test_a_task_that_is_lost_costs_no_record(records, tmp_path, monkeypatch):
+    def lost(task):
+        here.killed(task, "ds_sub-03" if "train" in task.name else "ds_sub-07")
+        return "lost", f"{task.name}: PREEMPTED"
+
+    asked = ASKED | {"shard_records": 6, "on_error": "skip"}
+    there = here.install(monkeypatch, lost, lost, here.done)
+    with pytest.raises(ExecutionError, match="PREEMPTED"):
+        write(records, tmp_path / "out", **asked)
+    assert len(there.tasks) == 2
+    here.install(monkeypatch, here.done)
+    assert write(records, tmp_path / "out", **asked).verify().records == 9
+
+
+@pytest.mark.parametrize("how", ["killed", "done"])
+def test_where_no_task_gets_anywhere_it_is_told_at_once(records, tmp_path, monkeypatch, how):
+    there = here.install(monkeypatch, lambda _: (how, None if how == "done" else "no python3"))
+    told = "no python3" if how == "killed" else r"it is done, but nothing in .* says so here"
+    with pytest.raises(ExecutionError, match=told):
+        write(records, tmp_path / "out", **ASKED)
+    assert len(there.tasks) == 1
+
+
+def test_a_worker_that_was_given_up_is_waited_for(records, tmp_path, monkeypatch):
+    """Else two would write one shard, and each would rename what the other has half written."""
+    monkeypatch.setattr(locks, "PATIENCE", -1)
+    workers, jobs = [], []
+
+    def lost(task):
+        workers.append(locks.sharing(Path(task.job).parents[1]))
+        workers[-1].__enter__()
+        jobs.append(task.job)
+        return "lost", "nobody knows"
+
+    there = here.install(monkeypatch, lost, here.done)
+    with pytest.raises(ArchiveError, match=r"or that were given up, still write into .*out"):
+        write(records, tmp_path / "out", **ASKED)
+    assert len(there.tasks) == 1
+    for worker in workers:
+        worker.__exit__(None, None, None)
+    assert write(records, tmp_path / "out", **ASKED).verify().records == 9
+
+
+def test_a_task_that_was_given_up_cannot_begin_later(records, tmp_path, monkeypatch):
+    jobs = []
+
+    def lost(task):
+        jobs.append(task.job)
+        return "lost", "nobody knows"
+
+    def late(task):
+        with pytest.raises(ValueError, match="Expecting value"):
+            write_batch(jobs[0])
+        return here.done(task)
+
+    here.install(monkeypatch, lost, late)
+    assert write(records, tmp_path / "out", **ASKED).verify().records == 9
+
+
+def test_a_disk_is_never_asked_for_a_file_that_is_to_come(records, tmp_path, monkeypatch):
+    """One over a network may say for a minute that it is not there."""
+
+    def there(task):
+        assert Path(task.job).with_suffix(".said").exists()
+        return here.done(task)
+
+    here.install(monkeypatch, there)
+    write(records, tmp_path / "out", **ASKED)

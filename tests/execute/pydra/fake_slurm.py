@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from itertools import count
 
 import pytest
 from tasking import is_running
@@ -18,6 +19,7 @@ class FakeSlurm:
     def __init__(self):
         self.jobs, self.said, self.asked, self._names = {}, {}, [], {}
         self.answers = self.cancels = True
+        self._numbers = count(100)
 
     def install(self, monkeypatch, folder):
         """Have the worker talk to it, and find its commands."""
@@ -48,18 +50,18 @@ class FakeSlurm:
 
     def stop(self):
         """Kill all jobs."""
-        for job in self.jobs:
+        for job in [*self.jobs]:
             self._kill(job)
 
     def _sbatch(self, *rest):
-        job = str(100 + len(self.jobs))
+        job = str(next(self._numbers))  # threads submit
         options = dict(word.lstrip("-").split("=", 1) for word in rest if "=" in word)
         logs = [open(options[name].replace("%j", job), "w") for name in ("output", "error")]  # noqa: PTH123, SIM115
         env = os.environ | {"SLURM_JOB_ID": job, "SLURM_CPUS_PER_TASK": options["cpus-per-task"]}
-        self._names[job] = f"--name={options['job-name']}"
         self.jobs[job] = subprocess.Popen(
             ["sh", *rest[-2:]], stdout=logs[0], stderr=logs[1], env=env, start_new_session=True
         )
+        self._names[job] = f"--name={options['job-name']}"
         for log in logs:
             log.close()
         return 0, f"{job}\n"
@@ -67,7 +69,7 @@ class FakeSlurm:
     def _squeue(self, *rest):
         if not self.answers:
             return 1, ""
-        jobs = [job for job, name in self._names.items() if name in rest]
+        jobs = [job for job, name in [*self._names.items()] if name in rest]
         states = {job: self.said.get(job, self._state(job)) for job in jobs}
         return 0, "".join(f"{job} {state} None\n" for job, state in states.items() if state)
 
