@@ -9,13 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from entense.archive import folder as folders
-from entense.archive.assign import Planned, changed_since, hashed, inputs_of
+from entense.archive.assign import AT_ONCE, Planned, changed_since, hashed, inputs_of
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.folder import Receipt
 from entense.archive.part import Part
 from entense.archive.store import is_whole
 from entense.errors import ArchiveError
 from entense.progress import progress
+from entense.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -41,8 +42,7 @@ def write_parts(writer: Writer, parts: Sequence[Planned], execute: Execute) -> l
     FailedRecordsError
         When records failed that may not be skipped, or all.
     """
-    checked = progress(parts, what="check", unit="shards", total=len(parts))
-    known = {part.name: writer.good(part) for part in checked}
+    known = writer.checked(parts)
     missing = [part for part in parts if known[part.name] is None]
     if writer.due is None:  # else each takes the place of what is there once it is right
         folders.discard(writer.folder, {part.name: part.files for part in missing})
@@ -105,6 +105,12 @@ class Writer:
         self.written: list[str] = []  # the shards that were not good
         self.due: Mapping[str, list[ShardFile]] | None = None  # what `repair` is to bring back
         self.errors: dict[int, str] = {}  # by row, with whole paths, which archives must not have
+
+    def checked(self, parts: Sequence[Planned]) -> dict[str, Receipt | None]:
+        """Return the receipt of each part that is good, by name; several are read at once."""
+        found = in_threads(self.good, parts, AT_ONCE)
+        shown = progress(found, what="check", unit="shards", total=len(parts))
+        return dict(zip((part.name for part in parts), shown, strict=True))
 
     def good(self, part: Planned) -> Receipt | None:
         """Return the receipt of a part if it, the inputs and the bytes on the disk agree."""

@@ -60,5 +60,6 @@ def dry_run(frame: pl.DataFrame | pl.LazyFrame, path: str | Path, **options: Any
     memory = None if given["memory"] is None else bytes_of(given["memory"], "memory")
     work = plan_archive(frame, folder_of(path), asked)
     with locked(work.writer.folder):
-        missing = [part for part in work.parts if work.writer.good(part) is None]
+        known = work.writer.checked(work.parts)
+        missing = [part for part in work.parts if known[part.name] is None]
         return Distributed(asked, memory, where).drawn(work.writer, missing)
