@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from entense.archive import folder as folders
-from entense.archive.locks import alone
 from entense.archive.writer import serial
 from entense.errors import ArchiveError
 from entense.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from entense.archive.options import Options
     from entense.archive.writer import Execute
@@ -54,7 +50,6 @@ class Elsewhere:
 
 
 Make: TypeAlias = "Callable[[Options, int | None, Elsewhere], Execute]"
-PATIENCE = 60  # seconds that the workers of a killed run have to notice
 executors: Registry[Make] = Registry("executor")
 
 
@@ -76,19 +71,6 @@ def register_executor(name: str, make: Make) -> Make:
     True
     """
     return executors.add(name, make)
-
-
-def end_killed(folder: Path) -> None:
-    """Stop, or wait for, the workers of a run that was killed; clear away its tasks."""
-    from entense.execute.pydra import stop_left
-
-    runs = folder / folders.RUNS
-    if not runs.exists():
-        return
-    for cache in runs.glob("*/pydra"):
-        stop_left(cache)
-    with alone(runs, PATIENCE):
-        shutil.rmtree(runs, ignore_errors=True)
 
 
 def _serial(asked: Options, memory: int | None, where: Elsewhere) -> Execute:

@@ -9,7 +9,7 @@ import polars as pl
 
 from entense.archive import folder as folders
 from entense.archive.assign import Planned, assign, splits_of
-from entense.archive.executors import Elsewhere, end_killed, executors
+from entense.archive.executors import Elsewhere, executors
 from entense.archive.failures import FailedRecordsError
 from entense.archive.finish import finish, identity_of
 from entense.archive.folder import Begun
@@ -187,7 +187,6 @@ def write(
     execute = executors[executor](asked, budget, where)
     work = plan_archive(frame, home, asked, overwrite=overwrite)
     with home.locked():
-        end_killed(home.making)  # whatever writes now must be the only one
         folders.begin(home, work.begun, overwrite=overwrite)
         work.complete(execute)
     archive = open_archive(path, storage_options=storage_options)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from entense.archive import folder as folders
-from entense.archive.assign import Planned, changed_since, hashed, inputs_of
+from entense.archive.assign import AT_ONCE, Planned, changed_since, hashed, inputs_of
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.folder import Receipt
 from entense.archive.part import Part
@@ -42,9 +42,7 @@ def write_parts(writer: Writer, parts: Sequence[Planned], execute: Execute) -> l
     FailedRecordsError
         When records failed that may not be skipped, or all.
     """
-    good = in_threads(writer.good, parts, writer.home.at_once)
-    checked = progress(good, what="check", unit="shards", total=len(parts))
-    known = {part.name: receipt for part, receipt in zip(parts, checked, strict=True)}
+    known = writer.checked(parts)
     missing = [part for part in parts if known[part.name] is None]
     if writer.due is None:  # else each takes the place of what is there once it is right
         folders.discard(writer.home, {part.name: part.files for part in missing})
@@ -108,6 +106,12 @@ class Writer:
         self.due: Mapping[str, list[ShardFile]] | None = None  # what `repair` is to bring back
         self.errors: dict[int, str] = {}  # by row, with whole paths, which archives must not have
 
+    def checked(self, parts: Sequence[Planned]) -> dict[str, Receipt | None]:
+        """Return the receipt of each part that is good, by name; several are read at once."""
+        found = in_threads(self.good, parts, AT_ONCE)
+        shown = progress(found, what="check", unit="shards", total=len(parts))
+        return dict(zip((part.name for part in parts), shown, strict=True))
+
     def good(self, part: Planned) -> Receipt | None:
         """Return the receipt of a part if it, the inputs and the bytes there agree."""
         receipt = folders.kept(self.home, part.name)
@@ -129,10 +133,9 @@ class Writer:
         specs = self.job.survey.specs
         return [row for part in parts for row in part.rows if specs[row] is not None]
 
-    def hear(self, errors: Mapping[str, str]) -> None:
-        """Take in, by record id, what went wrong in another process."""
-        rows = {record: row for row, record in enumerate(self.job.ids)} if errors else {}
-        self.errors.update((rows[record], error) for record, error in errors.items())
+    def hear(self, part: Planned, errors: Sequence[str | None]) -> None:
+        """Take in what went wrong with the records of a part in another process."""
+        self.errors.update((row, e) for row, e in zip(part.rows, errors, strict=True) if e)
 
     def append(
         self, planned: Planned, outcomes: Iterator[Outcome]

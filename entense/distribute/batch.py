@@ -16,7 +16,7 @@ from entense.archive.finish import code_of
 from entense.archive.folder import Receipt, begun_in
 from entense.archive.home import home_of
 from entense.archive.job import prepare
-from entense.archive.locks import sharing
+from entense.archive.locks import in_turn, sharing
 from entense.archive.manifest import Series, made_by
 from entense.archive.series import shared_by
 from entense.archive.writer import Writer, written
@@ -77,6 +77,7 @@ class Batch:
         text = json.dumps(plain, sort_keys=True).encode()
         path.write_bytes(text)
         table.write_parquet(_slice(path))
+        _said(path).touch()  # a disk over a network remembers for a while what was not there
         return hashlib.sha256(text + _slice(path).read_bytes()).hexdigest()
 
     @classmethod
@@ -98,7 +99,8 @@ def write_batch(job: str) -> None:
         Where this process would write other bytes than the one that planned them.
     """
     path = Path(job)
-    with sharing(path.parents[1]):  # first: a run that begins now waits, or takes the batch away
+    # first: a run that begins now waits, or takes the batch away
+    with sharing(path.parents[1]), in_turn(path):
         _write(Batch.load(path), path)
 
 
@@ -124,9 +126,10 @@ def _write(batch: Batch, path: Path) -> None:
         shared=common,
         hash_inputs=batch.hash_inputs,
     )
+    path.with_suffix(".at").touch()
     with _said(path).open("a") as log:
-        for receipt in _receipts(writer, batch, path):
-            errors = {known.ids[row]: error for row, error in writer.errors.items()}
+        for part, receipt in _receipts(writer, batch, path):
+            errors = [writer.errors.get(row) for row in part.rows]
             log.write(json.dumps({"receipt": receipt.plain(), "errors": errors}) + "\n")
             log.flush()
 
@@ -143,8 +146,8 @@ class Log:
     def __init__(self, path: Path) -> None:
         self._path, self._read = _said(path), 0
 
-    def new(self) -> Iterator[tuple[Receipt, dict[str, str]]]:
-        """Yield the receipt of each part that is done since, and what is wrong by record id."""
+    def new(self) -> Iterator[tuple[Receipt, list[str | None]]]:
+        """Yield the receipt of each part that is done since, and what is wrong with its records."""
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
@@ -158,21 +161,27 @@ class Log:
 
 
 def at(path: Path) -> str | None:
-    """Return the record that a batch was computing by itself, last."""
+    """Return the record that a batch computed by itself, last; None where it has not begun."""
     note = path.with_suffix(".at")
     return note.read_text() if note.exists() else None
 
 
-def _receipts(writer: Writer, batch: Batch, path: Path) -> Iterator[Receipt]:
+def _receipts(writer: Writer, batch: Batch, path: Path) -> Iterator[tuple[Planned, Receipt]]:
     from entense.execute.serial import run
 
-    survey, rows = writer.job.survey, writer.computed(batch.parts)
+    left = []  # by a process that died in the middle, where a worker gives its batch to another
+    for part in batch.parts:
+        if receipt := writer.good(part):
+            yield part, receipt
+        else:
+            left.append(part)
+    survey, rows = writer.job.survey, writer.computed(left)
     if batch.alone:
         outcomes: Iterator[Outcome] = _one_by_one(writer, rows, batch.memory, path)
     else:
         outcomes = run(survey, rows, memory=batch.memory)
     with closing(cast("Generator[Outcome]", outcomes)):
-        yield from written(writer, batch.parts, outcomes)
+        yield from zip(left, written(writer, left, outcomes), strict=True)
 
 
 def _one_by_one(

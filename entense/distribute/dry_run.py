@@ -60,5 +60,6 @@ def dry_run(frame: pl.DataFrame | pl.LazyFrame, path: str | Path, **options: Any
     home = home_of(path, given["storage_options"], given["scratch"])
     work = plan_archive(frame, home, asked, overwrite=given["overwrite"])
     with home.locked():
-        missing = [part for part in work.parts if work.writer.good(part) is None]
+        known = work.writer.checked(work.parts)
+        missing = [part for part in work.parts if known[part.name] is None]
         return Distributed(asked, memory, where).drawn(work.writer, missing)

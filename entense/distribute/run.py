@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entense.archive import folder as folders
-from entense.archive.executors import end_killed, register_executor
+from entense.archive import locks
+from entense.archive.executors import register_executor
 from entense.archive.finish import ops_of
 from entense.distribute.batch import ENTRY, Batch, Log, at
 from entense.errors import ExecutionError, RecipeError
-from entense.execute.pydra import Task, draw, run_tasks
+from entense.execute.pydra import Ended, Task, draw, run_tasks
 from entense.ops.core import ops
 from entense.plan.demand import ITSELF
 from entense.progress import Counter
@@ -30,13 +31,11 @@ if TYPE_CHECKING:
     from entense.archive.job import Job
     from entense.archive.options import Options
     from entense.archive.writer import Writer
-    from entense.execute.pydra import Ended
     from entense.plan.survey import Survey
 
 TASKS, SECONDS = 300, 20  # so many tasks at most, each of so many seconds at least
 INFLATED, STORED = 40e6, 400e6  # bytes a second and core: of packed inputs, of outputs
 HEADROOM = 1.25  # a scheduler kills what takes more than it asked for
-AGAIN = ("killed", "lost")  # what may go well with other records
 LINES = 10
 DEADLY = (
     "it kills every process that computes it, often because memory runs out; look at its files, "
@@ -65,8 +64,8 @@ class Distributed:
     def __call__(self, writer: Writer, parts: Sequence[Planned]) -> Iterator[Receipt]:
         """Write parts and yield their receipts.
 
-        A record that kills its process is found by computing those of its part one by one; it
-        fails, and the others are written.
+        A record that kills its process is found by computing those that are left one by one; at
+        its second death by itself it fails, and the others are written.
 
         Raises
         ------
@@ -77,8 +76,9 @@ class Distributed:
         _check_importable(writer.job, self.where.modules)
         with _room(writer.home.making) as room:
             run = _Run(self, writer, room)
-            run.wave(cut(writer, parts, self.where.tasks), alone=False)
-            while left := [[part] for part in parts if part.name not in run.done]:
+            run.wave(parts, alone=False)
+            while left := [part for part in parts if part.name not in run.done]:
+                run.take_back()
                 run.wave(left, alone=True)
             yield from (run.done[part.name] for part in parts)
 
@@ -87,7 +87,8 @@ class Distributed:
         writer.home.check_shared(self.where.worker)
         with _room(writer.home.making, keeps=True) as room:
             run = _Run(self, writer, room)
-            tasks = [run.task(batch, alone=False) for batch in cut(writer, parts, self.where.tasks)]
+            batches = cut(writer, parts, self.where.tasks)
+            tasks = [run.task(batch, alone=False) for batch in batches]
             survey, rows = writer.job.survey, (row for part in parts for row in part.rows)
             hours = sum(seconds_of(survey, writer.inputs, row) for row in rows) / 3600
             return (
@@ -135,15 +136,18 @@ class _Run:
 
     def __init__(self, how: Distributed, writer: Writer, room: Path) -> None:
         self.done: dict[str, Receipt] = {}
+        self._suspects: set[str] = set()
         self._banned: dict[str, str] = {}
         self._how, self._writer, self._room, self._numbers = how, writer, room, count()
 
-    def wave(self, batches: Sequence[Sequence[Planned]], *, alone: bool) -> None:
-        """Run batches at once: `alone` each record by itself, since one kills its process."""
+    def wave(self, parts: Sequence[Planned], *, alone: bool) -> None:
+        """Write parts at once: maybe record by record, since one kills its process."""
         where = self._how.where
+        batches = cut(self._writer, parts, where.tasks)
         tasks = [self.task(batch, alone=alone) for batch in batches]
         logs = deque(Log(Path(task.job)) for task in tasks)
-        todo = sum(len(part.rows) for part in chain(*batches))
+        named = {part.name: part for part in parts}
+        todo = sum(len(part.rows) for part in parts)
         total = len(self._writer.job.ids)
         with Counter("write", "records", total, total - todo) as bar:
             ended = run_tasks(
@@ -151,11 +155,18 @@ class _Run:
                 worker=where.worker,
                 cache=self._room / "pydra",
                 modules=where.modules,
-                poll=lambda: self._look(logs, bar),
+                poll=lambda: self._look(logs, named, bar),
                 **where.options,
             )
-            self._look(logs, bar)
+            self._look(logs, named, bar)
+        ended = [self._seen(*one) for one in zip(ended, batches, strict=True)]
         self._learn(ended, alone=alone)
+
+    def take_back(self) -> None:
+        """Wait until workers that were given up write no more, and let none of them begin."""
+        with locks.alone(self._room.parent):
+            for batch in self._room.glob("*.json"):
+                batch.unlink()
 
     def task(self, batch: Sequence[Planned], *, alone: bool) -> Task:
         """Save a batch, and say what it asks for."""
@@ -188,27 +199,49 @@ class _Run:
             alone=alone,
         )
 
-    def _look(self, logs: Iterable[Log], bar: Counter) -> None:
-        """Take in what tasks have done since."""
-        for log in logs:
-            for receipt, errors in log.new():
+    def _look(self, logs: Iterable[Log], parts: Mapping[str, Planned], bar: Counter) -> None:
+        """Take in what tasks have done since; a task that is run again may say so again."""
+        for receipt, errors in chain.from_iterable(log.new() for log in logs):
+            if receipt.name not in self.done:
                 self.done[receipt.name] = receipt
-                self._writer.hear(errors)
+                self._writer.hear(parts[receipt.name], errors)
                 size = sum(file.bytes for file in receipt.files)
                 bar.add(len(receipt.errors), size, sum(map(bool, receipt.errors)))
 
+    def _seen(self, one: Ended, batch: Sequence[Planned]) -> Ended:
+        """Return how a task ended, which is not well where its word does not come here."""
+        if one.how != "done" or all(part.name in self.done for part in batch):
+            return one
+        return Ended(
+            one.task,
+            "raised",
+            f"{one.task.name}: it is done, but nothing in {self._room} says so here; see that all "
+            "machines share this disk",
+        )
+
     def _learn(self, ended: Sequence[Ended], *, alone: bool) -> None:
-        """Ban the record that killed a task; raise where it is not known, or tasks failed."""
-        killed = [one for one in ended if one.how in AGAIN]
-        wrong = [one for one in ended if one.how not in ("done", *AGAIN)]
-        for one in killed if alone else ():
-            record = at(Path(one.task.job))
-            if record is None or record in self._banned:
-                wrong.append(one)
-            else:
-                self._banned[record] = DEADLY
+        """Raise where tasks failed, or died and others in their place would go no better."""
+        goes_on = self._suspect if alone else _may_go_well
+        wrong = [one for one in ended if one.how != "done" and not goes_on(one)]
+        if all(one.how == "killed" and at(Path(one.task.job)) is None for one in ended):
+            wrong = [*ended]  # before they began: no record is to blame
         if wrong:
             raise ExecutionError(_said(wrong, len(ended)))
+
+    def _suspect(self, one: Ended) -> bool:
+        """Whether a record that was computed by itself is to blame; at its second death it is."""
+        record = at(Path(one.task.job))
+        if one.how != "killed" or not record or record in self._banned:
+            return False
+        if record in self._suspects:
+            self._banned[record] = DEADLY
+        self._suspects.add(record)
+        return True
+
+
+def _may_go_well(one: Ended) -> bool:
+    """Whether what a task left may go well in another: what kills is found there, and named."""
+    return one.how in ("killed", "lost")
 
 
 def _check_importable(job: Job, modules: Sequence[str]) -> None:
@@ -239,8 +272,7 @@ def _said(ended: Sequence[Ended], total: int) -> str:
 
 @contextmanager
 def _room(folder: Path, *, keeps: bool = False) -> Iterator[Path]:
-    """Give the folder of a run's tasks, once no other run's are there; it goes when all is well."""
-    end_killed(folder)
+    """Give the folder of a run's tasks; it goes when all is well."""
     runs = folder / folders.RUNS
     runs.mkdir(exist_ok=True)
     # a name of its own: a late worker of a killed run must not find the tasks of this one

@@ -6,12 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 from tripping import SLURM, Trips, files
-from trips import KILLS, RAISES
+from trips import KILLS, RAISES, WAITS
 
 import entense as et
-from entense.archive import executors, locks
+from entense.archive import locks
 from entense.archive.failures import FailedRecordsError
-from entense.errors import ArchiveError, EntenseError, RecipeError
+from entense.distribute import run as distributed
+from entense.errors import ArchiveError, EntenseError, ExecutionError, RecipeError
 
 WORKERS = ["process", "dask", SLURM]
 FORMATS = ["webdataset", "tfrecord", "hdf5", "zarr", "parquet"]
@@ -74,6 +75,42 @@ def test_a_record_that_kills_its_worker_each_time_is_named_and_the_others_are_wr
     assert trips.kept(kept) == kept
 
 
+def test_jobs_that_are_preempted_cost_no_record(tmp_path, cluster):
+    trips = Trips(tmp_path, "slurm", {1: WAITS})
+    due = trips.serial()
+
+    def preempt(pid, job, again=True):
+        (trips.gate / f"{pid}.waits").unlink()
+        cluster.end(job, "PREEMPTED 0")
+        if again:  # by itself
+            preempt(*trips.waiting(), again=False)
+
+    preempter = trips.meanwhile(preempt)
+    with pytest.raises(ExecutionError, match="ended: PREEMPTED"):
+        trips.write(on_error="skip")
+    preempter.join()
+    trips.open()
+    trips.write(on_error="skip")
+    assert {n: b for n, b in files(trips.out).items() if n.endswith(".tar")} == {
+        n: b for n, b in due.items() if n.endswith(".tar")
+    }
+
+
+def test_where_workers_die_before_they_begin_it_is_told_at_once(tmp_path, monkeypatch):
+    (tmp_path / "deadly.py").write_text("import os\nos._exit(127)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    seen, run_tasks = [], distributed.run_tasks
+    monkeypatch.setattr(
+        distributed, "run_tasks", lambda *a, **k: seen.append(1) or run_tasks(*a, **k)
+    )
+    trips = Trips(tmp_path, "process", count=3)
+    with pytest.raises(
+        ExecutionError, match=r"3 of 3 tasks did not end well.*\n.*ended with code 127"
+    ):
+        trips.write(modules=["trips", "deadly"])
+    assert seen == [1]
+
+
 def test_in_a_running_event_loop_it_works(tmp_path):
     trips = Trips(tmp_path, "process", count=2)
 
@@ -100,9 +137,11 @@ def test_workers_of_a_killed_run_are_waited_for(tmp_path, monkeypatch, held):
         worker.__exit__(None, None, None)
 
     monkeypatch.setattr(locks, "sleep", look)
-    monkeypatch.setattr(executors, "PATIENCE", -1 if held else 60)
+    monkeypatch.setattr(locks, "PATIENCE", -1 if held else 60)
     if held:
-        with pytest.raises(ArchiveError, match=r"workers of an earlier run still write into .*out"):
+        with pytest.raises(
+            ArchiveError, match=r"workers of an earlier run.* still write into .*out"
+        ):
             trips.write()
         worker.__exit__(None, None, None)
     assert trips.write().verify().records == 2

@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from entense.archive import open_archive
+from entense.archive import locks, open_archive
 from entense.archive.manifest import sealed, unsealed
 from entense.archive.repair import repair
 from entense.archive.write import write
@@ -219,3 +219,14 @@ def test_what_another_version_was_asked_is_an_error_in_words(archive, records):
     note.write_bytes(sealed(body))
     with pytest.raises(ArchiveError, match="another version of entense"):
         archive.repair(records)
+
+
+def test_workers_of_a_killed_run_are_waited_for(archive, records, monkeypatch):
+    runs = archive.folder / ".entense" / "run"
+    runs.mkdir()
+    flip(archive.folder / archive.manifest.shards[0].path, 500)
+    monkeypatch.setattr(locks, "PATIENCE", -1)
+    with locks.sharing(runs), pytest.raises(ArchiveError, match=r"workers .* still write into"):
+        archive.repair(records)
+    assert len(archive.repair(records).shards) == 1
+    assert not runs.exists()

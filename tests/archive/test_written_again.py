@@ -1,9 +1,11 @@
 """What an archive says when it is written again: under a reader, or into other splits."""
 
+import threading
+
 import polars as pl
 import pytest
 
-from entense.archive import open_archive
+from entense.archive import open_archive, writer
 from entense.archive.write import write
 from entense.errors import ArchiveError
 
@@ -32,3 +34,17 @@ def test_records_do_not_change_split_unless_asked(records, tmp_path):
     assert before.verify()
     after = write(moved(records), tmp_path / "out", overwrite=True)
     assert after.records["split"].to_list() == moved(records)["split"].to_list()
+
+
+def test_finished_shards_are_checked_several_at_once(records, tmp_path, monkeypatch):
+    """Else one process reads a whole archive before many begin."""
+    write(records, tmp_path / "out", shard_records=1)
+    (tmp_path / "out" / ".entense" / "receipts" / "test-000002.json").unlink()
+    two, check = threading.Barrier(2, timeout=10), writer.is_whole
+
+    def meet(*file):
+        two.wait()  # which breaks where nobody else comes
+        return check(*file)
+
+    monkeypatch.setattr(writer, "is_whole", meet)
+    assert write(records, tmp_path / "out", shard_records=1).verify().records == 9

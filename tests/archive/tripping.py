@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 import entense as et
+from entense.archive.repair import repair
 
 DRIVER = Path(__file__).with_name("driver.py")
 OPTIONS = {"process": {}, "dask": {}, "slurm": {"poll_seconds": 0.2}}
@@ -95,6 +96,9 @@ class Trips:
 
     def write(self, **options):
         return et.write(self.table, self.out, **self.asked | options)
+
+    def repair(self):
+        return repair(self.table, self.out)
 
     def drive(self, **options):
         """Start a process that writes: a script without a guard."""

@@ -7,6 +7,6 @@ file that says what to do. Where it ran comes back as a word, what went wrong as
 from entense.execute.pydra.draw import draw
 from entense.execute.pydra.run import run_tasks
 from entense.execute.pydra.tasks import Ended, Task
-from entense.execute.pydra.workers.queue import stop_left
+from entense.execute.pydra.workers.slurm_queue import stop_left
 
 __all__ = ["Ended", "Task", "draw", "run_tasks", "stop_left"]

@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from fake_slurm import cluster  # noqa: F401  a fixture
 
 from entense.execute.pydra import Task, run_tasks
 

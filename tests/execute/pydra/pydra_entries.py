@@ -35,6 +35,14 @@ def wait(path):
     time.sleep(60)
 
 
+def hold(path):
+    """Say who waits, then wait for a word: the file `job.go`."""
+    Path(job(path)["out"]).write_text(str(os.getpid()))
+    end = time.monotonic() + 60
+    while not Path(path).with_suffix(".go").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+
+
 def tell(path):
     """Write what a worker sees of its machine."""
     import numpy as np

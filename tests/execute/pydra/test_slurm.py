@@ -7,7 +7,7 @@ from tasking import has_started, is_running, said, wait_for
 
 from entense.errors import ExecutionError
 from entense.execute.pydra import stop_left
-from entense.execute.pydra.workers.queue import call
+from entense.execute.pydra.workers.slurm_queue import call, name_of
 
 pytestmark = pytest.mark.slurm
 
@@ -18,12 +18,9 @@ def worker():
 
 
 def jobs_of(cache, states="PENDING,RUNNING"):
-    (file,) = cache.glob("run-*/slurm-jobs")
-    name = file.read_text().splitlines()[0]
-    told = call(
-        "squeue", "--noheader", f"--name={name}", f"--states={states}", "--format=%i"
-    ).stdout
-    return told.split()
+    (script,) = cache.glob("run-*/job.sh")
+    asked = (f"--name={name_of(script.parent)}", f"--states={states}", "--format=%i")
+    return call("squeue", "--noheader", *asked).stdout.split()
 
 
 def test_a_cancelled_job_is_told_and_stops_no_other(make, run, tmp_path):
@@ -69,7 +66,10 @@ def test_jobs_of_a_killed_driver_are_stopped(make, program, tmp_path):
     driver.wait()
     running = jobs_of(tmp_path / "cache")
     assert running
-    stopped = stop_left(tmp_path / "cache")
-    assert stopped == running
+    stop_left(tmp_path / "cache")
+    told = call(
+        "squeue", "--noheader", f"--jobs={','.join(running)}", "--states=all", "--format=%T"
+    )
+    assert told.stdout.split() == ["CANCELLED"]
     assert not is_running(said(waits))
-    assert stop_left(tmp_path / "cache") == []
+    assert not list((tmp_path / "cache").glob("run-*/job.sh"))

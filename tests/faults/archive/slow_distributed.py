@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -52,18 +53,20 @@ def test_a_record_that_raises(tmp_path, worker, on_error):
     assert str(there.value) == str(here.value)
 
 
-def test_a_worker_killed_in_the_middle_is_replaced(tmp_path, worker):
+def test_a_worker_killed_in_the_middle_is_replaced_and_what_it_finished_is_kept(tmp_path, worker):
     trips = Trips(tmp_path, worker, {3: WAITS})
-    due = trips.serial()
+    due, kept = trips.serial(), {}
 
     def kill(pid, _):
-        trips.open()
+        kept.update(trips.done(3))
         os.kill(pid, signal.SIGKILL)
+        trips.open()
 
     killer = trips.meanwhile(kill)
-    trips.write()
+    trips.write(tasks=1)
     killer.join()
     assert files(trips.out) == due
+    assert trips.kept(kept) == kept
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
@@ -101,6 +104,25 @@ def test_a_driver_that_ends_leaves_no_process_and_a_rerun_goes_on(tmp_path, work
         wait_for(lambda: not is_running(pid))
     check_rerun(trips, due, kept)
     wait_for(lambda: not is_running(pid))
+
+
+def test_repair_stops_what_a_killed_driver_left(tmp_path, worker):
+    trips = Trips(tmp_path, worker, {3: WAITS})
+    due = trips.serial()
+    driver = trips.drive()
+    pid, _ = trips.waiting()
+    kept = trips.done(5)
+    driver.kill()
+    driver.communicate()
+    if worker == "slurm":
+        assert is_running(pid)
+    repaired = threading.Thread(target=trips.repair)
+    repaired.start()
+    wait_for(lambda: not is_running(pid))
+    trips.open()
+    repaired.join()
+    assert files(trips.out) == due
+    assert trips.kept(kept) == kept
 
 
 def test_a_script_without_a_guard_writes(tmp_path, worker):

@@ -106,7 +106,10 @@ class Dask(Placing):
         """Start a scheduler and its workers; return its address."""
         from distributed import Scheduler
 
-        self._scheduler = await Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0")
+        # what killed a worker is not given to others: who asked decides what is tried again
+        self._scheduler = await Scheduler(
+            host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0", allowed_failures=0
+        )
         address: str = self._scheduler.address
         scratch = str(self._folder / "dask")
         arguments = [address, "--nthreads=1", "--memory-limit=0", "--no-dashboard"]

@@ -13,7 +13,7 @@ from entense.errors import ExecutionError
 from entense.execute.pydra.tasks import Handle, Outcome
 from entense.execute.pydra.workers.base import Placing
 from entense.execute.pydra.workers.children import python_path, threads
-from entense.execute.pydra.workers.queue import JOBS, Queue, call, cancel, number
+from entense.execute.pydra.workers.slurm_queue import SCRIPT, Queue, call, cancel, name_of, number
 
 if TYPE_CHECKING:
     import subprocess
@@ -48,10 +48,10 @@ class Slurm(Placing):
         poll_seconds: float,
     ) -> None:
         super().__init__()
-        self._name, self._logs = f"entense-{folder.name.removeprefix('run-')}", folder / "logs"
-        self._jobs, self._script = folder / JOBS, folder / "job.sh"
+        self._name, self._logs, self._script = name_of(folder), folder / "logs", folder / SCRIPT
         self._arguments, self._cores, self._memory = list(arguments), cores, memory
         self._running: set[str] = set()
+        self._has_given_up = False
         self._queue = Queue(self._name, poll_seconds)
 
     def prepare(self) -> None:
@@ -64,12 +64,12 @@ class Slurm(Placing):
 
     async def place(self, handle: Handle) -> Outcome:
         """Submit a task and wait for its job."""
-        if not self._jobs.exists():
+        if not self._script.exists():  # before the first job: `stop_left` goes by it
             self._script.write_text(_script())
-            self._jobs.write_text(f"{self._name}\n")  # before the first job: `stop_left` finds it
         job = await self._submitted(handle)
         outcome = await self._queue.outcome(job, handle)
         self._running.discard(job)
+        self._has_given_up |= outcome.how == "lost"
         if outcome.error is None:
             return outcome
         return Outcome(outcome.how, f"{outcome.error} (log: {self._logs / f'slurm-{job}.err'})")
@@ -97,11 +97,14 @@ class Slurm(Placing):
         return f"slurm: {shlex.join(self.command(largest, self._script.name, '<task>'))}"
 
     def close(self) -> None:
-        """Cancel the jobs that are left, those just being submitted too."""
+        """Cancel the jobs that are left: those just being submitted, those given up."""
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
-        if self._running:
-            cancel(self._name)
-        self._jobs.unlink(missing_ok=True)
+        try:
+            if self._running or self._has_given_up:
+                cancel(self._name)
+            self._script.unlink(missing_ok=True)
+        except ExecutionError as error:
+            self.problem = error  # `follow` raises it: Pydra has a loop to close yet
 
     async def _submitted(self, handle: Handle) -> str:
         """Return the number of a task's job; where a limit is met, submit it again later."""
@@ -117,14 +120,12 @@ class Slurm(Placing):
             await asyncio.sleep(self._queue.seconds)
 
     def _submit(self, handle: Handle) -> subprocess.CompletedProcess[str]:
-        """Submit a task, and note its job for whoever comes after a driver that was killed."""
+        """Submit a task."""
         file = Path(handle.outcome).with_suffix(".task")
         file.write_text(handle.to_json())
         done = call(*self.command(handle.task, str(self._script), str(file)))
         if not done.returncode:
             self._running.add(number(done.stdout))
-            with self._jobs.open("a") as jobs:
-                jobs.write(f"{number(done.stdout)} {handle.task.name}\n")
         return done
 
 

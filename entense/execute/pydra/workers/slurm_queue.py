@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -16,7 +17,7 @@ from entense.execute.pydra.tasks import Handle, Outcome
 if TYPE_CHECKING:
     from entense.execute.pydra.tasks import How
 
-JOBS = "slurm-jobs"  # the file in the folder of a run: the name of its jobs, then their numbers
+SCRIPT = "job.sh"  # in the folder of a run, while there may be jobs of it
 
 _HOW: dict[str, How] = {"CANCELLED": "cancelled", "TIMEOUT": "timeout", "DEADLINE": "timeout"}
 _HOW |= {"OUT_OF_MEMORY": "killed", "FAILED": "killed"}
@@ -27,7 +28,9 @@ _REMEDY = {
     "cancelled": "run it again",
     "lost": "run it again",
 }
-_PATIENCE = 5  # looks in a row that show nothing of a job
+# looks in a row that show nothing: some disks show a new file to other machines a minute late
+_PATIENCE = 13
+_RUNS = f"run-{'[0-9a-f]' * 12}/{SCRIPT}"  # of no other name: scancel takes what it is given
 _STOPPING = 120  # attempts to cancel jobs, half a second each
 
 
@@ -45,7 +48,7 @@ class Queue:
     def __init__(self, name: str, seconds: float) -> None:
         self.seconds = seconds
         self._name, self._looking = name, asyncio.Lock()
-        self._states: dict[str, str] = {}
+        self._states: dict[str, str] | None = None
         self._looked = float("-inf")
 
     async def outcome(self, job: str, handle: Handle) -> Outcome:
@@ -53,44 +56,48 @@ class Queue:
         silent = 0
         while True:
             await asyncio.sleep(self.seconds)
-            state = (await self._look()).get(job, "GONE")
-            left = _left(handle)
-            silent = silent + 1 if state in ("GONE", "COMPLETED") else 0
-            if left or silent > _PATIENCE or state.split(" ")[0] in _ENDED - {"COMPLETED"}:
-                return left or _said(handle, job, state)
+            states = await self._look()
+            if left := _left(handle):
+                return left
+            if states is None:
+                continue
+            state = states.get(job, "GONE")
+            silent = silent + 1 if state.split(" ")[0] in ("GONE", "COMPLETED") else 0
+            if silent > _PATIENCE or state.split(" ")[0] in _ENDED - {"COMPLETED"}:
+                return _said(handle, job, state)
 
-    async def _look(self) -> dict[str, str]:
-        """Return the states of the jobs."""
+    async def _look(self) -> dict[str, str] | None:
+        """Return the states of the jobs; None where SLURM does not answer, which says nothing."""
         async with self._looking:
             if time.monotonic() - self._looked >= self.seconds:
-                states = await asyncio.to_thread(_states, self._name)
-                self._states = self._states if states is None else states  # its word of before
+                self._states = await asyncio.to_thread(_states, self._name)
                 self._looked = time.monotonic()
             return self._states
 
 
-def stop_left(cache: Path) -> list[str]:
+def name_of(folder: Path) -> str:
+    """Return what the jobs of a run are called, by its folder."""
+    return f"entense-{folder.name.removeprefix('run-')}"
+
+
+def stop_left(cache: Path) -> None:
     """Cancel the jobs that drivers left which were killed, and wait until they are gone.
 
     Only for a `cache` on which no other driver is at work: its jobs would be cancelled too.
 
-    Returns
-    -------
-    list of str
-        The numbers of the jobs that those drivers had submitted.
-
     Examples
     --------
     >>> stop_left(Path("a-cache-of-no-run"))
-    []
     """
-    jobs: list[str] = []
-    for file in sorted(Path(cache).glob(f"run-*/{JOBS}")):
-        name, *submitted = file.read_text().splitlines()
-        cancel(name)
-        jobs += [line.split(" ")[0] for line in submitted]
-        file.unlink()
-    return jobs
+    for script in sorted(Path(cache).glob(_RUNS)):
+        if not shutil.which("scancel"):
+            raise ExecutionError(
+                f"{script.parent}: a run that was killed may have left jobs of SLURM, and this "
+                "machine has no scancel to stop them; run again where jobs are submitted from, or "
+                "delete that folder once they have ended"
+            )
+        cancel(name_of(script.parent))
+        script.unlink()
 
 
 def cancel(name: str) -> None:
@@ -113,8 +120,11 @@ def number(told: str) -> str:
 
 
 def call(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of SLURM's."""
-    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    """Run a command of SLURM's; one that cannot be started has failed."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError as error:  # a login node with too many processes, for one
+        return subprocess.CompletedProcess(command, 127, "", f"{command[0]}: {error.strerror}")
 
 
 def _states(name: str) -> dict[str, str] | None:
