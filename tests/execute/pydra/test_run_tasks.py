@@ -95,6 +95,7 @@ def test_nothing_stays_of_a_run_that_went_well(make, run, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
     assert Path.cwd() == here
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_no_tasks_are_no_run(run, tmp_path):
