@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import ExecutionError, hint
+from entense.execute.pydra.workers.crew import Crew
 from entense.sizes import bytes_of
 
 if TYPE_CHECKING:
@@ -37,19 +38,17 @@ def choose(worker: Any, tasks: Sequence[Task], folder: Path, options: dict[str, 
 
 
 def _processes(tasks: Sequence[Task], folder: Path, *, n_procs: int | None = None) -> Any:
-    from entense.execute.pydra.workers.children import places
     from entense.execute.pydra.workers.process import Processes
 
-    return Processes(places(tasks, n_procs), folder / "logs")
+    return Processes(Crew.of(tasks, n_procs), folder / "logs")
 
 
 def _dask(
     tasks: Sequence[Task], folder: Path, *, address: str | None = None, n_procs: int | None = None
 ) -> Any:
-    from entense.execute.pydra.workers.children import places
     from entense.execute.pydra.workers.dask import Dask
 
-    return Dask(address, [] if address else places(tasks, n_procs), folder)
+    return Dask(address, None if address else Crew.of(tasks, n_procs), folder)
 
 
 def _slurm(
