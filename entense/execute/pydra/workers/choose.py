@@ -83,6 +83,10 @@ def _theirs(worker: Any, base: Any) -> Callable[..., Any]:
     there = {*_OURS, *(str(name) for name in base.available_plugins())}
     if not isinstance(worker, str) or worker.replace("-", "_") not in there:
         raise ExecutionError(f"worker={worker!r} is no worker; {hint(worker, sorted(there))}")
+    if worker == "sge":
+        from entense.execute.pydra.workers.sge import Sge
+
+        return Sge
     return base.plugin(worker)  # type: ignore[no-any-return]
 
 
