@@ -2,6 +2,7 @@
 # make demo DATA=folder   the same on fMRIPrep outputs of yours (ATLAS=labels.nii.gz OUT=folder)
 # make test            the tests
 # make faults          more of them: killed writers, damaged archives (some minutes)
+# make smoke           each benchmark on tiny data, for its form alone
 # make slurm           a SLURM of one node on this machine, installed and started (Debian, as root)
 # make slurm-tests     the tests that need SLURM
 # make lint            style and types
@@ -16,7 +17,7 @@ ATLAS ?=
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test faults slurm slurm-tests lint docs bench clean
+.PHONY: demo test faults smoke slurm slurm-tests lint docs bench clean
 
 demo: $(VENV)/.installed-all
 	$(BIN)/entense demo $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") $(if $(ATLAS),--atlas "$(ATLAS)")
@@ -26,6 +27,9 @@ test: $(VENV)/.installed-test
 
 faults: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 tests/faults/archive/slow_*.py $(ARGS)
+
+smoke: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n 2 tests/flow/slow_benchmarks.py $(ARGS)
 
 slurm:
 	tests/slurm/up.sh

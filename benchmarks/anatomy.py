@@ -17,6 +17,7 @@ class Grid:
 
 
 FULL = Grid("full", (97, 115, 97), 290_176)  # fMRIPrep's 2 mm MNI grid
+TINY = Grid("tiny", (20, 24, 20), 3_000)  # enough for the parcels
 SMALL = Grid("small", (64, 64, 40), 100_000)  # a raw run's
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from statistics import median
 
-from benchmarks.data import Runs, make_runs
+from benchmarks.data import Runs, full_runs
 from benchmarks.fresh import Aim, Row, measure, warm
 
 CENSOR = {"fd": 0.5, "dvars": 1.5}  # mm, and standardised
@@ -12,7 +12,7 @@ LIMIT = 1.1
 
 def bench(cache: Path, *, quick: bool) -> list[Row]:
     """Measure both chains in one process, in turns, over the same files."""
-    runs = make_runs(cache, [120] * 2 if quick else [200] * 8)
+    runs = full_runs(cache, quick=quick)
     warm(*runs.bolds)
     found, peak = measure("censor:both", str(runs.folder), 1 if quick else 3)
     ratio = found["censored"] / found["plain"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.data import TR, Runs, make_runs
+from benchmarks.data import TR, Runs, full_runs
 from benchmarks.fresh import Aim, Contender, Row, in_turns, warm
 from benchmarks.inflate import LIBRARIES
 
@@ -26,7 +26,7 @@ ORDERS = ("", "_derivative1", "_power2", "_derivative1_power2")
 
 def bench(cache: Path, *, quick: bool) -> list[Row]:
     """Measure the floor and ours over all files; in memory, ours and nilearn's."""
-    runs = make_runs(cache, [120] * 2 if quick else [200] * 8)
+    runs = full_runs(cache, quick=quick)
     warm(*runs.bolds)
     rows = in_turns([*_floors(runs), *_ours(runs), _masker(runs, "parcels")], 1 if quick else 3)
     if not quick:  # minutes: measured once

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks.anatomy import FULL, Grid, Head, make_head
+from benchmarks.anatomy import FULL, TINY, Grid, Head, make_head
 from benchmarks.bold import Frame, make_frames, write_bold
 from benchmarks.fresh import measure
 from entense.demo.confounds import MOTION, expand
@@ -42,6 +42,11 @@ class Runs:
 
     def confounds(self, bold: Path) -> Path:
         return Path(str(bold).replace(f"{SPACE}_desc-preproc_bold.nii.gz", CONFOUNDS))
+
+
+def full_runs(cache: Path, *, quick: bool) -> Runs:
+    """Generate the runs that most benchmarks share: full-size ones, or two tiny ones."""
+    return make_runs(cache, [120] * 2, TINY) if quick else make_runs(cache, [200] * 8)
 
 
 def make_runs(cache: Path, lengths: Sequence[int], grid: Grid = FULL) -> Runs:

@@ -5,19 +5,18 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from time import perf_counter, process_time
 
 import polars as pl
 
-from benchmarks.anatomy import SMALL
-from benchmarks.data import SPACE, Runs, make_runs
+from benchmarks.data import SPACE, Runs, full_runs
 from benchmarks.fresh import Aim, Contender, Row, in_turns, measure, peak_mb, warm
 from benchmarks.sessions import GROUP, make_sessions
 
 WORKERS = 2
 TWICE, OVERHEAD, GROWTH, PLANNED = 1.8, 0.05, 2.0, 60.0
-COPIES = 4  # records of one file
-TASKS = 4  # of each process: the last ones end together
+RECORDS, EACH = 16, 2  # and so many a task, of one process as of two
 
 
 def bench(cache: Path, *, quick: bool) -> list[Row]:
@@ -29,7 +28,7 @@ def bench(cache: Path, *, quick: bool) -> list[Row]:
 
 
 def _scaling(cache: Path, *, quick: bool) -> list[Row]:
-    runs = make_runs(cache, [120] * 2 if quick else [200] * 24, SMALL)
+    runs = full_runs(cache, quick=quick)
     warm(*runs.bolds)
     contenders = [
         Contender("distribute", name, "record", "distribute:parcels", (str(runs.folder), number))
@@ -41,23 +40,39 @@ def _scaling(cache: Path, *, quick: bool) -> list[Row]:
 
 
 def parcels(folder: str, processes: int) -> dict:
-    """Write parcels of many records by processes of a core each.
+    """Write parcels of runs by processes of a core each, in as many tasks whoever they are.
 
-    A record each is written first, and its time taken off: to start a process, import and compile
-    is not what more records take. The note has all of it.
+    To start a process, to import and to compile is not what more records take: the clock runs from
+    when the processes have done their first tasks, on average, to the end of the write. (Not their
+    first records: while one is compiled for, the next of its task is inflated.) The note has all.
     """
-    from benchmarks.chains import CHAINS, write
+    import entense as et
+    from benchmarks.chains import CHAINS, scratch
 
     runs = Runs(Path(folder))
     table = CHAINS["parcels"](runs)
-    table = pl.concat([table.with_columns(run=pl.lit(f"{i}")) for i in range(COPIES)])
-    where = {"executor": "pydra", "n_procs": processes, "shard_records": 1}
-    write(runs, table.head(1))  # the driver, too, imports once
-    start = write(runs, table.head(processes), tasks=processes, **where)
-    whole = write(runs, table, tasks=TASKS * processes, **where)
-    more = table.height - processes
-    note = f"{table.height} records; with the start, of {start:.1f} s: {whole / table.height:.3f} s"
-    return {"seconds": (whole - start) / more, "note": note}
+    # round after round: records of one file that follow each other are inflated once
+    rounds = [table.with_columns(subject=f"{i:02}" + pl.col("subject")) for i in range(RECORDS)]
+    table = pl.concat(rounds).head(RECORDS)
+    where = {
+        "executor": "pydra",
+        "n_procs": processes,
+        "tasks": RECORDS // EACH,
+        "shard_records": 1,
+    }
+    with scratch(runs) as out:
+        begin = time.time()
+        et.write(table, out / "out", **where)
+        end = time.time()
+        done = [path.stat().st_mtime for path in sorted(out.glob("out/all/*.tar"))]
+    assert len(done) == RECORDS
+    ends = done[EACH - 1 :: EACH]  # of the tasks
+    start, idle = fmean(ends[:processes]), end - min(ends[-processes:])
+    whole = f"from {start - begin:.1f} s on; all: {(end - begin) / RECORDS:.3f} s"
+    return {
+        "seconds": (end - start) / (RECORDS - EACH * processes),
+        "note": f"{RECORDS} records, {whole}; one had nothing to do in the last {idle:.1f} s",
+    }
 
 
 def _overhead(tasks: int, seconds: float) -> Row:

@@ -77,12 +77,17 @@ def measure(function: str, *arguments: object) -> tuple[dict, float]:
 
     Returns what it returned, and the peak of its resident memory in MB.
     """
-    command = [sys.executable, "-m", "benchmarks.fresh", function, json.dumps(arguments)]
+    answer = json.loads(_elsewhere(function, json.dumps(arguments)).splitlines()[-1])
+    return answer["result"], answer["peak_mb"]
+
+
+def _elsewhere(function: str, arguments: str) -> str:
+    """Return what the process says."""
+    command = [sys.executable, "-m", "benchmarks.fresh", function, arguments]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{function} failed: its own words are above")
-    answer = json.loads(done.stdout.splitlines()[-1])
-    return answer["result"], answer["peak_mb"]
+    return done.stdout
 
 
 def warm(*paths: Path) -> None:

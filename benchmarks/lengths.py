@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.anatomy import SMALL
+from benchmarks.anatomy import SMALL, TINY
 from benchmarks.data import Runs, make_runs
 from benchmarks.fresh import Aim, Contender, Row, in_turns, warm
 
@@ -14,12 +14,12 @@ LIMIT = 1.1
 
 def bench(cache: Path, *, quick: bool) -> list[Row]:
     """Measure both sets, each in a process of its own that has computed another record."""
-    half, mean = (4, 120) if quick else (50, 150)
+    half, mean, grid = (2, 120, TINY) if quick else (50, 150, SMALL)
     lengths = [mean + i for i in range(-half, half + 1) if i]
     # one more of the mean length comes first, for the process to warm up with
     sets = {
-        "entense, many lengths": make_runs(cache, [mean, *lengths], SMALL),
-        "one length": make_runs(cache, [mean, *[mean] * len(lengths)], SMALL),
+        "entense, many lengths": make_runs(cache, [mean, *lengths], grid),
+        "one length": make_runs(cache, [mean, *[mean] * len(lengths)], grid),
     }
     return [row for what in ("voxels", "parcels") for row in _pair(sets, what)]
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.data import Runs, make_runs
+from benchmarks.data import Runs, full_runs
 from benchmarks.fresh import Aim, Row, measure
 
 # chain, memory=, and the most that the process may take, in MB
@@ -20,7 +20,7 @@ OVER = 1.2  # times the budget, above the bare process
 
 def bench(cache: Path, *, quick: bool) -> list[Row]:
     """Measure each chain over the same files, in a process of its own."""
-    runs = make_runs(cache, [120] * 2 if quick else [200] * 8)
+    runs = full_runs(cache, quick=quick)
     folder, files = str(runs.folder), 2 if quick else 4
     found, bare = measure("memory:bare", folder)
     rows = [Row("memory", "bare process", found["seconds"], "process", bare, found["note"])]

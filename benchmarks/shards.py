@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data import Runs, make_runs
+from benchmarks.data import Runs, full_runs
 from benchmarks.fresh import measure
 
 RECORDS = 4
@@ -13,7 +13,7 @@ SUFFIX = {"webdataset": "tar", "tfrecord": "tfrecord"}
 
 def make_archives(cache: Path, *, quick: bool) -> tuple[Runs, Path]:
     """Write float16 voxels of some runs as tar and as TFRecord, once; return runs and folder."""
-    runs = make_runs(cache, [120] * 2 if quick else [200] * 8)
+    runs = full_runs(cache, quick=quick)
     folder = runs.folder.parent / "voxels"
     for kind in SUFFIX:
         measure("shards:write", str(runs.folder), str(folder / kind), kind)

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.fresh import Aim, Contender, Row, in_turns
 
-SHAPE = (300, 71_680)  # float32: 86 MB
+FRAMES, VOXELS = 300, 71_680  # float32: 86 MB
 MEMORY = Path("/dev/shm")
 CONTENDERS = {
     "tar": {
@@ -44,11 +44,10 @@ def bench(cache: Path, *, quick: bool) -> list[Row]:
 
 
 def _rows(group: str, names: dict[str, str], folder: str, quick: bool) -> list[Row]:
+    size = (20, 1) if quick else (FRAMES, 6)
     ours, *others = in_turns(
         [
-            Contender(
-                group, name, "86 MB sample", "write:write", (folder, writer, 2 if quick else 6)
-            )
+            Contender(group, name, "86 MB sample", "write:write", (folder, writer, *size))
             for name, writer in names.items()
         ],
         1 if quick else 3,
@@ -60,9 +59,9 @@ def _rows(group: str, names: dict[str, str], folder: str, quick: bool) -> list[R
     return [replace(ours, aims=tuple(aims)), *others]
 
 
-def write(folder: str, writer: str, count: int) -> dict:
+def write(folder: str, writer: str, frames: int, count: int) -> dict:
     """Write a file of `count` samples four times; the median of all but the first."""
-    array = np.random.default_rng(0).standard_normal(SHAPE, np.float32)
+    array = np.random.default_rng(0).standard_normal((frames, VOXELS), np.float32)
     times = []
     for _ in range(4):
         with tempfile.TemporaryDirectory(dir=folder) as out:

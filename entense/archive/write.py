@@ -139,7 +139,8 @@ def write(
     cores, gpus
         What each of its tasks has; their memory is `memory`, or as estimated.
     tasks
-        About how many there are; unless given as many as last tens of seconds, 300 at most.
+        About how many there are; unless given as many as last tens of seconds, 1,000 at most, and
+        four for each process of this machine.
     **options
         The worker's, as above.
 

@@ -77,8 +77,8 @@ def _workflow(frame: pl.DataFrame | pl.LazyFrame, where: Elsewhere, how: How) ->
     total = frame.lazy().select(pl.len()).collect().item()
     inputs, rows = inputs_of(known), range(head.height)
     seconds = total * sum(seconds_of(known, inputs, row) for row in rows) / max(1, head.height)
-    number = min(where.tasks or number_of(seconds), max(total, 1))
-    memory = memory_of(known, rows, where.cores)
+    memory, most = memory_of(known, rows, where.cores), max(total, 1)
+    number = min(number_of(seconds, most, memory, where), most)
     tasks = [
         Task(f"batch {i + 1}", ENTRY, "", str(i), memory, where.cores, where.gpus)
         for i in range(number)

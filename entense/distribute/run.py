@@ -17,7 +17,7 @@ from entense.archive.executors import register_executor
 from entense.archive.finish import ops_of
 from entense.distribute.batch import ENTRY, Batch, Log, at
 from entense.errors import ExecutionError, RecipeError
-from entense.execute.pydra import Ended, Task, draw, run_tasks
+from entense.execute.pydra import Ended, Task, at_once, draw, run_tasks
 from entense.ops.core import ops
 from entense.plan.demand import ITSELF
 from entense.progress import Counter
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from entense.archive.writer import Writer
     from entense.plan.survey import Survey
 
-TASKS, SECONDS = 300, 20  # so many tasks at most, each of so many seconds at least
+TASKS, SECONDS = 1_000, 20  # so many tasks at most, each of so many seconds at least
+EACH = 4  # but so many for each process of this machine: the last ones end together
 INFLATED, STORED = 40e6, 400e6  # bytes a second and core: of packed inputs, of outputs
 HEADROOM = 1.25  # a scheduler kills what takes more than it asked for
 LINES = 10
@@ -87,8 +88,7 @@ class Distributed:
         writer.home.check_shared(self.where.worker)
         with _room(writer.home.making, keeps=True) as room:
             run = _Run(self, writer, room)
-            batches = cut(writer, parts, self.where.tasks)
-            tasks = [run.task(batch, alone=False) for batch in batches]
+            tasks = [run.task(batch, alone=False) for batch in cut(writer, parts, self)]
             survey, rows = writer.job.survey, (row for part in parts for row in part.rows)
             hours = sum(seconds_of(survey, writer.inputs, row) for row in rows) / 3600
             return (
@@ -97,11 +97,14 @@ class Distributed:
             )
 
 
-def cut(writer: Writer, parts: Sequence[Planned], tasks: int | None) -> list[list[Planned]]:
+def cut(writer: Writer, parts: Sequence[Planned], how: Distributed) -> list[list[Planned]]:
     """Cut parts, in their order, into batches that cost about the same."""
+    if not parts:
+        return []
     survey, inputs = writer.job.survey, writer.inputs
     costs = [sum(seconds_of(survey, inputs, row) for row in part.rows) for part in parts]
-    due = sum(costs) / (tasks or number_of(sum(costs)))
+    memory = how.memory or memory_of(survey, chain(*(p.rows for p in parts)), how.where.cores)
+    due = sum(costs) / number_of(sum(costs), len(parts), memory, how.where)
     batches: list[list[Planned]] = [[]]
     taken = 0.0
     for part, cost in zip(parts, costs, strict=True):
@@ -112,9 +115,13 @@ def cut(writer: Writer, parts: Sequence[Planned], tasks: int | None) -> list[lis
     return batches
 
 
-def number_of(seconds: float) -> int:
-    """Return how many tasks there are for so much work."""
-    return max(1, min(TASKS, round(seconds / SECONDS)))
+def number_of(seconds: float, most: int, memory: int, where: Elsewhere) -> int:
+    """Return how many tasks there are to be of so much work, in `most` pieces of so much memory."""
+    if where.tasks:
+        return where.tasks
+    task = Task("", ENTRY, "", "", memory, where.cores, where.gpus)
+    processes = at_once([task] * most, where.worker, **where.options) or 0
+    return max(1, EACH * processes, min(TASKS, round(seconds / SECONDS)))
 
 
 def seconds_of(survey: Survey, inputs: Sequence[Mapping[str, Any]], row: int) -> float:
@@ -143,7 +150,7 @@ class _Run:
     def wave(self, parts: Sequence[Planned], *, alone: bool) -> None:
         """Write parts at once: maybe record by record, since one kills its process."""
         where = self._how.where
-        batches = cut(self._writer, parts, where.tasks)
+        batches = cut(self._writer, parts, self._how)
         tasks = [self.task(batch, alone=alone) for batch in batches]
         logs = deque(Log(Path(task.job)) for task in tasks)
         named = {part.name: part for part in parts}

@@ -10,8 +10,10 @@ from trips import KILLS, RAISES, WAITS
 
 import entense as et
 from entense.archive import locks
+from entense.archive.executors import Elsewhere
 from entense.archive.failures import FailedRecordsError
 from entense.distribute import run as distributed
+from entense.distribute.run import number_of
 from entense.errors import ArchiveError, EntenseError, ExecutionError, RecipeError
 
 WORKERS = ["process", "dask", SLURM]
@@ -157,6 +159,29 @@ def test_what_other_processes_cannot_import_is_refused_before_anything_runs(tmp_
     with pytest.raises(RecipeError, match="move it into a module of its own"):
         trips.write()
     assert not list(trips.out.rglob("*.said"))
+
+
+TASKS = [
+    (10, Elsewhere("slurm"), 1),
+    (600, Elsewhere("slurm"), 30),
+    (1e6, Elsewhere("slurm"), 1000),
+    (1e6, Elsewhere("slurm", tasks=7), 7),
+    (10, Elsewhere(options={"n_procs": 3}), 12),
+    (600, Elsewhere("dask", options={"n_procs": 3}), 30),
+    (10, Elsewhere("dask", options={"address": "tcp://there:8786"}), 1),
+]
+
+
+@pytest.mark.parametrize(("seconds", "where", "number"), TASKS)
+def test_how_many_tasks_there_are(seconds, where, number):
+    assert number_of(seconds, 5000, 1, where) == number
+
+
+def test_a_dry_run_of_what_is_written_has_nothing_to_run(tmp_path):
+    trips = Trips(tmp_path, "process", count=2)
+    trips.serial()
+    said = et.dry_run(trips.table, tmp_path / "due", **trips.asked)
+    assert said.startswith("workflow Tasks: nothing to run\nCOST  about 0.00 core hours")
 
 
 @pytest.mark.parametrize(

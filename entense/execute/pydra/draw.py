@@ -43,6 +43,15 @@ def draw(tasks: Sequence[Task], worker: Any = "process", **options: Any) -> str:
     )
 
 
+def at_once(tasks: Sequence[Task], worker: Any = "process", **options: Any) -> int | None:
+    """Return how many of some tasks would run at a time; None where nobody knows before.
+
+    Raises an ExecutionError as `draw` does.
+    """
+    found: int | None = getattr(choose(worker, tasks, Path(), options), "at_once", None)
+    return found
+
+
 def asks(tasks: Sequence[Task]) -> str:
     """Say what the largest of the tasks asks for."""
     memory, cores, gpus = (max(getattr(t, w) for t in tasks) for w in ("memory", "cores", "gpus"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from entense.errors import ExecutionError
+from entense.execute.pydra.sigterm import ended_by_sigterm
 from entense.execute.pydra.tasks import Ended, Handle, Outcome, Task, check_entry
 from entense.execute.pydra.workers.choose import choose
 
@@ -34,7 +35,8 @@ def run_tasks(
 ) -> list[Ended]:
     """Run tasks as one Pydra workflow and say how each ended; none stops the others.
 
-    Ctrl-C, or an exception in `poll`, ends the workers, cancels what they submitted, and is raised.
+    Ctrl-C, or an exception in `poll`, ends the workers, cancels what they submitted, and is raised;
+    so does SIGTERM, of which this process then dies.
 
     Parameters
     ----------
@@ -83,11 +85,12 @@ def run_tasks(
         choose(worker, tasks, folder, options),
         folder,
     )
-    try:
-        flow.follow(poll)
-        ended = [_ended(handle, flow.problem) for handle in handles]
-    finally:
-        shutil.rmtree(folder / "pydra", ignore_errors=True)
+    with ended_by_sigterm():
+        try:
+            flow.follow(poll)
+            ended = [_ended(handle, flow.problem) for handle in handles]
+        finally:
+            shutil.rmtree(folder / "pydra", ignore_errors=True)
     if all(one.how == "done" for one in ended):
         shutil.rmtree(folder, ignore_errors=True)  # else its logs are of use
     return ended

@@ -14,7 +14,7 @@ from fake_slurm import cluster  # noqa: F401  a fixture
 from entense.execute.pydra import Task, run_tasks
 
 HERE = Path(__file__).parent
-OPTIONS = {"process": {}, "dask": {}, "slurm": {"poll_seconds": 0.2}}
+OPTIONS = {"process": {}, "dask": {}, "sge": {}, "slurm": {"poll_seconds": 0.2}}
 WORKERS = ["process", "dask", pytest.param("slurm", marks=pytest.mark.slurm)]
 
 

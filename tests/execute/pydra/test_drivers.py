@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from tasking import has_started, is_running, processes_of, said, wait_for
 
 from entense.execute.pydra import stop_left
@@ -19,14 +20,16 @@ def test_a_program_read_from_stdin_within_a_loop(make, program):
     assert (out, told) == ("['done']\n", "")
 
 
-def test_ctrl_c_ends_all_and_a_rerun_is_well(make, program, run, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_driver_asked_to_end_ends_all_and_a_rerun_is_well(how, make, program, run, tmp_path):
     waits = [make("wait", "wait"), make("another", "wait")]
     driver = program(waits)
     wait_for(lambda: any(map(has_started, waits)))
     pids = [int(said(task)) for task in waits if has_started(task)]
-    driver.send_signal(signal.SIGINT)
+    driver.send_signal(how)
     _, told = driver.communicate(timeout=60)
-    assert told.rstrip().endswith("KeyboardInterrupt")
+    assert driver.returncode == -how
+    assert told.rstrip().split("\n")[-1] == {signal.SIGINT: "KeyboardInterrupt"}.get(how, "")
     wait_for(lambda: not any(is_running(pid) for pid in pids), seconds=5)
     wait_for(lambda: processes_of(tmp_path / "cache") == [], seconds=5)
     assert run([make("well")])[0].how == "done"

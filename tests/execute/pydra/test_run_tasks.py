@@ -44,16 +44,19 @@ def test_tasks_of_one_digest_are_one(make, run):
     assert (one.how, other.how) == ("done", "done")
 
 
-def test_what_a_worker_sees_of_its_machine(make, run, worker):
+def test_what_a_worker_sees_of_its_machine(make, run, worker, monkeypatch):
     cores = 2 if len(os.sched_getaffinity(0)) > 1 else 1
-    (ended,) = run([task := make("tell", "tell", cores=cores)])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")  # of no machine: who sees which is ours
+    gpus = 0 if worker == "slurm" else 1  # there the cluster says which
+    (ended,) = run([task := make("tell", "tell", cores=cores, gpus=gpus)])
     assert ended.how == "done", ended.error
     seen = json.loads(said(task))
     assert seen["modules"] == []
     assert set(seen["pools"]) == {cores}
     assert {v for k, v in seen["environment"].items() if k.endswith("THREADS")} == {str(cores)}
-    if worker != "slurm":  # there the cluster says which
+    if worker != "slurm":
         assert len(seen["cores"]) == cores
+        assert seen["environment"]["CUDA_VISIBLE_DEVICES"] == "3"
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, ZeroDivisionError])
@@ -95,6 +98,7 @@ def test_nothing_stays_of_a_run_that_went_well(make, run, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
     assert Path.cwd() == here
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_no_tasks_are_no_run(run, tmp_path):

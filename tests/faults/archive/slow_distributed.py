@@ -88,7 +88,10 @@ def test_a_record_that_kills_its_worker_each_time(tmp_path, worker, on_error):
     }
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
+ENDS = {"killed": signal.SIGKILL, "Ctrl-C": signal.SIGINT, "asked to end": signal.SIGTERM}
+
+
+@pytest.mark.parametrize("how", ENDS.values(), ids=ENDS)
 def test_a_driver_that_ends_leaves_no_process_and_a_rerun_goes_on(tmp_path, worker, how):
     trips = Trips(tmp_path, worker, {3: WAITS})
     due = trips.serial()
@@ -97,9 +100,10 @@ def test_a_driver_that_ends_leaves_no_process_and_a_rerun_goes_on(tmp_path, work
     kept = trips.done(5)
     driver.send_signal(how)
     _, said = driver.communicate()
+    assert driver.returncode == -how
     if how == signal.SIGINT:
         assert said.rstrip().endswith("KeyboardInterrupt")
-    if how == signal.SIGINT or worker != "slurm":
+    if how != signal.SIGKILL or worker != "slurm":
         wait_for(lambda: not trips.left())
         wait_for(lambda: not is_running(pid))
     check_rerun(trips, due, kept)

@@ -24,6 +24,7 @@ class Placing(Worker):  # type: ignore[misc]  # Pydra is untyped
     def __init__(self) -> None:
         self.loop: Any = None  # Pydra sets it
         self.problem: ExecutionError | None = None  # what ends the run, and not one task
+        self.at_once: int | None = None  # so many tasks; None where nobody knows
 
     def prepare(self) -> None:  # most need nothing
         """Get ready to run; raises an ExecutionError where that cannot be."""

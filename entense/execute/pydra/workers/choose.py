@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import ExecutionError, hint
+from entense.execute.pydra.workers.crew import Crew
 from entense.sizes import bytes_of
 
 if TYPE_CHECKING:
@@ -37,19 +38,17 @@ def choose(worker: Any, tasks: Sequence[Task], folder: Path, options: dict[str, 
 
 
 def _processes(tasks: Sequence[Task], folder: Path, *, n_procs: int | None = None) -> Any:
-    from entense.execute.pydra.workers.children import places
     from entense.execute.pydra.workers.process import Processes
 
-    return Processes(places(tasks, n_procs), folder / "logs")
+    return Processes(Crew.of(tasks, n_procs), folder / "logs")
 
 
 def _dask(
     tasks: Sequence[Task], folder: Path, *, address: str | None = None, n_procs: int | None = None
 ) -> Any:
-    from entense.execute.pydra.workers.children import places
     from entense.execute.pydra.workers.dask import Dask
 
-    return Dask(address, [] if address else places(tasks, n_procs), folder)
+    return Dask(address, None if address else Crew.of(tasks, n_procs), folder)
 
 
 def _slurm(
@@ -84,6 +83,10 @@ def _theirs(worker: Any, base: Any) -> Callable[..., Any]:
     there = {*_OURS, *(str(name) for name in base.available_plugins())}
     if not isinstance(worker, str) or worker.replace("-", "_") not in there:
         raise ExecutionError(f"worker={worker!r} is no worker; {hint(worker, sorted(there))}")
+    if worker == "sge":
+        from entense.execute.pydra.workers.sge import Sge
+
+        return Sge
     return base.plugin(worker)  # type: ignore[no-any-return]
 
 

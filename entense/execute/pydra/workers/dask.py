@@ -11,7 +11,7 @@ from entense.errors import ExecutionError
 from entense.execute.pydra.serve import answer
 from entense.execute.pydra.tasks import Handle, Outcome
 from entense.execute.pydra.workers.base import Placing
-from entense.execute.pydra.workers.children import Place, end, start, told
+from entense.execute.pydra.workers.children import end, start
 
 if TYPE_CHECKING:
     import subprocess
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from entense.execute.pydra.tasks import How, Task
+    from entense.execute.pydra.workers.crew import Crew
 
 # a nanny replaces a worker that was killed; Dask's LocalCluster would import `__main__` again
 _WORKER = (
@@ -35,30 +36,33 @@ class Dask(Placing):
     ----------
     address
         Of a scheduler; None for one of our own.
-    places
-        What each worker process of our own has.
+    crew
+        The worker processes of our own.
     folder
         The folder of the run.
     """
 
-    def __init__(self, address: str | None, places: Sequence[Place], folder: Path) -> None:
+    def __init__(self, address: str | None, crew: Crew | None, folder: Path) -> None:
         super().__init__()
-        self._address, self._places, self._folder = address, places, folder
+        self._address, self._crew, self._folder = address, crew, folder
+        self.at_once = len(crew.places) if crew else None
         self._connecting = asyncio.Lock()
         # one task a process of ours: Dask holds those that wait on a worker to blame for its death
-        self._free = asyncio.Semaphore(len(places)) if places else nullcontext()
+        self._free = asyncio.Semaphore(self.at_once) if self.at_once else nullcontext()
         self._processes: list[subprocess.Popen[str]] = []
         self._scheduler: Any = None
         self._client: Any = None
 
     def prepare(self) -> None:
-        """Raise an ExecutionError where Dask is not installed."""
+        """Raise an ExecutionError where Dask is not installed; warn where memory is not for all."""
         try:
             import distributed  # noqa: F401
         except ImportError as error:
             raise ExecutionError(
                 f"worker='dask' needs Dask ({error}); pip install 'entense[dask]'"
             ) from error
+        if self._crew:
+            self._crew.warn()
 
     async def place(self, handle: Handle) -> Outcome:
         """Submit a task and wait for its future."""
@@ -80,8 +84,7 @@ class Dask(Placing):
 
     def drawn(self, tasks: Sequence[Task]) -> str:
         """Say where the tasks would run."""
-        ours = f"a scheduler of its own, {told(len(self._places))} of this machine"
-        return f"dask: {self._address or ours}"
+        return f"dask: {self._address or f'a scheduler of its own, {self._crew}'}"
 
     def close(self) -> None:
         """Release the futures, and end the processes of our own."""
@@ -106,6 +109,7 @@ class Dask(Placing):
         """Start a scheduler and its workers; return its address."""
         from distributed import Scheduler
 
+        assert self._crew  # noqa: S101  # as there is no address
         # what killed a worker is not given to others: who asked decides what is tried again
         self._scheduler = await Scheduler(
             host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0", allowed_failures=0
@@ -115,7 +119,7 @@ class Dask(Placing):
         arguments = [address, "--nthreads=1", "--memory-limit=0", "--no-dashboard"]
         arguments += [f"--local-directory={scratch}", "--death-timeout=60"]
         call = _WORKER.format(parent=os.getpid(), arguments=arguments)
-        for i, place in enumerate(self._places):
+        for i, place in enumerate(self._crew.places):
             log = self._folder / "logs" / f"dask-{i}.log"
             self._processes.append(start(place, call, log, answers=False))
         return address

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from entense.execute.pydra.tasks import Handle, Outcome
 from entense.execute.pydra.workers.base import Placing
-from entense.execute.pydra.workers.children import Place, close, end, start, told
+from entense.execute.pydra.workers.children import Place, close, end, start
 
 if TYPE_CHECKING:
     import subprocess
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from entense.execute.pydra.tasks import Task
+    from entense.execute.pydra.workers.crew import Crew
 
 
 class Server:
@@ -94,23 +95,28 @@ class Server:
 
 
 class Processes(Placing):
-    """Places tasks on as many processes as there are places.
+    """Places tasks on a crew of processes.
 
     Parameters
     ----------
-    places
-        What each process has.
+    crew
+        Who they are.
     logs
         The folder of their logs.
     """
 
-    def __init__(self, places: Sequence[Place], logs: Path) -> None:
+    def __init__(self, crew: Crew, logs: Path) -> None:
         super().__init__()
-        self._servers = [Server(p, logs / f"process-{i}.log") for i, p in enumerate(places)]
+        self._crew, self.at_once = crew, len(crew.places)
+        self._servers = [Server(p, logs / f"process-{i}.log") for i, p in enumerate(crew.places)]
         self._free: SimpleQueue[Server] = SimpleQueue()
         for server in self._servers:
             self._free.put(server)
-        self._threads = ThreadPoolExecutor(len(places), thread_name_prefix="entense-ask")
+        self._threads = ThreadPoolExecutor(self.at_once, thread_name_prefix="entense-ask")
+
+    def prepare(self) -> None:
+        """Warn where memory is not for all."""
+        self._crew.warn()
 
     async def place(self, handle: Handle) -> Outcome:
         """Wait for a free process and run it there."""
@@ -118,7 +124,7 @@ class Processes(Placing):
 
     def drawn(self, tasks: Sequence[Task]) -> str:
         """Say where the tasks would run."""
-        return f"process: {told(len(self._servers))}, each on cores of its own"
+        return f"process: {self._crew}"
 
     def close(self) -> None:
         """End the processes."""
