@@ -42,7 +42,7 @@ def run_tasks(
         What to run.
     worker
         ``"process"``, ``"dask"``, ``"slurm"``, or the name, the class or an instance of a worker
-        of Pydra's (``"sge"``, ``"cf"``, …).
+        of Pydra's (``"sge"``, …).
     cache
         A folder for what Pydra keeps, outcomes and logs; all of it can be thrown away afterwards.
         For workers on other machines it must be on storage that they share.

@@ -1,6 +1,8 @@
 """What is drawn without being run, and what is refused before it is."""
 
 import pytest
+from pydra.workers.cf import ConcurrentFuturesWorker
+from pydra.workers.debug import DebugWorker
 
 from entense.errors import ExecutionError
 from entense.execute.pydra import Task, draw, run_tasks
@@ -37,7 +39,8 @@ def test_the_other_workers(monkeypatch):
         ("slurm", {"partitoin": "x"}, "no option 'partitoin'; did you mean 'partition'"),
         ("slurm", {"sbatch_args": "--x"}, "give a list of strings"),
         ("slurm", {"memory": "much"}, "memory='much' is no size"),
-        ("cf", {"address": "x"}, "worker='cf' has no option 'address'"),
+        ("sge", {"address": "x"}, "worker='sge' has no option 'address'"),
+        ("cf", {}, "worker='cf' forks this process.*worker='process'"),
         ("process", {"n_procs": 0}, "n_procs=0"),
     ],
 )
@@ -47,6 +50,15 @@ def test_what_there_is_not(worker, options, message, tmp_path):
         with pytest.raises(ExecutionError, match=message):
             attempted(TASKS[1:], worker=worker, **options, **more)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_already_takes_no_option():
+    worker = DebugWorker()
+    assert "debug of Pydra" in draw(TASKS, worker)
+    with pytest.raises(ExecutionError, match="n_procs= comes too late; give it to the worker"):
+        draw(TASKS, worker, n_procs=2)
+    with pytest.raises(ExecutionError, match="forks this process"):
+        draw(TASKS, ConcurrentFuturesWorker)
 
 
 def test_more_gpus_than_there_are(monkeypatch):

@@ -29,11 +29,22 @@ def choose(worker: Any, tasks: Sequence[Task], folder: Path, options: dict[str, 
         raise ExecutionError(
             f"executor='pydra' needs Pydra ({error}); pip install 'entense[pydra]'"
         ) from error
-    if isinstance(worker, Worker):
-        return worker
-    if worker in _OURS:
+    if isinstance(worker, str) and worker in _OURS:
         return _called(_OURS[worker], worker, options, tasks, folder)
-    return _called(_theirs(worker, Worker), worker, options)
+    make = type(worker) if isinstance(worker, Worker) else _theirs(worker, Worker)
+    if make is Worker.plugin("cf"):
+        raise ExecutionError(
+            f"worker={worker!r} forks this process, and what JAX and Polars have begun here then "
+            "waits for ever; use worker='process'"
+        )
+    if make is not type(worker):
+        return _called(make, worker, options)
+    if options:
+        raise ExecutionError(
+            f"worker={worker!r} is there already, so that {next(iter(options))}= comes too late; "
+            "give it to the worker when you make it"
+        )
+    return worker
 
 
 def _processes(tasks: Sequence[Task], folder: Path, *, n_procs: int | None = None) -> Any:
