@@ -233,7 +233,8 @@ def _print(body: Mapping[str, Any]) -> None:
 
 def _import(modules: Sequence[str]) -> None:
     """Import the modules that register the user's own ops: those named here, and no others."""
-    sys.path.insert(0, "")  # as `python -m` does
+    if modules and "" not in sys.path:
+        sys.path.append("")  # last: a file here must not be taken for a module of Python's
     for name in modules:
         if name.endswith(".py"):
             raise EntenseError(f"--import {name}: give the module's name, {name[:-3]}")

@@ -1,6 +1,8 @@
 """The command line says in words and exit codes what the functions do."""
 
 import json
+import os
+import sys
 from inspect import signature
 
 import polars as pl
@@ -11,6 +13,7 @@ from entense.cli import main, parser
 from entense.demo import make_dataset
 from entense.demo.job import choose_volumes, demo, split_sizes
 from entense.errors import TableError
+from entense.execute.pydra.workers import children
 
 SMALL = {"subjects": 1, "sessions": 1, "runs": 2, "frames": 50, "shape": (12, 14, 12)}
 
@@ -173,6 +176,26 @@ def test_ctrl_c_says_whether_the_command_goes_on_another_time(command, plan, mon
     assert main(words) == 130
     goes_on = "; the same command goes on where this one was" if command == "write" else ""
     assert capsys.readouterr().err == f"entense: stopped{goes_on}\n"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Be in a folder that is looked into for modules; what is put there is forgotten after."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder])
+    return tmp_path
+
+
+def test_a_module_is_found_here_and_covers_none_of_pythons_own(here, plan):
+    (here / "inspect.py").write_text("raise SystemExit('run')")
+    (here / "its_ops.py").write_text("")
+    assert main(["explain", str(plan)]) == 0
+    assert "" not in sys.path
+    assert main(["explain", str(plan), "--import", "its_ops"]) == 0
+    assert sys.modules.pop("its_ops").__file__ == str(here / "its_ops.py")
+    found = children.python_path()["PYTHONPATH"].split(os.pathsep)
+    assert found[-1] == str(here)
+    assert str(here) not in found[:-1]
 
 
 def test_every_option_of_write_can_be_said():
