@@ -143,7 +143,10 @@ def _loading(running: Running, rows: Sequence[int]) -> Iterator[tuple[int, Futur
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    """Return how many cores there are for this process, or fewer where NPROC says so."""
+    there = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    told = os.environ.get("NPROC", "")  # of a cluster that binds no job to its cores
+    return min(there, int(told)) if told.isdecimal() and int(told) else there
 
 
 def _outcome(running: Running, row: int, future: Future[Loaded], *, is_last: bool) -> Outcome:

@@ -49,6 +49,9 @@ def tell(path):
         "pid": os.getpid(),
         "modules": [m for m in ("pydra", "jax", "tensorflow", "torch") if m in sys.modules],
     }
+    from entense.execute import serial
+
+    seen |= {"decoders": serial._cores(), "preallocates": os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"]}
     Path(job(path)["out"]).write_text(json.dumps(seen))
 
 

@@ -52,6 +52,8 @@ def test_what_a_worker_sees_of_its_machine(make, run, worker):
     assert seen["modules"] == []
     assert set(seen["pools"]) == {cores}
     assert {v for k, v in seen["environment"].items() if k.endswith("THREADS")} == {str(cores)}
+    assert seen["decoders"] == cores
+    assert seen["preallocates"] == "false"  # JAX would take most of a GPU that others share
     if worker != "slurm":  # there the cluster says which
         assert len(seen["cores"]) == cores
 

@@ -73,9 +73,12 @@ def python_path() -> dict[str, str]:
 
 
 def threads(cores: int | str) -> dict[str, str]:
-    """Return what keeps BLAS, XLA and Polars to a number of cores."""
+    """Return what keeps BLAS, XLA and Polars to a number of cores, and JAX to what it uses."""
     counts = {f"{library}_NUM_THREADS": str(cores) for library in _THREADS}
-    return counts | {"NPROC": str(cores), "POLARS_MAX_THREADS": str(cores)}
+    counts |= {"NPROC": str(cores), "POLARS_MAX_THREADS": str(cores)}
+    # JAX else takes most of a GPU for itself, and others of the run may be on it
+    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
+    return counts | {name: os.environ.get(name, "false")}
 
 
 def start(place: Place, call: str, log: Path, *, answers: bool = True) -> subprocess.Popen[str]:
