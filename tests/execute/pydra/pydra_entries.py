@@ -51,7 +51,10 @@ def tell(path):
     }
     from entense.execute import serial
 
-    seen |= {"decoders": serial._cores(), "preallocates": os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"]}
+    seen |= {
+        "decoders": serial._cores(),
+        "preallocates": os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"],
+    }
     Path(job(path)["out"]).write_text(json.dumps(seen))
 
 
