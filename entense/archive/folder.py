@@ -93,15 +93,20 @@ def begin(folder: Path, begun: Begun, *, overwrite: bool) -> None:
     """
     if overwrite and _begun(folder).exists():
         _remove(folder, _parts_in(folder))
-    elif before := begun_in(folder):
-        if how := difference(before, begun):
-            raise ArchiveError(
-                f"the folder {folder} holds an archive that {how}; "
-                "choose another folder, or pass overwrite=True to replace it"
-            )
+    elif before := fitting(folder, begun):
         discard(folder, {name: files for name, files in before.parts.items()
                          if files != begun.parts.get(name)})  # fmt: skip
     save(_begun(folder), sealed(vars(begun)))
+
+
+def fitting(folder: Path, begun: Begun) -> Begun | None:
+    """Return what was begun there, None where nothing was; raise where this is something else."""
+    if (before := begun_in(folder)) and (how := difference(before, begun)):
+        raise ArchiveError(
+            f"the folder {folder} holds an archive that {how}; "
+            "choose another folder, or pass overwrite=True to replace it"
+        )
+    return before
 
 
 def begun_in(folder: Path) -> Begun | None:
