@@ -52,7 +52,7 @@ def run_tasks(
         Called about once a second, here, while the tasks run.
     **options
         The worker's. process: `n_procs`. dask: `address`, or `n_procs`. slurm: `partition`, `time`,
-        `account`, `cores`, `memory`, `sbatch_args`, `poll_seconds`. Others: what Pydra takes.
+        `account`, `sbatch_args`, `poll_seconds`. Others: what Pydra takes.
 
     Returns
     -------

@@ -20,8 +20,6 @@ def test_the_line_of_sbatch():
     assert "--cpus-per-task=4 --mem=3072M --gres=gpu:1" in drawn
     assert "--no-requeue" in drawn
     assert "--partition=long --time=2:00:00 --account=x '--qos=a b' job.sh '<task>'" in drawn
-    over = draw(TASKS, "slurm", cores=2, memory="1GiB")
-    assert "--cpus-per-task=2 --mem=1024M" in over
 
 
 def test_the_other_workers(monkeypatch):
@@ -38,7 +36,10 @@ def test_the_other_workers(monkeypatch):
         ("proces", {}, "worker='proces' is no worker; did you mean 'process'"),
         ("slurm", {"partitoin": "x"}, "no option 'partitoin'; did you mean 'partition'"),
         ("slurm", {"sbatch_args": "--x"}, "give a list of strings"),
-        ("slurm", {"memory": "much"}, "memory='much' is no size"),
+        ("slurm", {"memory": "2GB"}, "worker='slurm' has no option 'memory'"),
+        ("slurm", {"cores": 2}, "worker='slurm' has no option 'cores'"),
+        ("slurm", {"poll_seconds": "0.5"}, "poll_seconds='0.5' is no time between two looks"),
+        ("slurm", {"poll_seconds": 0}, "poll_seconds=0 is no time"),
         ("sge", {"address": "x"}, "worker='sge' has no option 'address'"),
         ("cf", {}, "worker='cf' forks this process.*worker='process'"),
         ("process", {"n_procs": 0}, "n_procs=0"),

@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import ExecutionError, hint
-from entense.sizes import bytes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,8 +69,6 @@ def _slurm(
     partition: str | None = None,
     time: str | int | None = None,
     account: str | None = None,
-    cores: int | None = None,
-    memory: str | int | None = None,
     sbatch_args: Sequence[str] = (),
     poll_seconds: float = 5.0,
 ) -> Any:
@@ -79,10 +76,13 @@ def _slurm(
 
     if isinstance(sbatch_args, str):
         raise ExecutionError(f"sbatch_args={sbatch_args!r} is one string; give a list of strings")
+    if not isinstance(poll_seconds, int | float) or poll_seconds <= 0:
+        raise ExecutionError(
+            f"poll_seconds={poll_seconds!r} is no time between two looks; give seconds, such as 5"
+        )
     named = {"partition": partition, "time": time, "account": account}
     arguments = [f"--{name}={value}" for name, value in named.items() if value is not None]
-    size = None if memory is None else bytes_of(memory, "memory", error=ExecutionError)
-    return Slurm(folder, [*arguments, *sbatch_args], cores, size, poll_seconds)
+    return Slurm(folder, [*arguments, *sbatch_args], poll_seconds)
 
 
 _OURS: dict[str, Callable[..., Any]] = {"process": _processes, "dask": _dask, "slurm": _slurm}
