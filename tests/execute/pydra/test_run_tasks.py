@@ -31,17 +31,12 @@ def test_one_that_fails_or_dies_stops_no_other(make, run, tmp_path):
     assert "task 4: SystemExit: enough" in ended[4].error
 
 
-def test_odd_names_and_digests(make, run):
-    tasks = [make(ODD), make(ODD, "fail", digest="a/../b")]
+def test_odd_names(make, run):
+    tasks = [make(ODD), make(ODD, "fail")]
     done, raised = run(tasks)
     assert said(tasks[0]) == ODD
     assert (done.how, raised.how) == ("done", "raised")
     assert raised.error.startswith(f"{ODD}: ValueError: the voxels of {ODD} are wrong")
-
-
-def test_tasks_of_one_digest_are_one(make, run):
-    one, other = run([make("one", digest="same"), make("other", digest="same")])
-    assert (one.how, other.how) == ("done", "done")
 
 
 def test_what_a_worker_sees_of_its_machine(make, run, worker):
