@@ -31,6 +31,15 @@ def test_one_that_fails_or_dies_stops_no_other(make, run, tmp_path):
     assert "task 4: SystemExit: enough" in ended[4].error
 
 
+def test_a_worker_of_pydras_own(make, tmp_path):
+    tasks = [make("one"), make("two", "fail"), make("three", "leave"), make("four")]
+    how = {"worker": "debug", "modules": ["pydra_entries"], "cache": tmp_path / "cache"}
+    ended = run_tasks(tasks, **how)
+    assert [one.how for one in ended] == ["done", "raised", "raised", "done"]
+    assert [said(tasks[0]), said(tasks[3])] == ["one", "four"]
+    assert ended[1].error.startswith("two: ValueError: the voxels of two are wrong")
+
+
 def test_odd_names(make, run):
     tasks = [make(ODD), make(ODD, "fail")]
     done, raised = run(tasks)
