@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
 import shlex
 import sys
 from inspect import signature
@@ -234,7 +235,8 @@ def _print(body: Mapping[str, Any]) -> None:
 
 def _import(modules: Sequence[str]) -> None:
     """Import the modules that register the user's own ops: those named here, and no others."""
-    sys.path.insert(0, "")  # as `python -m` does
+    if modules and "" not in sys.path:
+        sys.path.append("")  # last: a file here must not be taken for a module of Python's
     for name in modules:
         if name.endswith(".py"):
             raise EntenseError(f"--import {name}: give the module's name, {name[:-3]}")
@@ -266,8 +268,15 @@ def _worker_options(pairs: Sequence[str]) -> dict[str, Any]:
     if wrong := [pair for pair in pairs if "=" not in pair]:
         raise RecipeError(f"--worker-option {wrong[0]}: write it as NAME=VALUE, such as time=60")
     found = dict(pair.split("=", 1) for pair in pairs)
-    plain = {name: int(value) if value.isdigit() else value for name, value in found.items()}
+    plain = {name: _value(text) for name, text in found.items()}
     return plain | {name: shlex.split(found[name]) for name in found if name == "sbatch_args"}
+
+
+def _value(text: str) -> int | float | str:
+    """Return a number where it is one: neither an account 007 nor a time."""
+    if not re.fullmatch(r"(0|[1-9][0-9]*)(\.[0-9]+)?", text):
+        return text
+    return float(text) if "." in text else int(text)
 
 
 def _dtypes(pairs: Sequence[str]) -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from entense.archive.writer import serial
-from entense.errors import ArchiveError
+from entense.errors import ExecutionError
 from entense.registry import Registry
 
 if TYPE_CHECKING:
@@ -42,11 +42,28 @@ class Elsewhere:
     modules: Sequence[str] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def said(self) -> dict[str, Any]:
-        """It as `write` takes it."""
-        said = {name: value for name, value in vars(self).items() if name != "options"}
-        return {**said, **self.options}
+    def __post_init__(self) -> None:
+        """Raise where it cannot be."""
+        for name, value, least in (
+            ("cores", self.cores, 1),
+            ("gpus", self.gpus, 0),
+            ("tasks", self.tasks, 1),
+        ):
+            if value is not None and value < least:
+                raise ExecutionError(f"{name}={value} are too few; give {least} or more")
+        if isinstance(self.modules, str):
+            raise ExecutionError(
+                f"modules={self.modules!r} is one name, a list is due: modules=[{self.modules!r}]"
+            )
+
+    def check_here(self) -> None:
+        """Raise where something is asked that only other processes have."""
+        plain = vars(Elsewhere(modules=self.modules, options=self.options))
+        if odd := [*(name for name, it in vars(self).items() if it != plain[name]), *self.options]:
+            raise ExecutionError(
+                f"{', '.join(sorted(odd))}: misspelt, or of other processes; "
+                'give executor="pydra" too, or leave it out'
+            )
 
 
 Make: TypeAlias = "Callable[[Options, int | None, Elsewhere], Execute]"
@@ -74,11 +91,7 @@ def register_executor(name: str, make: Make) -> Make:
 
 
 def _serial(asked: Options, memory: int | None, where: Elsewhere) -> Execute:
-    if replace(where, modules=()) != Elsewhere():
-        raise ArchiveError(
-            "worker, cores, gpus, tasks and a worker's options are of other processes; "
-            'give executor="pydra" too, or leave them out'
-        )
+    where.check_here()
     return partial(serial, memory=memory)
 
 

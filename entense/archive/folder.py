@@ -86,15 +86,20 @@ def begin(home: Home, begun: Begun, *, overwrite: bool) -> None:
         _note_anew(home)
     if overwrite and home.exists(BEGUN):
         _remove(home, _parts_in(home))
-    elif before := begun_in(home):
-        if how := difference(before, begun):
-            raise ArchiveError(
-                f"the folder {home} holds an archive that {how}; "
-                "choose another folder, or pass overwrite=True to replace it"
-            )
+    elif before := fitting(home, begun):
         discard(home, {name: files for name, files in before.parts.items()
                        if files != begun.parts.get(name)})  # fmt: skip
     home.save(BEGUN, sealed(vars(begun)))
+
+
+def fitting(home: Home, begun: Begun) -> Begun | None:
+    """Return what was begun there, None where nothing was; raise where this is something else."""
+    if (before := begun_in(home)) and (how := difference(before, begun)):
+        raise ArchiveError(
+            f"the folder {home} holds an archive that {how}; "
+            "choose another folder, or pass overwrite=True to replace it"
+        )
+    return before
 
 
 def check_notes(home: Home) -> None:

@@ -69,7 +69,7 @@ class There:
     @property
     def address(self) -> tuple[str, str | None]:
         """What `home_of` takes in another process."""
-        return self.place.url, str(self.making.parent.absolute())
+        return self.place.url, None if self._scratch is None else str(self._scratch.absolute())
 
     @contextmanager
     def locked(self) -> Iterator[None]:

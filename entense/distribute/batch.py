@@ -81,17 +81,19 @@ class Batch:
         return hashlib.sha256(text + _slice(path).read_bytes()).hexdigest()
 
     @classmethod
-    def load(cls, path: Path) -> Batch:
+    def of(cls, text: bytes) -> Batch:
         """Return what `save` saved."""
-        body = json.loads(path.read_bytes())
+        body = json.loads(text)
         body["parts"] = [_planned(part) for part in body["parts"]]
         body["series"] = [Series(o["format"], tuple(o["tensors"]), o["folder"])
                           for o in body["series"]]  # fmt: skip
         return cls(**body)
 
 
-def write_batch(job: str) -> None:
+def write_batch(job: str, digest: str) -> None:
     """Write the parts of a batch, in whatever process; `Log` has what became of them.
+
+    `digest` is what `Batch.save` returned.
 
     Raises
     ------
@@ -101,15 +103,21 @@ def write_batch(job: str) -> None:
     path = Path(job)
     # first: a run that begins now waits, or takes the batch away
     with sharing(path.parents[1]), in_turn(path):
-        _write(Batch.load(path), path)
+        text, cells = path.read_bytes(), _slice(path).read_bytes()
+        if hashlib.sha256(text + cells).hexdigest() != digest:
+            raise ArchiveError(
+                f"{path}: it, or the slice of the table beside it, is not what was planned; see "
+                "who else writes there, and write again"
+            )
+        _write(Batch.of(text), pl.read_parquet(cells), path)
 
 
-def _write(batch: Batch, path: Path) -> None:
+def _write(batch: Batch, cells: pl.DataFrame, path: Path) -> None:
     """Write the parts of the batch that was saved at `path`."""
     from entense.plan.fuse import how_of
 
     known = prepare(
-        pl.read_parquet(_slice(path)),
+        cells,
         batch.columns,
         batch.dtype,
         how_of(batch.without, batch.fusion),

@@ -7,27 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import polars as pl
+
 from entense.archive.executors import Elsewhere
 from entense.archive.failures import FailedRecordsError
 from entense.archive.write import write
-from entense.errors import RecordError, TableError
-from entense.execute.collect import chunks
-from entense.plan.fuse import how_of
-from entense.records.identity import with_record_id
+from entense.errors import TableError
+from entense.execute.collect import chunks, computed, names_of
+from entense.execute.serial import Outcome
+from entense.plan.fuse import DEFAULT, how_of
 from entense.sizes import bytes_of
 from entense.tensors import lazy
 
-NOT_HERE = (
-    "folder, worker, modules, cores, gpus, tasks and a worker's options are of other processes; "
-    'give executor="pydra" too, or leave them out'
-)
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import polars as pl
+    from collections.abc import Iterator, Mapping, Sequence
 
     from entense.archive.read import Archive
+    from entense.execute.collect import Kind
 
 
 @overload
@@ -41,11 +37,6 @@ def collect(
     fusion: str = ...,
     executor: str = ...,
     folder: str | Path | None = ...,
-    worker: Any = ...,
-    modules: Sequence[str] = ...,
-    cores: int = ...,
-    gpus: int = ...,
-    tasks: int | None = ...,
     **options: Any,
 ) -> pl.DataFrame: ...
 @overload
@@ -59,11 +50,6 @@ def collect(
     fusion: str = ...,
     executor: str = ...,
     folder: str | Path | None = ...,
-    worker: Any = ...,
-    modules: Sequence[str] = ...,
-    cores: int = ...,
-    gpus: int = ...,
-    tasks: int | None = ...,
     **options: Any,
 ) -> Iterator[pl.DataFrame]: ...
 def collect(
@@ -76,11 +62,6 @@ def collect(
     fusion: str = "greedy",
     executor: str = "serial",
     folder: str | Path | None = None,
-    worker: Any = "process",
-    modules: Sequence[str] = (),
-    cores: int = 1,
-    gpus: int = 0,
-    tasks: int | None = None,
     **options: Any,
 ) -> pl.DataFrame | Iterator[pl.DataFrame]:
     """Compute every lazy tensor of a table.
@@ -99,12 +80,12 @@ def collect(
         About how much memory the computation may take: ``"4GB"`` or a number of bytes.
     without, fusion
         Rules to leave out, and how steps are fused; see `explain`.
-    executor, worker, modules, cores, gpus, tasks, **options
-        As in `write`: where it is computed.
+    executor, **options
+        As in `write`, with `worker`, `modules`, `cores` and so on: where it is computed.
     folder
         Of another executor than ``"serial"``: where what is computed lies meanwhile, on a disk that
-        all workers share. It is an archive, and stays: a call that was killed goes on there. A
-        temporary folder of this machine unless given.
+        all workers share. It is an archive of the lazy columns alone, and stays: a call that was
+        killed goes on there. A temporary folder of this machine unless given.
 
     Returns
     -------
@@ -130,16 +111,14 @@ def collect(
     """
     if chunk_size < 1:
         raise TableError(f"chunk_size={chunk_size} holds no record; give 1 or more")
-    size = chunk_size if streaming else None
-    where = Elsewhere(worker, cores, gpus, tasks, modules, options)
-    if executor != "serial":
-        how = {"without": without, "fusion": fusion, "memory": memory, "executor": executor}
-        parts = _elsewhere(frame.lazy().collect(), size, folder, how | where.said)
-    elif folder is not None or where != Elsewhere():
-        raise TableError(NOT_HERE)
-    else:
+    table, size = frame.lazy().collect(), chunk_size if streaming else None
+    if executor == "serial":
+        Elsewhere(options=options | ({} if folder is None else {"folder": folder})).check_here()
         budget = None if memory is None else bytes_of(memory, "memory", error=TableError)
-        parts = chunks(frame, size, budget, how_of(without, fusion))
+        parts = computed(table, size, budget, how_of(without, fusion))
+    else:
+        how = {"without": without, "fusion": fusion, "memory": memory, "executor": executor}
+        parts = _elsewhere(table, size, folder, how | options)
     if streaming:
         return parts
     (whole,) = parts
@@ -149,28 +128,38 @@ def collect(
 def _elsewhere(
     table: pl.DataFrame, size: int | None, folder: str | Path | None, how: dict[str, Any]
 ) -> Iterator[pl.DataFrame]:
-    """Yield the same as `chunks`, computed into an archive first."""
-    names = lazy.tensor_columns(table.schema)
+    """Yield the same as `computed`, of an archive that has nothing but the lazy columns."""
+    names, ids = lazy.tensor_columns(table.schema), names_of(table)
     if not names or not table.height:
-        yield table
+        yield from computed(table, size, None, DEFAULT)
         return
+    on_error = "raise" if size is None else "skip"  # a stream has the others first
+    kinds: dict[str, Kind] = dict.fromkeys(names, ((), False))
     with _place(folder) as place:
         try:
-            archive = write(table, place, **how)
+            cells = table.select(pl.Series("record", ids), *names)
+            archive = write(cells, place, on_error=on_error, **how)
         except FailedRecordsError as error:
-            raise RecordError(str(error)) from error
-        rows = [archive.row(record) for record in with_record_id(table)["record"]]
-        for start in range(0, table.height, size or table.height):
-            stop = start + (size or table.height)
-            yield table[start:stop].with_columns(
-                _read(archive, name, rows[start:stop]) for name in names
-            )
+            outcomes = _failed(ids, error.failures)
+        else:
+            kinds = {name: (one.dims, None in one.shape) for name, one in archive.schema.items()}
+            outcomes = _read(archive, ids)
+        yield from chunks(table, kinds, outcomes, size)
 
 
-def _read(archive: Archive, name: str, rows: Sequence[int]) -> pl.Series:
-    tensor = archive.schema[name]
-    arrays: list[Any] = [archive.read(row, name) for row in rows]
-    return lazy.arrow_tensors(name, arrays, tensor.dims, ragged=None in tensor.shape)
+def _failed(ids: Sequence[str], failures: Mapping[str, str]) -> Iterator[Outcome]:
+    for row, record in enumerate(ids):
+        if record in failures:
+            yield Outcome(row, None, error=failures[record])
+
+
+def _read(archive: Archive, ids: Sequence[str]) -> Iterator[Outcome]:
+    """Yield what the archive has of each record."""
+    errors = archive.records["error"]
+    for row, record in enumerate(ids):
+        at = archive.row(record)
+        arrays = None if errors[at] else {name: archive.read(at, name) for name in archive.schema}
+        yield Outcome(row, arrays, error=errors[at])
 
 
 @contextmanager

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from entense.archive.assign import inputs_of
-from entense.archive.executors import Elsewhere
+from entense.archive.executors import Elsewhere, executors
 from entense.distribute.batch import ENTRY
-from entense.distribute.run import memory_of, number_of, seconds_of
-from entense.execute.pydra import Task, draw
+from entense.distribute.run import drawn, memory_of, number_of, seconds_of
+from entense.execute.pydra import Task
 from entense.plan import explain as plans
-from entense.plan.fuse import how_of
+from entense.plan.fuse import How, how_of
 from entense.plan.survey import survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from entense.plan.fuse import How
+    import polars as pl
+
+    from entense.plan.survey import Survey
+
+LOOK_AT = 16  # records whose headers are read to find one that shows the shapes
 
 
 def explain(
@@ -63,27 +65,27 @@ def explain(
     >>> print(et.explain(pl.DataFrame({"age": [31]})))
     no lazy tensors: nothing to compute
     """
-    said = plans.explain(frame, optimized=optimized, without=without, fusion=fusion)
     where = Elsewhere(worker, cores, gpus, tasks, modules, options)
+    has_workflow = hasattr(executors[executor], "drawn")
     if executor == "serial":
+        where.check_here()
+    how = how_of(without, fusion) if optimized else How((), fusion)
+    table = (frame.lazy() if has_workflow else frame.lazy().head(LOOK_AT)).collect()
+    known = survey(table.head(LOOK_AT), how=how)
+    said = plans.explain(known)
+    if not (has_workflow and known.tensors and known.bound):
         return said
-    return f"{said}\n{_workflow(frame, where, how_of(without, fusion))}"
+    return f"{said}\nWORKFLOW  (as the first records are)\n{_workflow(known, table.height, where)}"
 
 
-def _workflow(frame: pl.DataFrame | pl.LazyFrame, where: Elsewhere, how: How) -> str:
-    """Draw the tasks of all records, as the first of them are."""
-    head = frame.lazy().head(plans.LOOK_AT).collect()
-    known = survey(head, how=how)
-    total = frame.lazy().select(pl.len()).collect().item()
-    inputs, rows = inputs_of(known), range(head.height)
-    seconds = total * sum(seconds_of(known, inputs, row) for row in rows) / max(1, head.height)
-    memory, most = memory_of(known, rows, where.cores), max(total, 1)
-    number = min(number_of(seconds, most, memory, where), most)
+def _workflow(known: Survey, total: int, where: Elsewhere) -> str:
+    """Draw the tasks of so many records that are as those that are known."""
+    inputs, rows = inputs_of(known), range(len(known.bound))
+    seconds = total * sum(seconds_of(known, inputs, row) for row in rows) / len(rows)
+    memory = memory_of(known, rows, where.cores)
+    number = min(number_of(seconds, total, memory, where), total)
     tasks = [
         Task(f"batch {i + 1}", ENTRY, "", str(i), memory, where.cores, where.gpus)
         for i in range(number)
     ]
-    drawn = draw(tasks, where.worker, **where.options).replace("\n", "\n  ")
-    return (
-        f"WORKFLOW  (about {seconds / 3600:,.2f} core hours, as the first records are)\n  {drawn}"
-    )
+    return drawn(tasks, seconds, where)

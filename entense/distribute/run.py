@@ -18,6 +18,7 @@ from entense.archive.finish import ops_of
 from entense.distribute.batch import ENTRY, Batch, Log, at
 from entense.errors import ExecutionError, RecipeError
 from entense.execute.pydra import Ended, Task, at_once, draw, run_tasks
+from entense.execute.room import Room
 from entense.ops.core import ops
 from entense.plan.demand import ITSELF
 from entense.progress import Counter
@@ -73,8 +74,7 @@ class Distributed:
         ExecutionError
             When tasks failed, were cancelled or took too long; what they have done is kept.
         """
-        writer.home.check_shared(self.where.worker)
-        _check_importable(writer.job, self.where.modules)
+        self._check(writer, parts)
         with _room(writer.home.making) as room:
             run = _Run(self, writer, room)
             run.wave(parts, alone=False)
@@ -84,17 +84,25 @@ class Distributed:
             yield from (run.done[part.name] for part in parts)
 
     def drawn(self, writer: Writer, parts: Sequence[Planned]) -> str:
-        """Say what would be submitted; its files stay in the archive's folder."""
+        """Say what would be submitted; its files are put where only this user sees them."""
+        self._check(writer, parts)
+        run = _Run(self, writer, Path(tempfile.mkdtemp(prefix="entense-")))
+        tasks = [run.task(batch, alone=False) for batch in cut(writer, parts, self)]
+        rows = writer.computed(parts)
+        seconds = sum(seconds_of(writer.job.survey, writer.inputs, row) for row in rows)
+        return f"{drawn(tasks, seconds, self.where)}; the files of the tasks are in {run.room}"
+
+    def _check(self, writer: Writer, parts: Sequence[Planned]) -> None:
+        """Raise for what each task would raise."""
         writer.home.check_shared(self.where.worker)
-        with _room(writer.home.making, keeps=True) as room:
-            run = _Run(self, writer, room)
-            tasks = [run.task(batch, alone=False) for batch in cut(writer, parts, self)]
-            survey, rows = writer.job.survey, (row for part in parts for row in part.rows)
-            hours = sum(seconds_of(survey, writer.inputs, row) for row in rows) / 3600
-            return (
-                f"{draw(tasks, self.where.worker, **self.where.options)}\n"
-                f"COST  about {hours:,.2f} core hours; the files of the tasks are in {room}"
-            )
+        _check_importable(writer.job, self.where.modules)
+        Room(writer.job.survey, self.memory).check(writer.computed(parts))
+
+
+def drawn(tasks: Sequence[Task], seconds: float, where: Elsewhere) -> str:
+    """Say what would be submitted, and what it costs."""
+    cost = f"COST  about {seconds / 3600:,.2f} core hours"
+    return f"{draw(tasks, where.worker, **where.options)}\n{cost}"
 
 
 def cut(writer: Writer, parts: Sequence[Planned], how: Distributed) -> list[list[Planned]]:
@@ -145,7 +153,7 @@ class _Run:
         self.done: dict[str, Receipt] = {}
         self._suspects: set[str] = set()
         self._banned: dict[str, str] = {}
-        self._how, self._writer, self._room, self._numbers = how, writer, room, count()
+        self._how, self._writer, self.room, self._numbers = how, writer, room, count()
 
     def wave(self, parts: Sequence[Planned], *, alone: bool) -> None:
         """Write parts at once: maybe record by record, since one kills its process."""
@@ -160,7 +168,7 @@ class _Run:
             ended = run_tasks(
                 tasks,
                 worker=where.worker,
-                cache=self._room / "pydra",
+                cache=self.room / "pydra",
                 modules=where.modules,
                 poll=lambda: self._look(logs, named, bar),
                 **where.options,
@@ -171,13 +179,13 @@ class _Run:
 
     def take_back(self) -> None:
         """Wait until workers that were given up write no more, and let none of them begin."""
-        with locks.alone(self._room.parent):
-            for batch in self._room.glob("*.json"):
+        with locks.alone(self.room.parent):
+            for batch in self.room.glob("*.json"):
                 batch.unlink()
 
     def task(self, batch: Sequence[Planned], *, alone: bool) -> Task:
         """Save a batch, and say what it asks for."""
-        path = self._room / f"{next(self._numbers):06}.json"
+        path = self.room / f"{next(self._numbers):06}.json"
         rows = sorted(row for part in batch for row in part.rows)
         digest = self._batch(batch, rows, alone=alone).save(path, self._writer.job.slice(rows))
         names = dict.fromkeys((batch[0].name, batch[-1].name))
@@ -222,7 +230,7 @@ class _Run:
         return Ended(
             one.task,
             "raised",
-            f"{one.task.name}: it is done, but nothing in {self._room} says so here; see that all "
+            f"{one.task.name}: it is done, but nothing in {self.room} says so here; see that all "
             "machines share this disk",
         )
 
@@ -270,7 +278,7 @@ def _check_importable(job: Job, modules: Sequence[str]) -> None:
 
 def _said(ended: Sequence[Ended], total: int) -> str:
     more = f"\n  and {len(ended) - LINES:,} more" if len(ended) > LINES else ""
-    lines = "".join(f"\n  {one.task.name}: {one.error}" for one in ended[:LINES])
+    lines = "".join(f"\n  {one.error}" for one in ended[:LINES])
     return (
         f"{len(ended)} of {total} tasks did not end well; mend what they say and write again "
         f"(what the others finished is kept):{lines}{more}"
@@ -278,14 +286,18 @@ def _said(ended: Sequence[Ended], total: int) -> str:
 
 
 @contextmanager
-def _room(folder: Path, *, keeps: bool = False) -> Iterator[Path]:
-    """Give the folder of a run's tasks; it goes when all is well."""
+def _room(folder: Path) -> Iterator[Path]:
+    """Give the folder of a run's tasks; it goes when all is well, else errors name its logs."""
     runs = folder / folders.RUNS
     runs.mkdir(exist_ok=True)
     # a name of its own: a late worker of a killed run must not find the tasks of this one
-    yield Path(tempfile.mkdtemp(dir=runs))  # after an error it stays: the error names its logs
-    if not keeps:
-        shutil.rmtree(runs, ignore_errors=True)
+    room = Path(tempfile.mkdtemp(dir=runs))
+    try:
+        yield room
+    finally:
+        for table in room.glob("*.parquet"):  # of paths and URLs, which are nobody else's affair
+            table.unlink()
+    shutil.rmtree(runs, ignore_errors=True)
 
 
 register_executor("pydra", Distributed)

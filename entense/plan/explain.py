@@ -8,34 +8,21 @@ from typing import TYPE_CHECKING, Any
 from entense.errors import EntenseError
 from entense.ops.core import is_tr, ops
 from entense.plan.demand import demand_of
-from entense.plan.fuse import Decode, How, Program, Stage, compile_program, how_of
+from entense.plan.fuse import Decode, Program, Stage, compile_program
 from entense.plan.host import freedom, make
 from entense.plan.jit import cost_of
 from entense.plan.optimize import source
 from entense.plan.shapes import FRAMES
-from entense.plan.survey import Spec, Survey, look, survey
+from entense.plan.survey import Spec, Survey, look
 from entense.tensors.graph import Node, describe, from_json, walk
 from entense.tensors.graph import said as _said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import polars as pl
-
-LOOK_AT = 16  # records whose headers are read to find one that shows the shapes
+    from collections.abc import Iterator
 
 
-def explain(
-    frame: pl.DataFrame | pl.LazyFrame,
-    *,
-    optimized: bool = True,
-    without: Sequence[str] = (),
-    fusion: str = "greedy",
-) -> str:
+def explain(known: Survey) -> str:
     """Say how the lazy tensors of a table will be computed here; see `entense.explain`."""
-    head = frame.lazy().head(LOOK_AT).collect()
-    how = how_of(without, fusion) if optimized else How((), fusion)
-    known = survey(head, how=how)
     if not known.tensors:
         return "no lazy tensors: nothing to compute"
     row = next((i for i, error in enumerate(known.errors) if error is None), None)
@@ -44,7 +31,7 @@ def explain(
         first = known.errors[0] if known.errors else "the table has no rows"
         lines.append(f"no record can be looked at: {first}")
     else:
-        lines += _program(known, row, how)
+        lines += _program(known, row)
     return "\n".join(lines)
 
 
@@ -64,9 +51,9 @@ def _shape(spec: Spec) -> str:
     return f"[{axes}] {spec.dtype}{tr}, {1e-6 * spec.nbytes:,.1f} MB"
 
 
-def _program(known: Survey, row: int, how: How) -> Iterator[str]:
+def _program(known: Survey, row: int) -> Iterator[str]:
     found = look(known.bound[row])
-    program, specs = compile_program(known.bound[row].roots, found, how)
+    program, specs = compile_program(known.bound[row].roots, found, known.how)
     names = dict(zip(program.roots, known.tensors, strict=True))
     yield "RULES"
     yield from _rules(known, program)

@@ -51,6 +51,12 @@ def test_the_bytes_are_those_of_a_serial_write(many, tmp_path, worker):
     assert archive.verify().records == 37
 
 
+def test_a_worker_of_pydras_own_writes_the_same(tmp_path):
+    trips = Trips(tmp_path, "debug", {2: RAISES})
+    trips.write(on_error="skip", tasks=2)
+    assert files(trips.out) == trips.serial(on_error="skip")
+
+
 def test_a_record_that_raises_is_told_as_a_serial_write_tells_it(tmp_path):
     trips = Trips(tmp_path, "process", {2: RAISES})
     with pytest.raises(FailedRecordsError) as there:

@@ -17,7 +17,7 @@ import entense as et
 from entense.archive.repair import repair
 
 DRIVER = Path(__file__).with_name("driver.py")
-OPTIONS = {"process": {}, "dask": {}, "slurm": {"poll_seconds": 0.2}}
+OPTIONS = {"process": {}, "dask": {}, "debug": {}, "slurm": {"poll_seconds": 0.2}}
 SLURM = pytest.param("slurm", marks=pytest.mark.slurm)
 CUT = {"shard_records": 1, "columns": ["age"]}
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import entense as et
+from entense.execute import serial
 from entense.execute.buffers import Buffers
 from entense.execute.serial import run
 from entense.plan.survey import survey
@@ -24,6 +25,13 @@ def known(study):
     for subject in SUBJECTS:
         study.run(subject)
     return survey(study.records.entense.transform(raw=BOLD, flat=BOLD.detrend()))
+
+
+@pytest.mark.parametrize(("told", "cores"), [("1", 1), ("64", 2), ("", 2), ("0", 2), ("all", 2)])
+def test_no_more_cores_are_used_than_nproc_says(told, cores, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setenv("NPROC", told)
+    assert serial._cores() == cores
 
 
 def due(study, row):

@@ -1,6 +1,8 @@
 """The command line says in words and exit codes what the functions do."""
 
 import json
+import os
+import sys
 from inspect import signature
 
 import polars as pl
@@ -11,6 +13,7 @@ from entense.cli import main, parser
 from entense.demo import make_dataset
 from entense.demo.job import choose_volumes, demo, split_sizes
 from entense.errors import TableError
+from entense.execute.pydra.workers import children
 
 SMALL = {"subjects": 1, "sessions": 1, "runs": 2, "frames": 50, "shape": (12, 14, 12)}
 
@@ -175,10 +178,68 @@ def test_ctrl_c_says_whether_the_command_goes_on_another_time(command, plan, mon
     assert capsys.readouterr().err == f"entense: stopped{goes_on}\n"
 
 
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Be in a folder that is looked into for modules; what is put there is forgotten after."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder])
+    return tmp_path
+
+
+def test_a_module_is_found_here_and_covers_none_of_pythons_own(here, plan):
+    (here / "inspect.py").write_text("raise SystemExit('run')")
+    (here / "its_ops.py").write_text("")
+    assert main(["explain", str(plan)]) == 0
+    assert "" not in sys.path
+    assert main(["explain", str(plan), "--import", "its_ops"]) == 0
+    assert sys.modules.pop("its_ops").__file__ == str(here / "its_ops.py")
+    found = children.python_path()["PYTHONPATH"].split(os.pathsep)
+    assert found[-1] == str(here)
+    assert str(here) not in found[:-1]
+
+
+def test_a_plan_is_written_elsewhere_and_a_dry_run_says_how(here, plan, capsys):
+    (here / "inspect.py").write_text("raise SystemExit('what lies about here was run')")
+    where = ["--executor", "pydra", "--worker-option", "n_procs=1"]
+    assert main(["explain", str(plan), *where, "--tasks", "2"]) == 0
+    assert "split over 2 tasks" in capsys.readouterr().out
+    words = ["write", str(plan), "out", "--shard-records", "1"]
+    assert main([*words, *where, "--tasks", "2", "--dry-run"]) == 0
+    assert "split over 2 tasks" in capsys.readouterr().out
+    assert not (here / "out").exists()
+    assert main([*words, "--dry-run"]) == 1
+    assert "'serial' submits nothing" in capsys.readouterr().err
+    assert main([*words, *where]) == 0
+    assert main(["write", str(plan), "due", "--shard-records", "1"]) == 0
+    due, made = (
+        {path.name: path.read_bytes() for path in (here / name).rglob("*") if path.is_file()}
+        for name in ("due", "out")
+    )
+    assert made == due
+
+
+def test_options_of_a_worker_are_numbers_where_they_can_be(plan, monkeypatch):
+    given = {}
+    monkeypatch.setattr(et, "write", lambda *_, **asked: given.update(asked))
+    pairs = [
+        "poll_seconds=0.5",
+        "n_procs=2",
+        "account=007",
+        "time=02:00:00",
+        "sbatch_args=-x '-y z'",
+    ]
+    assert main(["write", str(plan), "out", "--worker-option", *pairs]) == 0
+    assert given["poll_seconds"] == 0.5
+    assert given["n_procs"] == 2
+    assert (given["account"], given["time"]) == ("007", "02:00:00")
+    assert given["sbatch_args"] == ["-x", "-y z"]
+
+
 def test_every_option_of_write_can_be_said():
     asked = vars(parser().parse_args(["write", "plan.parquet", "out"]))
     options = signature(et.write).parameters.values()
-    assert {one.name for one in options if one.kind is one.KEYWORD_ONLY} <= set(asked)
+    due = {one.name for one in options if one.kind is one.KEYWORD_ONLY}
+    assert due - {"storage_options"} <= set(asked)  # secrets are in no history of a shell
 
 
 def test_version(capsys):

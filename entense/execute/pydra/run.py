@@ -7,7 +7,6 @@ import logging
 import shutil
 import threading
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -44,7 +43,7 @@ def run_tasks(
         What to run.
     worker
         ``"process"``, ``"dask"``, ``"slurm"``, or the name, the class or an instance of a worker
-        of Pydra's (``"sge"``, ``"cf"``, …).
+        of Pydra's (``"sge"``, …).
     cache
         A folder for what Pydra keeps, outcomes and logs; all of it can be thrown away afterwards.
         For workers on other machines it must be on storage that they share.
@@ -54,7 +53,7 @@ def run_tasks(
         Called about once a second, here, while the tasks run.
     **options
         The worker's. process: `n_procs`. dask: `address`, or `n_procs`. slurm: `partition`, `time`,
-        `account`, `cores`, `memory`, `sbatch_args`, `poll_seconds`. Others: what Pydra takes.
+        `account`, `sbatch_args`, `poll_seconds`. Others: what Pydra takes.
 
     Returns
     -------
@@ -81,7 +80,10 @@ def run_tasks(
         return []
     folder = Path(cache).absolute() / f"run-{uuid4().hex[:12]}"  # where no killed run left a lock
     flow = _Flow(
-        handles := [_handle(task, tuple(modules), folder) for task in tasks],
+        handles := [
+            Handle(task, tuple(modules), str(folder / "outcomes" / f"{number:06}.json"))
+            for number, task in enumerate(tasks)
+        ],
         choose(worker, tasks, folder, options),
         folder,
     )
@@ -100,9 +102,7 @@ class _Flow:
     """A workflow in a thread: Pydra starts an event loop, and here one may be running."""
 
     def __init__(self, handles: list[Handle], worker: Any, folder: Path) -> None:
-        # Pydra waits for ever for the second of two that are one, where the first went wrong
-        self._handles = list({handle.outcome: handle for handle in handles}.values())
-        self._worker, self._folder = worker, folder
+        self._handles, self._worker, self._folder = handles, worker, folder
         self._thread = threading.Thread(target=self._run, name="entense-pydra")
         self._over = threading.Event()  # a `join` that Ctrl-C interrupts takes the thread for ended
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -200,12 +200,6 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
-
-
-def _handle(task: Task, modules: tuple[str, ...], folder: Path) -> Handle:
-    """Return a task with the file of its outcome."""
-    name = sha256(task.digest.encode()).hexdigest()[:32]
-    return Handle(task, modules, str(folder / "outcomes" / f"{name}.json"))
 
 
 def _ended(handle: Handle, problem: BaseException | None) -> Ended:

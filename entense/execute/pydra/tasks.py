@@ -20,19 +20,19 @@ How = Literal["done", "raised", "killed", "cancelled", "timeout", "lost"]
 
 @dataclass(frozen=True)
 class Task:
-    """A function to call with one JSON file, and what that takes.
+    """A function to call with a JSON file and a digest, and what that takes.
 
     Parameters
     ----------
     name
         What an error calls it: ``"train-000003 to train-000007"``.
     entry
-        ``"package.module:function"``, a function of one string. Only functions of entense, or of
+        ``"package.module:function"``, a function of two strings. Only functions of entense, or of
         the modules that the caller of `run_tasks` named.
     job
-        Its argument: the absolute path of a JSON file.
+        The first: the absolute path of a JSON file.
     digest
-        Of all that decides the result; two tasks with one digest are one task.
+        The other: of all that decides the result, for the function to verify.
     memory
         Bytes that it asks for.
     cores
@@ -93,7 +93,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Handle:
-    """A task as Pydra and the workers hold it: it hashes by its digest, and says where to report.
+    """A task as Pydra and the workers hold it: it hashes by where it is to report.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class Handle:
 
     def __bytes_repr__(self, cache: Any) -> Iterator[bytes]:  # Pydra's protocol
         """Yield what Pydra hashes; it gives a workflow of the same hash the handles of the last."""
-        yield f"{self.task.digest}\0{self.outcome}".encode()
+        yield self.outcome.encode()
 
     def to_json(self) -> str:
         """Return one line."""
@@ -129,7 +129,7 @@ def attempt(handle: Handle) -> Outcome:
     try:
         for module in handle.modules:
             importlib.import_module(module)
-        _function(handle)(handle.task.job)
+        _function(handle.task.entry)(handle.task.job, handle.task.digest)
     except BaseException as error:  # a task that calls sys.exit has not done its work either
         traceback.print_exc()
         said = str(error) if isinstance(error, EntenseError) else _named(error)
@@ -156,11 +156,10 @@ def check_entry(task: Task, modules: tuple[str, ...]) -> None:
         )
 
 
-def _function(handle: Handle) -> Callable[[str], object]:
-    """Return the function of a task."""
-    check_entry(handle.task, handle.modules)
-    module, _, function = handle.task.entry.partition(":")
-    found: Callable[[str], object] = getattr(importlib.import_module(module), function)
+def _function(entry: str) -> Callable[[str, str], object]:
+    """Return the function of a task, which `check_entry` has let pass."""
+    module, _, function = entry.partition(":")
+    found: Callable[[str, str], object] = getattr(importlib.import_module(module), function)
     return found
 
 

@@ -30,12 +30,12 @@ def worker(request):
 def make(tmp_path):
     """Return what makes a task of a function of `pydra_entries`."""
 
-    def task(name, function="write", digest=None, **asked):
+    def task(name, function="write", **asked):
         stem = f"{len(list(tmp_path.iterdir())):03}"
         job = tmp_path / f"{stem}.json"
         job.write_text(json.dumps({"out": str(tmp_path / f"{stem}.out"), "text": name}))
         asked = {"memory": 10**6} | asked
-        return Task(name, f"pydra_entries:{function}", str(job), digest or stem, **asked)
+        return Task(name, f"pydra_entries:{function}", str(job), f"of {name}", **asked)
 
     return task
 

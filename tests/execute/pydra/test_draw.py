@@ -1,6 +1,8 @@
 """What is drawn without being run, and what is refused before it is."""
 
 import pytest
+from pydra.workers.cf import ConcurrentFuturesWorker
+from pydra.workers.debug import DebugWorker
 
 from entense.errors import ExecutionError
 from entense.execute.pydra import Task, draw, run_tasks
@@ -18,8 +20,6 @@ def test_the_line_of_sbatch():
     assert "--cpus-per-task=4 --mem=3072M --gres=gpu:1" in drawn
     assert "--no-requeue" in drawn
     assert "--partition=long --time=2:00:00 --account=x '--qos=a b' job.sh '<task>'" in drawn
-    over = draw(TASKS, "slurm", cores=2, memory="1GiB")
-    assert "--cpus-per-task=2 --mem=1024M" in over
 
 
 def test_the_other_workers(monkeypatch):
@@ -36,8 +36,12 @@ def test_the_other_workers(monkeypatch):
         ("proces", {}, "worker='proces' is no worker; did you mean 'process'"),
         ("slurm", {"partitoin": "x"}, "no option 'partitoin'; did you mean 'partition'"),
         ("slurm", {"sbatch_args": "--x"}, "give a list of strings"),
-        ("slurm", {"memory": "much"}, "memory='much' is no size"),
-        ("cf", {"address": "x"}, "worker='cf' has no option 'address'"),
+        ("slurm", {"memory": "2GB"}, "worker='slurm' has no option 'memory'"),
+        ("slurm", {"cores": 2}, "worker='slurm' has no option 'cores'"),
+        ("slurm", {"poll_seconds": "0.5"}, "poll_seconds='0.5' is no time between two looks"),
+        ("slurm", {"poll_seconds": 0}, "poll_seconds=0 is no time"),
+        ("sge", {"address": "x"}, "worker='sge' has no option 'address'"),
+        ("cf", {}, "worker='cf' forks this process.*worker='process'"),
         ("process", {"n_procs": 0}, "n_procs=0"),
     ],
 )
@@ -47,6 +51,15 @@ def test_what_there_is_not(worker, options, message, tmp_path):
         with pytest.raises(ExecutionError, match=message):
             attempted(TASKS[1:], worker=worker, **options, **more)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_already_takes_no_option():
+    worker = DebugWorker()
+    assert "debug of Pydra" in draw(TASKS, worker)
+    with pytest.raises(ExecutionError, match="n_procs= comes too late; give it to the worker"):
+        draw(TASKS, worker, n_procs=2)
+    with pytest.raises(ExecutionError, match="forks this process"):
+        draw(TASKS, ConcurrentFuturesWorker)
 
 
 def test_more_gpus_than_there_are(monkeypatch):

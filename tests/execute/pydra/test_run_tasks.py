@@ -31,17 +31,21 @@ def test_one_that_fails_or_dies_stops_no_other(make, run, tmp_path):
     assert "task 4: SystemExit: enough" in ended[4].error
 
 
-def test_odd_names_and_digests(make, run):
-    tasks = [make(ODD), make(ODD, "fail", digest="a/../b")]
+def test_a_worker_of_pydras_own(make, tmp_path):
+    tasks = [make("one"), make("two", "fail"), make("three", "leave"), make("four")]
+    how = {"worker": "debug", "modules": ["pydra_entries"], "cache": tmp_path / "cache"}
+    ended = run_tasks(tasks, **how)
+    assert [one.how for one in ended] == ["done", "raised", "raised", "done"]
+    assert [said(tasks[0]), said(tasks[3])] == ["one", "four"]
+    assert ended[1].error.startswith("two: ValueError: the voxels of two are wrong")
+
+
+def test_odd_names(make, run):
+    tasks = [make(ODD), make(ODD, "fail")]
     done, raised = run(tasks)
     assert said(tasks[0]) == ODD
     assert (done.how, raised.how) == ("done", "raised")
     assert raised.error.startswith(f"{ODD}: ValueError: the voxels of {ODD} are wrong")
-
-
-def test_tasks_of_one_digest_are_one(make, run):
-    one, other = run([make("one", digest="same"), make("other", digest="same")])
-    assert (one.how, other.how) == ("done", "done")
 
 
 def test_what_a_worker_sees_of_its_machine(make, run, worker, monkeypatch):
@@ -54,7 +58,9 @@ def test_what_a_worker_sees_of_its_machine(make, run, worker, monkeypatch):
     assert seen["modules"] == []
     assert set(seen["pools"]) == {cores}
     assert {v for k, v in seen["environment"].items() if k.endswith("THREADS")} == {str(cores)}
-    if worker != "slurm":
+    assert seen["decoders"] == cores
+    assert seen["preallocates"] == "false"  # JAX would take most of a GPU that others share
+    if worker != "slurm":  # there the cluster says which
         assert len(seen["cores"]) == cores
         assert seen["environment"]["CUDA_VISIBLE_DEVICES"] == "3"
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from entense.errors import ExecutionError, hint
 from entense.execute.pydra.workers.crew import Crew
-from entense.sizes import bytes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,11 +29,22 @@ def choose(worker: Any, tasks: Sequence[Task], folder: Path, options: dict[str, 
         raise ExecutionError(
             f"executor='pydra' needs Pydra ({error}); pip install 'entense[pydra]'"
         ) from error
-    if isinstance(worker, Worker):
-        return worker
-    if worker in _OURS:
+    if isinstance(worker, str) and worker in _OURS:
         return _called(_OURS[worker], worker, options, tasks, folder)
-    return _called(_theirs(worker, Worker), worker, options)
+    make = type(worker) if isinstance(worker, Worker) else _theirs(worker, Worker)
+    if make is Worker.plugin("cf"):
+        raise ExecutionError(
+            f"worker={worker!r} forks this process, and what JAX and Polars have begun here then "
+            "waits for ever; use worker='process'"
+        )
+    if make is not type(worker):
+        return _called(make, worker, options)
+    if options:
+        raise ExecutionError(
+            f"worker={worker!r} is there already, so that {next(iter(options))}= comes too late; "
+            "give it to the worker when you make it"
+        )
+    return worker
 
 
 def _processes(tasks: Sequence[Task], folder: Path, *, n_procs: int | None = None) -> Any:
@@ -58,8 +68,6 @@ def _slurm(
     partition: str | None = None,
     time: str | int | None = None,
     account: str | None = None,
-    cores: int | None = None,
-    memory: str | int | None = None,
     sbatch_args: Sequence[str] = (),
     poll_seconds: float = 5.0,
 ) -> Any:
@@ -67,10 +75,13 @@ def _slurm(
 
     if isinstance(sbatch_args, str):
         raise ExecutionError(f"sbatch_args={sbatch_args!r} is one string; give a list of strings")
+    if not isinstance(poll_seconds, int | float) or poll_seconds <= 0:
+        raise ExecutionError(
+            f"poll_seconds={poll_seconds!r} is no time between two looks; give seconds, such as 5"
+        )
     named = {"partition": partition, "time": time, "account": account}
     arguments = [f"--{name}={value}" for name, value in named.items() if value is not None]
-    size = None if memory is None else bytes_of(memory, "memory", error=ExecutionError)
-    return Slurm(folder, [*arguments, *sbatch_args], cores, size, poll_seconds)
+    return Slurm(folder, [*arguments, *sbatch_args], poll_seconds)
 
 
 _OURS: dict[str, Callable[..., Any]] = {"process": _processes, "dask": _dask, "slurm": _slurm}

@@ -51,11 +51,13 @@ class Dask(Placing):
         self._free = asyncio.Semaphore(self.at_once) if self.at_once else nullcontext()
         self._processes: list[subprocess.Popen[str]] = []
         self._scheduler: Any = None
+        self._security: Any = None
         self._client: Any = None
 
     def prepare(self) -> None:
         """Raise an ExecutionError where Dask is not installed; warn where memory is not for all."""
         try:
+            import cryptography  # noqa: F401
             import distributed  # noqa: F401
         except ImportError as error:
             raise ExecutionError(
@@ -98,7 +100,9 @@ class Dask(Placing):
 
         address = self._address or await self._start()
         try:
-            return await Client(address, asynchronous=True, set_as_default=False)
+            return await Client(
+                address, asynchronous=True, set_as_default=False, security=self._security
+            )
         except (OSError, ValueError) as error:
             raise ExecutionError(
                 f"address={address!r}: no Dask scheduler answers ({error}); start one there with "
@@ -107,17 +111,28 @@ class Dask(Placing):
 
     async def _start(self) -> str:
         """Start a scheduler and its workers; return its address."""
-        from distributed import Scheduler
+        from distributed import Scheduler, Security
 
         assert self._crew  # noqa: S101  # as there is no address
-        # what killed a worker is not given to others: who asked decides what is tried again
+        self._security = security = Security.temporary()  # others of this machine are kept out
         self._scheduler = await Scheduler(
-            host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0", allowed_failures=0
+            protocol="tls",
+            security=security,
+            host="127.0.0.1",
+            port=0,
+            dashboard=False,
+            dashboard_address="127.0.0.1:0",
+            # what killed a worker is not given to others: who asked decides what is tried again
+            allowed_failures=0,
         )
         address: str = self._scheduler.address
         scratch = str(self._folder / "dask")
         arguments = [address, "--nthreads=1", "--memory-limit=0", "--no-dashboard"]
         arguments += [f"--local-directory={scratch}", "--death-timeout=60"]
+        keys = self._folder / "dask.pem"
+        keys.touch(mode=0o600)
+        keys.write_text(security.tls_worker_key + security.tls_worker_cert)
+        arguments += [f"--tls-{part}={keys}" for part in ("ca-file", "cert", "key")]
         call = _WORKER.format(parent=os.getpid(), arguments=arguments)
         for i, place in enumerate(self._crew.places):
             log = self._folder / "logs" / f"dask-{i}.log"

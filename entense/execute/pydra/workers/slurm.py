@@ -33,23 +33,14 @@ class Slurm(Placing):
         The folder of the run, on storage that the nodes share.
     arguments
         Of sbatch, for every task.
-    cores, memory
-        What each job gets, in cores and bytes; None for what its task asks for.
     poll_seconds
         How often the queue is looked at.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        arguments: Sequence[str],
-        cores: int | None,
-        memory: int | None,
-        poll_seconds: float,
-    ) -> None:
+    def __init__(self, folder: Path, arguments: Sequence[str], poll_seconds: float) -> None:
         super().__init__()
         self._name, self._logs, self._script = name_of(folder), folder / "logs", folder / SCRIPT
-        self._arguments, self._cores, self._memory = list(arguments), cores, memory
+        self._arguments = list(arguments)
         self._running: set[str] = set()
         self._has_given_up = False
         self._queue = Queue(self._name, poll_seconds)
@@ -76,7 +67,6 @@ class Slurm(Placing):
 
     def command(self, task: Task, *rest: str) -> list[str]:
         """Return the line that submits a task."""
-        cores, memory = self._cores or task.cores, self._memory or task.memory
         return [
             "sbatch",
             "--parsable",
@@ -84,8 +74,8 @@ class Slurm(Placing):
             f"--job-name={self._name}",
             f"--output={self._logs / 'slurm-%j.out'}",
             f"--error={self._logs / 'slurm-%j.err'}",
-            f"--cpus-per-task={cores}",
-            f"--mem={-(-memory // 2**20)}M",
+            f"--cpus-per-task={task.cores}",
+            f"--mem={-(-task.memory // 2**20)}M",
             *([f"--gres=gpu:{task.gpus}"] if task.gpus else []),
             *self._arguments,
             *rest,
