@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     Drawn: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
+ALONE = (
+    'give a window= that fits all, or short="pad" with one that does not (time), use one mask or '
+    "atlas for all (space), or stack them by a function of your own (collate_fn, batch_fn)"
+)
+"""What to do with items of different shapes."""
+
+
 @dataclass(eq=False)
 class Items:
     """The items of an epoch, in its order: ``items[i]`` is a dict of arrays and scalars.
@@ -70,6 +77,7 @@ class Items:
             rank=self.rank,
             world=self.world,
         )
+        self._windows.tell_alike(ALONE)
 
     def __len__(self) -> int:
         return len(self._order)

@@ -108,20 +108,30 @@ class Windows:
             *(len(out), len(self.room), window, ", ".join(one.record for one in out[:3])),
         )
 
-    def check_alike(self) -> None:
-        """Raise where the items are not all of one shape."""
+    @property
+    def differing(self) -> str | None:
+        """Say in what the items differ in shape; None where they are all of one."""
         there = self.room >= 0
         for name, every in self.extents.items():
             shapes = every[there]
             different = (shapes != shapes[:1]).any(axis=1)
             if different.any():
-                pair = shapes[[0, int(np.argmax(different))]].tolist()
-                raise ArchiveError(
-                    f"the records differ in the shape of {name!r} "
-                    f"({[tuple(shape) for shape in pair]}, …), so they make no "
-                    "batch; give a window= that fits all (time), use one mask or atlas for all "
-                    '(space), ragged="pad" or "bucket", or batch_size=1'
-                )
+                pair = [tuple(shapes[row].tolist()) for row in (0, int(np.argmax(different)))]
+                return f"the records differ in the shape of {name!r} ({pair}, …)"
+        return None
+
+    def check_alike(self) -> None:
+        """Raise where the items are not all of one shape."""
+        if differing := self.differing:
+            raise ArchiveError(
+                f"{differing}, so they make no batch; give a window= that fits all (time), use one "
+                'mask or atlas for all (space), ragged="pad" or "bucket", or batch_size=1'
+            )
+
+    def tell_alike(self, remedy: str) -> None:
+        """Warn where the items are not all of one shape, and others are to make the batches."""
+        if differing := self.differing:
+            _LOG.warning("%s, and batches are of one shape: %s", differing, remedy)
 
     def _extents(self, tensor: str, shapes: NDArray[np.int64]) -> NDArray[np.int64]:
         if self.length is None or not self.is_cut(tensor):
