@@ -158,7 +158,7 @@ def head(path: str | Path, size: int) -> bytes:
 
 
 def _is_of_reading(error: Exception) -> bool:
-    if isinstance(error, OSError | ValueError | zlib.error | MemoryError):
+    if isinstance(error, OSError | ValueError | zlib.error):
         return True
     # theirs share no base class of their own
     return type(error).__module__.split(".")[0] in ("nibabel", "isal", "polars", "xml", "_ctypes")

@@ -24,7 +24,7 @@ from entense.ops.load import GIVEN
 from entense.plan.demand import parted
 from entense.plan.host import freedom, make
 from entense.plan.optimize import nodes
-from entense.plan.survey import Survey, sentence
+from entense.plan.survey import Survey, check_memory, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -164,11 +164,7 @@ def _outcome(running: Running, row: int, future: Future[Loaded], *, is_last: boo
     except (RecipeError, ImportError):  # no record's fault
         raise
     except Exception as error:  # whatever it is, the other records go on
-        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-            raise RecipeError(  # which passes, and would else be kept as what is wrong with it
-                f"the memory was exhausted at {next(iter(bound.files.values()), 'a record')} "
-                f'({error}); pass memory=, as "4GB", or a smaller one, and run again'
-            ) from error
+        check_memory(error, bound)
         return Outcome(row, None, error=sentence(error, bound))
 
 

@@ -208,6 +208,7 @@ def _look(bound: Bound, how: How) -> _Found:
     except (RecipeError, ImportError):  # no record's fault
         raise
     except Exception as error:  # whatever it is, the other records go on
+        check_memory(error, bound)
         return _Found(error=sentence(error, bound))
     return _Found([spec_of(known[root]) for root in bound.roots], demand)
 
@@ -221,6 +222,15 @@ def sentence(error: Exception, bound: Bound) -> str:
     if not paths or any(path in text for path in paths):
         return text
     return f"{paths[0]}: {text}"
+
+
+def check_memory(error: Exception, bound: Bound) -> None:
+    """Raise for a lack of memory, which passes, and would else be kept as what is wrong."""
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        raise RecipeError(
+            f"the memory was exhausted at {next(iter(bound.files.values()), 'a record')} "
+            f'({error}); pass memory=, as "4GB", or a smaller one, and run again'
+        ) from error
 
 
 def look(bound: Bound) -> dict[Node, Any]:

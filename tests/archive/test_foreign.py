@@ -47,6 +47,19 @@ def test_a_library_that_is_not_installed_is_named_with_the_remedy():
             ask(Nowhere())
 
 
+class Lacking(Nowhere):
+    """A format whose library wants more memory than there is."""
+
+    def read(self, path, key, tensor, start, stop):
+        with self.reading(path):
+            raise MemoryError("no 9 GB")
+
+
+def test_a_lack_of_memory_is_no_files_fault():
+    with pytest.raises(MemoryError, match="no 9 GB"):
+        Lacking().read(Path("x"), "a", "x", 0, 1)
+
+
 def test_our_own_formats_name_their_extra(monkeypatch):
     monkeypatch.setattr(type(formats["hdf5"]), "library", "no-such-package")
     with pytest.raises(ArchiveError, match=r'pip install "entense\[hdf5\]"'):

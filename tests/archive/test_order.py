@@ -1,15 +1,21 @@
 """The order of an epoch is a pure function of a few numbers."""
 
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
+import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from entense.archive.loaders.order import Order
+from entense.archive.loaders.source import Source, readable
+from entense.archive.loaders.windows import Windows
+from entense.archive.schema import Tensor
 from entense.errors import ArchiveError
 
 seeds = st.none() | st.integers(0, 2**70)
@@ -63,7 +69,7 @@ def test_an_epoch_has_each_record_as_often_as_told_and_windows_fit(order, epoch)
 
 @given(orders(), st.integers(0, 3))
 def test_batches_are_full_or_the_last_of_their_kind(order, epoch):
-    batches = order.batches(epoch)
+    batches = list(order.batches(epoch))
     assert len(batches) == len(order)
     kinds = np.zeros_like(order.room) if order.kinds is None else order.kinds
     small = [kinds[records[0]] for records, _ in batches if len(records) < order.batch_size]
@@ -84,7 +90,7 @@ def test_without_a_last_batch_every_rank_has_as_many(order):
 
 @given(orders(), st.integers(0, 3), st.integers(0, 12))
 def test_it_can_begin_at_any_batch(order, epoch, first):
-    assert pairs(order.batches(epoch, first)) == pairs(order.batches(epoch)[first:])
+    assert pairs(order.batches(epoch, first)) == pairs(list(order.batches(epoch))[first:])
 
 
 @given(orders(together=True))
@@ -98,8 +104,31 @@ def test_the_epoch_and_the_seed_decide():
     assert pairs(order.batches(1)) == pairs(replace(order).batches(1))
     assert pairs(order.batches(1)) != pairs(order.batches(2))
     assert pairs(order.batches(1)) != pairs(replace(order, seed=4).batches(1))
-    first = {int(order.batches(epoch)[0][0][0]) % 2 for epoch in range(20)}
+    first = {int(next(order.batches(epoch))[0][0]) % 2 for epoch in range(20)}
     assert first == {0, 1}  # not all of one kind first
+
+
+def test_many_windows_take_no_more_memory_than_their_numbers():
+    room = np.zeros(100_000, np.int64)
+    tracemalloc.start()
+    try:
+        order = Order(room, seed=0, kinds=np.arange(len(room)) % 2)
+        assert len(order) == 100_000
+        next(order.batches(0))
+        assert tracemalloc.get_traced_memory()[1] < 16 * room.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+@given(hnp.arrays(np.int64, st.tuples(st.integers(1, 9), st.just(3)), elements=st.integers(0, 2)))
+def test_kinds_are_numbered_as_their_shapes_are_ordered(shapes):
+    tensors = {"x": Tensor(np.dtype("f4"), ("time", "a"), (None, None), {}, None, None)}
+    tensors["y"] = Tensor(np.dtype("f4"), ("b",), (None,), {}, None, None)
+    ids = np.array([str(row) for row in range(len(shapes))], object)
+    found = {"x": shapes[:, :2], "y": shapes[:, 2:]}
+    windows = Windows(Source(tensors, found, {"record": ids}, partial(readable, None)), None)
+    due = np.unique(shapes, axis=0, return_inverse=True)[1].reshape(-1)
+    np.testing.assert_array_equal(windows.kinds, due)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import sys
 from itertools import pairwise
 
 import hypothesis.extra.numpy as hnp
+import npy_tables
 import numpy as np
 import polars as pl
 import pytest
@@ -128,11 +129,12 @@ def test_a_float_that_32_bits_cannot_hold_is_named_before_anything_is_computed(r
 
 
 @pytest.mark.parametrize("fmt", ["tfrecord", "webdataset"])
-def test_to_tf_gives_what_the_archive_holds(records, tmp_path, fmt):
+def test_to_tf_gives_what_the_archive_holds(records, tmp_path, fmt, caplog):
     archive = write(records, tmp_path / "out", format=fmt, columns=COLUMNS, shard_size="6kB")
     with pytest.raises(ArchiveError, match="names no tensor"):
         archive.to_tf("train", tensors=[])
     data = archive.to_tf("train")
+    assert not caplog.text
     assert tuple(data.element_spec["clean"].shape) == (12, 20)
     samples = list(data.as_numpy_iterator())
     assert [s["record"].decode() for s in samples] == archive.records["record"][:6].to_list()
@@ -202,3 +204,14 @@ def test_without_tensorflow_to_tf_says_what_to_install(records, tmp_path, monkey
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(ArchiveError, match=r'pip install "entense\[tensorflow\]"'):
         archive.to_tf("train")
+
+
+@pytest.mark.parametrize("fmt", ["tfrecord", "webdataset"])
+def test_records_of_different_shapes_are_told_and_padded_by_tensorflow(tmp_path, plan, caplog, fmt):
+    values = [np.arange(1.0, 3 * n + 1, dtype="f4").reshape(n, 3) for n in (5, 8, 6)]
+    table = npy_tables.table(tmp_path / "in", {"x": values})
+    archive = write(table, tmp_path / "out", format=fmt)
+    (batch,) = archive.to_tf().padded_batch(3).as_numpy_iterator()
+    assert "differ in the shape of 'x' ([(5, 3), (8, 3)], …)" in caplog.text
+    assert "padded_batch" in caplog.text
+    assert [int((x != 0).any(1).sum()) for x in batch["x"]] == [5, 8, 6]

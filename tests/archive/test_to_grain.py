@@ -152,3 +152,13 @@ def test_records_shorter_than_a_window_are_left_out_or_padded(uneven, caplog):
         due = uneven[row]["x"]
         np.testing.assert_array_equal(x[: len(due)], due)
         assert not x[len(due) :].any()
+
+
+def test_records_that_make_no_batch_are_told_before_one_is_made(uneven, archive, caplog):
+    assert len(uneven.to_grain()) == 3
+    assert "differ in the shape of 'x' ([(5, 3), (8, 3)], …)" in caplog.text
+    assert 'short="pad"' in caplog.text
+    caplog.clear()
+    for source in (uneven.to_grain(window=5), archive.to_grain()):
+        assert next(iter(grain.MapDataset.source(source).batch(2)))["record"].shape == (2,)
+    assert not caplog.text

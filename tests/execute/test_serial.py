@@ -109,6 +109,23 @@ def test_a_lack_of_memory_is_no_records_fault(study, known, monkeypatch, where, 
     assert not decoders()
 
 
+def lacking(*_):
+    raise MemoryError("no 9 GB")
+
+
+def test_a_lack_of_memory_while_a_file_is_decoded_is_none_either(study, known, monkeypatch):
+    monkeypatch.setattr("entense.images.nifti.open_packed", lacking)
+    with pytest.raises(et.RecipeError, match=r"exhausted at .*bold.* .no 9 GB.; pass memory="):
+        list(run(known, range(7)))
+
+
+def test_nor_is_one_while_headers_are_read(study, monkeypatch):
+    study.run("01")
+    monkeypatch.setattr("entense.plan.survey.look", lacking)
+    with pytest.raises(et.RecipeError, match=r"exhausted at .* .no 9 GB.; pass memory="):
+        survey(study.records.entense.transform(raw=BOLD))
+
+
 def decoders():
     return [t for t in threading.enumerate() if t.name.startswith("entense-decode")]
 

@@ -118,7 +118,7 @@ class Foreign(ABC):
         """Name the file in whatever a library raises when it reads it."""
         try:
             yield
-        except EntenseError:
+        except (EntenseError, MemoryError):  # a lack of memory is no file's fault
             raise
         except ImportError:
             raise self._missing() from None

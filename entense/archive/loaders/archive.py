@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from entense.archive.loaders.items import Items
 from entense.archive.loaders.loader import Loader
 from entense.archive.loaders.source import Source, columns_of, named, readable
@@ -222,11 +224,11 @@ def source_of(
     rows, stored = archive.rows(split), archive.stored
     names = named(tensors, archive.schema)
     columns = columns_of(archive.scalars)  # of all records: a split has the dtypes of the whole
-    found = Rows(stored, rows, names, check)
+    found, numbers = Rows(stored, rows, names, check), np.array(rows, np.intp)
     return Source(
         tensors={name: stored.tensor(name) for name in names},
-        shapes={name: stored.shapes(name)[rows] for name in names},
-        columns={name: column[rows] for name, column in columns.items()},
+        shapes={name: stored.shapes(name)[numbers] for name in names},
+        columns={name: column[numbers] for name, column in columns.items()},
         opened=partial(readable, found.read),
         check=found.check,
     )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from entense.archive.loaders.source import Skipped
+from entense.archive.table import PACKED
 from entense.errors import ArchiveError, RecordError, StaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from entense.archive.loaders.windows import Windows
 
 SHAPE = "_shape"
+PADDED = 2**28  # bytes of a batch that may be zeros, however little there is between them
 
 
 def read_batch(
@@ -44,6 +47,8 @@ def read_batch(
     records, starts = records[there], starts[there]
     rooms = {name: windows.extents[name][records] for name in source.tensors}
     shapes = {name: np.minimum(room, source.shapes[name][records]) for name, room in rooms.items()}
+    if pads:
+        _check_room(source, rooms, shapes)
     batch: dict[str, Any] = {
         name: empty((len(records), *rooms[name].max(axis=0, initial=0).tolist()), kind.dtype)
         for name, kind in source.tensors.items()
@@ -85,6 +90,23 @@ def _tried(
         else:
             kept.append(number)
     return kept, skipped
+
+
+def _check_room(
+    source: Source,
+    rooms: Mapping[str, NDArray[np.int64]],
+    shapes: Mapping[str, NDArray[np.int64]],
+) -> None:
+    """Raise where padding would take much more memory than what is padded, before it is taken."""
+    for name, kind in source.tensors.items():
+        due = len(rooms[name]) * math.prod(rooms[name].max(axis=0, initial=0).tolist())
+        held = shapes[name].prod(axis=1, dtype=float).sum()
+        if due * kind.dtype.itemsize > max(PADDED, PACKED * held * kind.dtype.itemsize):
+            raise ArchiveError(
+                f"padded, {name!r} would take {due * kind.dtype.itemsize / 2**30:,.1f} GiB a batch "
+                "and be mostly zeros, so much do its records differ in shape; give "
+                'ragged="bucket", a shorter window=, or a smaller batch_size='
+            )
 
 
 def check_free(windows: Windows) -> None:

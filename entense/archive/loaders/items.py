@@ -15,12 +15,21 @@ from entense.archive.loaders.windows import Windows
 from entense.errors import ArchiveError, RecordError, StaleError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from entense.archive.loaders.loader import OnError, Short
     from entense.archive.loaders.source import Source
 
     Drawn: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+ALONE = (
+    'give a window= that fits all, or short="pad" with one that does not (time), use one mask or '
+    "atlas for all (space), or stack them by a function of your own (collate_fn, batch_fn)"
+)
+"""What to do with items of different shapes."""
 
 
 @dataclass(eq=False)
@@ -68,6 +77,7 @@ class Items:
             rank=self.rank,
             world=self.world,
         )
+        self._windows.tell_alike(ALONE)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -107,11 +117,12 @@ class Items:
             self._notes.add(Skipped(self.source.columns["record"][record], str(error)))
             return None
 
-    def part(self, part: int, parts: int) -> list[tuple[int, int]]:
-        """Return record and start of each item of an equal part of the epoch's, dealt in turn."""
+    def part(self, part: int, parts: int) -> Iterator[tuple[int, int]]:
+        """Yield record and start of each item of an equal part of the epoch's, dealt in turn."""
         records, starts = self._of_epoch()
         mine = slice(part, None, parts)
-        return list(zip(records[mine].tolist(), starts[mine].tolist(), strict=True))
+        for record, start in zip(records[mine], starts[mine], strict=True):
+            yield int(record), int(start)
 
     def __repr__(self) -> str:
         options = ("window", "windows_per_record", "seed", "rank", "world", "epoch", "short")

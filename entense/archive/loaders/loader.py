@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
@@ -166,11 +167,12 @@ class Loader:
         self._at = None
 
     def _iterate(self, epoch: int, first: int) -> Generator[dict[str, Any]]:
-        batches = self._order.batches(epoch, first)
-        threads = 1 if self.source.dear else self.workers
-        asked = [record for records, _ in batches for record in records.tolist()]
+        threads, asked = self.workers, []
+        if self.source.dear:
+            parts = (records.tolist() for records, _ in self._order.batches(epoch, first))
+            threads, asked = 1, [*chain.from_iterable(parts)]
         with self.source.opened(asked) as read:
-            tasks = (partial(self._read, read, *batch) for batch in batches)
+            tasks = (partial(self._read, read, *it) for it in self._order.batches(epoch, first))
             with closing(in_order(tasks, threads, self._ahead)) as done:
                 for number, (batch, skipped) in enumerate(done, first + 1):
                     self._at = (epoch, number) if number < len(self) else None

@@ -11,6 +11,8 @@ import numpy as np
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Numbers: TypeAlias = NDArray[np.int64]
@@ -82,13 +84,14 @@ class Order:
         items = (share * self._unit + np.arange(self._unit)).ravel()
         return self._there[items // self.each], starts[items]
 
-    def batches(self, epoch: int, first: int = 0) -> list[tuple[Numbers, Numbers]]:
-        """Return records and first frames of each of the rank's batches, from number `first`."""
+    def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Numbers, Numbers]]:
+        """Yield records and first frames of each of the rank's batches, from number `first`."""
         records, starts = self.items(epoch)
         cuts = self._mine
         if self.kinds is not None and self.seed is not None:
             cuts = np.random.default_rng([self.seed, epoch, 1]).permutation(cuts)
-        return [(records[a:b], starts[a:b]) for a, b in cuts[first : len(self)].tolist()]
+        for begin, end in cuts[first : len(self)]:
+            yield records[begin:end], starts[begin:end]
 
     def _starts(self, epoch: int) -> tuple[Numbers, np.random.Generator | None]:
         """Return the first frame of every item, and what shuffles them."""
@@ -127,10 +130,7 @@ class Order:
         """Return where each batch of a rank begins and ends among its items: (batches, 2)."""
         counts = np.bincount(np.sort(self._kind_of_unit)[rank :: self.world]) * self._unit
         size, ends = self.batch_size, np.cumsum(counts)
-        cuts = [
-            (first, min(first + size, end))
-            for count, end in zip(counts.tolist(), ends.tolist(), strict=True)
-            for first in range(end - count, end, size)
-            if first + size <= end or not self.drop_last
-        ]
-        return np.array(cuts, np.int64).reshape(-1, 2)
+        batches = counts // size if self.drop_last else -(-counts // size)  # of each kind
+        number = np.arange(batches.sum()) - np.repeat(np.cumsum(batches) - batches, batches)
+        first = np.repeat(ends - counts, batches) + size * number
+        return np.stack([first, np.minimum(first + size, np.repeat(ends, batches))], axis=1)

@@ -46,7 +46,8 @@ class Source:
     tensors: Mapping[str, Tensor]
     shapes: Mapping[str, NDArray[np.int64]]  # (records, dims)
     columns: Mapping[str, NDArray[Any]]  # `record`, the ids, and what else goes into batches
-    opened: Callable[[Sequence[int]], AbstractContextManager[Reader]]  # for records, in this order
+    # for records, in this order where they are dear
+    opened: Callable[[Sequence[int]], AbstractContextManager[Reader]]
     check: Callable[[int], None] = trusted  # raises before memory is taken for what is not there
     dear: bool = False  # a record is costly to come by, and only one thread may read
     failed: Sequence[Skipped] = ()  # what is known beforehand to be unreadable, and is no record

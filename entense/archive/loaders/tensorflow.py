@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from entense.archive.loaders.archive import source_of
 from entense.archive.loaders.shards import shard_files
 from entense.archive.loaders.source import named
+from entense.archive.loaders.windows import Windows
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from entense.archive.read import Archive
 
 KEY, TFRECORD = "__key__", "tfrecord"
+PAD = "use padded_batch or ragged_batch of tf.data in the place of batch"
 
 
 def to_tf(
@@ -30,7 +33,8 @@ def to_tf(
 
     A sample has each tensor in its own dtype, each scalar, and ``"record"``. Where a column has
     nulls, its integers and booleans become float64 with NaN for null, its strings have ``""``.
-    Floats are float32, integers int64.
+    Floats are float32, integers int64. Records of different shapes make batches with
+    `padded_batch`, and say so.
 
     Parameters
     ----------
@@ -61,6 +65,7 @@ def to_tf(
             'to_tf needs TensorFlow; install it with: pip install "entense[tensorflow]"'
         ) from error
     rows, names = archive.rows(split), named(tensors, archive.schema)
+    Windows(source_of(archive, split, names, check=True), None).tell_alike(PAD)
     signature = {name: _tensor_spec(tf, archive, name) for name in names}
     signature |= {name: _scalar_spec(tf, archive, name) for name in archive.manifest.columns}
     signature["record"] = tf.TensorSpec((), tf.string)

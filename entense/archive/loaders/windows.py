@@ -50,8 +50,12 @@ class Windows:
     @cached_property
     def kinds(self) -> NDArray[np.int64]:
         """(records,) numbers that are equal where records' items have equal shapes."""
-        everything = np.concatenate(list(self.extents.values()), axis=1)
-        return np.unique(everything, axis=0, return_inverse=True)[1].reshape(-1)
+        kinds = np.zeros(len(self.source.columns["record"]), np.int64)
+        for shapes in self.extents.values():
+            for extent in shapes.T:  # rows would be compared a hundred times as slowly
+                numbers, kind = np.unique(extent, return_inverse=True)
+                kinds = np.unique(kinds * len(numbers) + kind, return_inverse=True)[1]
+        return kinds
 
     @cached_property
     def room(self) -> NDArray[np.int64]:
@@ -104,18 +108,30 @@ class Windows:
             *(len(out), len(self.room), window, ", ".join(one.record for one in out[:3])),
         )
 
+    @property
+    def differing(self) -> str | None:
+        """Say in what the items differ in shape; None where they are all of one."""
+        there = self.room >= 0
+        for name, every in self.extents.items():
+            shapes = every[there]
+            different = (shapes != shapes[:1]).any(axis=1)
+            if different.any():
+                pair = [tuple(shapes[row].tolist()) for row in (0, int(np.argmax(different)))]
+                return f"the records differ in the shape of {name!r} ({pair}, …)"
+        return None
+
     def check_alike(self) -> None:
         """Raise where the items are not all of one shape."""
-        there = self.room >= 0
-        for name, shapes in self.extents.items():
-            different = np.unique(shapes[there], axis=0)
-            if len(different) > 1:
-                raise ArchiveError(
-                    f"the records differ in the shape of {name!r} "
-                    f"({[tuple(shape) for shape in different[:2].tolist()]}, …), so they make no "
-                    "batch; give a window= that fits all (time), use one mask or atlas for all "
-                    '(space), ragged="pad" or "bucket", or batch_size=1'
-                )
+        if differing := self.differing:
+            raise ArchiveError(
+                f"{differing}, so they make no batch; give a window= that fits all (time), use one "
+                'mask or atlas for all (space), ragged="pad" or "bucket", or batch_size=1'
+            )
+
+    def tell_alike(self, remedy: str) -> None:
+        """Warn where the items are not all of one shape, and others are to make the batches."""
+        if differing := self.differing:
+            _LOG.warning("%s, and batches are of one shape: %s", differing, remedy)
 
     def _extents(self, tensor: str, shapes: NDArray[np.int64]) -> NDArray[np.int64]:
         if self.length is None or not self.is_cut(tensor):

@@ -184,6 +184,25 @@ def test_a_tensor_that_is_larger_than_its_shard_takes_no_memory(archive, made, w
         WAYS[way](open_archive(archive.folder))
 
 
+def test_what_is_padded_takes_no_more_memory_than_is_due_to_what_it_holds(archive, made):
+    """Two tensors that take no byte, of many rows and of many columns."""
+    shapes = pl.Series([[2**40, 0], [0, 2**20], [12, 20]], dtype=pl.List(pl.Int64))
+    empty = pl.Series([True, True, False])
+    fields = pl.col("clean").struct
+    tables = archive.records.with_columns(
+        fields.with_fields(
+            shape=shapes,
+            size=pl.when(empty).then(0).otherwise(fields.field("size")),
+            crc32c=pl.when(empty).then(pl.lit(b"")).otherwise(fields.field("crc32c")),
+        )
+    )
+    forge(archive, made[1], tables)
+    opened = open_archive(archive.folder)
+    for options in ({"ragged": "pad"}, {"ragged": "pad", "window": 2**40, "short": "pad"}):
+        with in_little_memory(), pytest.raises(ArchiveError, match=r"'clean' would take .* GiB"):
+            list(opened.loader(batch_size=3, **options))
+
+
 @pytest.mark.parametrize("honest", [True, False])
 def test_what_a_library_reads_is_no_larger_than_its_shard_either(records, tmp_path, honest):
     archive = write(records.head(3).drop("fc"), tmp_path / "out", format="hdf5")
