@@ -11,7 +11,6 @@ from trips import KILLS, RAISES
 import entense as et
 from entense.archive import executors, locks
 from entense.archive.executors import Elsewhere
-from entense.archive.failures import FailedRecordsError
 from entense.distribute.run import number_of
 from entense.errors import ArchiveError, EntenseError, RecipeError
 
@@ -48,32 +47,6 @@ def test_the_bytes_are_those_of_a_serial_write(many, tmp_path, worker):
     assert files(tmp_path / "out") == due
     assert archive.records["error"].drop_nulls().len() == 3
     assert archive.verify().records == 37
-
-
-def test_a_record_that_raises_is_told_as_a_serial_write_tells_it(tmp_path):
-    trips = Trips(tmp_path, "process", {2: RAISES})
-    with pytest.raises(FailedRecordsError) as there:
-        trips.write()
-    with pytest.raises(FailedRecordsError) as here:
-        trips.serial()
-    assert str(there.value) == str(here.value)
-    assert there.value.failures == here.value.failures
-    assert str(trips.input(2)) in str(there.value)
-    assert files(tmp_path / "out") == files(tmp_path / "due")
-    assert len(list(trips.out.rglob("*.tar"))) == 5
-
-
-def test_a_record_that_kills_its_worker_each_time_is_named_and_the_others_are_written(tmp_path):
-    trips = Trips(tmp_path, "process", {1: KILLS}, 4)
-    due = trips.serial()
-    with pytest.raises(FailedRecordsError, match="kills every process") as error:
-        trips.write()
-    assert list(error.value.failures) == ["ds_sub-01"]
-    kept = trips.done(3)
-    trips.open()  # its memory was doubled, say
-    trips.write()
-    assert files(trips.out) == due
-    assert trips.kept(kept) == kept
 
 
 def test_in_a_running_event_loop_it_works(tmp_path):
