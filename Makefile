@@ -27,6 +27,7 @@ test: $(VENV)/.installed-test
 
 faults: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 tests/faults/archive/slow_*.py $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
 
 smoke: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 tests/flow/slow_benchmarks.py $(ARGS)

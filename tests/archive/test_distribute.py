@@ -11,7 +11,6 @@ from trips import KILLS, RAISES, WAITS
 import entense as et
 from entense.archive import locks
 from entense.archive.executors import Elsewhere
-from entense.archive.failures import FailedRecordsError
 from entense.distribute import run as distributed
 from entense.distribute.run import number_of
 from entense.errors import ArchiveError, EntenseError, ExecutionError, RecipeError
@@ -55,32 +54,6 @@ def test_a_worker_of_pydras_own_writes_the_same(tmp_path):
     trips = Trips(tmp_path, "debug", {2: RAISES})
     trips.write(on_error="skip", tasks=2)
     assert files(trips.out) == trips.serial(on_error="skip")
-
-
-def test_a_record_that_raises_is_told_as_a_serial_write_tells_it(tmp_path):
-    trips = Trips(tmp_path, "process", {2: RAISES})
-    with pytest.raises(FailedRecordsError) as there:
-        trips.write()
-    with pytest.raises(FailedRecordsError) as here:
-        trips.serial()
-    assert str(there.value) == str(here.value)
-    assert there.value.failures == here.value.failures
-    assert str(trips.input(2)) in str(there.value)
-    assert files(tmp_path / "out") == files(tmp_path / "due")
-    assert len(list(trips.out.rglob("*.tar"))) == 5
-
-
-def test_a_record_that_kills_its_worker_each_time_is_named_and_the_others_are_written(tmp_path):
-    trips = Trips(tmp_path, "process", {1: KILLS}, 4)
-    due = trips.serial()
-    with pytest.raises(FailedRecordsError, match="kills every process") as error:
-        trips.write()
-    assert list(error.value.failures) == ["ds_sub-01"]
-    kept = trips.done(3)
-    trips.open()  # its memory was doubled, say
-    trips.write()
-    assert files(trips.out) == due
-    assert trips.kept(kept) == kept
 
 
 def test_jobs_that_are_preempted_cost_no_record(tmp_path, cluster):

@@ -15,7 +15,9 @@ from entense.execute.pydra import Task, run_tasks
 
 HERE = Path(__file__).parent
 OPTIONS = {"process": {}, "dask": {}, "sge": {}, "slurm": {"poll_seconds": 0.2}}
-WORKERS = ["process", "dask", pytest.param("slurm", marks=pytest.mark.slurm)]
+WORKERS = ["process"]
+WORKERS += [pytest.param("dask", marks=pytest.mark.slow)]
+WORKERS += [pytest.param("slurm", marks=pytest.mark.slurm)]
 
 
 @pytest.fixture(params=WORKERS)

@@ -43,6 +43,7 @@ def qsub(tmp_path, monkeypatch):
     return folder / "qsub.said"
 
 
+@pytest.mark.slow
 def test_tasks_run_with_the_arguments_that_were_given(make, run, qsub):
     tasks = [make("well"), make("wrong", "fail")]
     asked = "-l h_vmem=4G -q long"

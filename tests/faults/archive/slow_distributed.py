@@ -51,6 +51,10 @@ def test_a_record_that_raises(tmp_path, worker, on_error):
     with pytest.raises(FailedRecordsError) as there:
         trips.write()
     assert str(there.value) == str(here.value)
+    assert there.value.failures == here.value.failures
+    assert str(trips.input(2)) in str(there.value)
+    assert files(trips.out) == files(tmp_path / "due")
+    assert len(list(trips.out.rglob("*.tar"))) == 5
 
 
 def test_a_worker_killed_in_the_middle_is_replaced_and_what_it_finished_is_kept(tmp_path, worker):

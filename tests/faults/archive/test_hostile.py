@@ -168,6 +168,8 @@ def claiming(records, **claims):
 
 @contextmanager
 def in_little_memory():
+    import torch  # noqa: F401  # traced, the import takes many times as long
+
     tracemalloc.start()
     try:
         yield
