@@ -33,8 +33,11 @@ class Job:
         return self.scalars.row(row, named=True) if self.scalars.width else {}
 
     def slice(self, rows: Sequence[int]) -> pl.DataFrame:
-        """Return what some records can be computed from in another process."""
-        return self.cells.with_columns(self.scalars.get_columns())[rows]
+        """Return what some records, in order, can be computed from in another process."""
+        cells = self.cells.with_columns(self.scalars.get_columns())
+        if rows and rows[-1] - rows[0] + 1 == len(rows):  # as mostly: nothing is copied
+            return cells[rows[0] : rows[-1] + 1]
+        return cells[rows]
 
 
 def prepare(

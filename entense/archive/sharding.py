@@ -188,6 +188,8 @@ def by_size(sizes: Sequence[int], groups: Sequence[int], limits: Limits) -> list
 
 def _units(groups: Sequence[int]) -> Iterable[list[int]]:
     """Return the places of each group, in the order of their first."""
+    if len(set(groups)) == len(groups):
+        return ([place] for place in range(len(groups)))  # a list of each at once takes its room
     units: dict[int, list[int]] = defaultdict(list)
     for place, group in enumerate(groups):
         units[group].append(place)

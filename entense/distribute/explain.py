@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from entense.archive.assign import inputs_of
 from entense.archive.executors import Elsewhere
+from entense.archive.inputs import Inputs
 from entense.distribute.batch import ENTRY
 from entense.distribute.run import memory_of, number_of, seconds_of
 from entense.execute.pydra import Task, draw
@@ -75,8 +75,8 @@ def _workflow(frame: pl.DataFrame | pl.LazyFrame, where: Elsewhere, how: How) ->
     head = frame.lazy().head(plans.LOOK_AT).collect()
     known = survey(head, how=how)
     total = frame.lazy().select(pl.len()).collect().item()
-    inputs, rows = inputs_of(known), range(head.height)
-    seconds = total * sum(seconds_of(known, inputs, row) for row in rows) / max(1, head.height)
+    inputs, rows = Inputs.of(known.rows), range(head.height)
+    seconds = total * sum(seconds_of(inputs, row) for row in rows) / max(1, head.height)
     number = min(where.tasks or number_of(seconds), max(total, 1))
     memory = memory_of(known, rows, where.cores)
     tasks = [

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from entense.archive import folder as folders
 from entense.archive.executors import end_killed, register_executor
@@ -22,11 +22,12 @@ from entense.plan.demand import ITSELF
 from entense.progress import Counter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from entense.archive.assign import Planned
     from entense.archive.executors import Elsewhere
     from entense.archive.folder import Receipt
+    from entense.archive.inputs import Inputs
     from entense.archive.job import Job
     from entense.archive.options import Options
     from entense.archive.writer import Writer
@@ -86,8 +87,8 @@ class Distributed:
         with _room(writer.folder, keeps=True) as room:
             run = _Run(self, writer, room)
             tasks = [run.task(batch, alone=False) for batch in cut(writer, parts, self.where.tasks)]
-            survey, rows = writer.job.survey, (row for part in parts for row in part.rows)
-            hours = sum(seconds_of(survey, writer.inputs, row) for row in rows) / 3600
+            rows = chain.from_iterable(part.rows for part in parts)
+            hours = sum(seconds_of(writer.inputs, row) for row in rows) / 3600
             return (
                 f"{draw(tasks, self.where.worker, **self.where.options)}\n"
                 f"COST  about {hours:,.2f} core hours; the files of the tasks are in {room}"
@@ -96,8 +97,7 @@ class Distributed:
 
 def cut(writer: Writer, parts: Sequence[Planned], tasks: int | None) -> list[list[Planned]]:
     """Cut parts, in their order, into batches that cost about the same."""
-    survey, inputs = writer.job.survey, writer.inputs
-    costs = [sum(seconds_of(survey, inputs, row) for row in part.rows) for part in parts]
+    costs = [sum(seconds_of(writer.inputs, row) for row in part.rows) for part in parts]
     due = sum(costs) / (tasks or number_of(sum(costs)))
     batches: list[list[Planned]] = [[]]
     taken = 0.0
@@ -114,16 +114,15 @@ def number_of(seconds: float) -> int:
     return max(1, min(TASKS, round(seconds / SECONDS)))
 
 
-def seconds_of(survey: Survey, inputs: Sequence[Mapping[str, Any]], row: int) -> float:
+def seconds_of(inputs: Inputs, row: int) -> float:
     """Estimate how long a core works on a record: of the sizes of its inputs and outputs."""
-    taken = sum(file[1] or 0 for file in inputs[row].values())
-    given = sum(spec.nbytes for spec in (survey.specs[row] or {}).values())
-    return taken / INFLATED + given / STORED
+    given = sum(spec.nbytes for spec in (inputs.rows[row].specs or {}).values())
+    return inputs.bytes(row) / INFLATED + given / STORED
 
 
 def memory_of(survey: Survey, rows: Iterable[int], cores: int) -> int:
     """Estimate what a process takes: its own, and the largest record for each one on its way."""
-    demands = (survey.demands[row] for row in rows)
+    demands = (survey.rows[row].demand for row in rows)
     largest = max((demand.bytes() for demand in demands if demand), default=0)
     return int(HEADROOM * (ITSELF + max(2, cores) * largest))
 
@@ -167,10 +166,10 @@ class _Run:
         return Task(name, ENTRY, str(path), digest, memory, where.cores, where.gpus)
 
     def _batch(self, batch: Sequence[Planned], rows: Sequence[int], *, alone: bool) -> Batch:
-        place, asked = {row: i for i, row in enumerate(rows)}, self._how.asked
+        asked = self._how.asked
         return Batch(
             folder=str(self._writer.folder.absolute()),
-            parts=[part.moved(place) for part in batch],
+            parts=[part.within(rows) for part in batch],
             series=self._writer.series,
             ragged=sorted(self._writer.shared.ragged),
             skip=self._writer.skip,

@@ -75,8 +75,8 @@ def _materialised(table: pl.DataFrame, known: Survey, outcomes: Sequence[Outcome
         lazy.arrow_tensors(
             name,
             [out.arrays[name] for out in outcomes if out.arrays],
-            next((spec[name].dims for spec in known.specs if spec), ()),
-            ragged=len({spec[name].shape for spec in known.specs if spec}) > 1,
+            next((spec[name].dims for spec in known.specs), ()),
+            ragged=len({spec[name].shape for spec in known.specs}) > 1,
         )
         for name in known.tensors
     )

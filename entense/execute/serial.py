@@ -102,7 +102,8 @@ def run(
     # of few files each is inflated by several cores, where their memory is not counted
     cores = 1 if memory is not None else max(1, min(_cores(), _MOST_DECODERS) // max(len(rows), 1))
     running = Running(survey, how or survey.how, room, Buffers(), cores)
-    inputs = (() if survey.errors[row] else survey.inputs[row].values() for row in rows)
+    known = (survey.rows[row] for row in rows)
+    inputs = (() if one.error else one.bound.paths for one in known)
     with fetch_ahead(inputs) as done:
         for row, future, is_last in _loading(running, rows):
             outcome = _outcome(running, row, future, is_last=is_last)
@@ -148,7 +149,7 @@ def _cores() -> int:
 
 def _outcome(running: Running, row: int, future: Future[Loaded], *, is_last: bool) -> Outcome:
     survey = running.survey
-    bound, specs = survey.bound[row], survey.specs[row]
+    bound, specs = survey.rows[row].bound, survey.rows[row].specs
     try:
         loaded = future.result().of(running, row)
         env = _compute(loaded)
@@ -163,7 +164,7 @@ def _outcome(running: Running, row: int, future: Future[Loaded], *, is_last: boo
     except Exception as error:  # whatever it is, the other records go on
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             raise RecipeError(  # which passes, and would else be kept as what is wrong with it
-                f"the memory was exhausted at {next(iter(bound.files.values()), 'a record')} "
+                f"the memory was exhausted at {next(iter(bound.paths), 'a record')} "
                 f'({error}); pass memory=, as "4GB", or a smaller one, and run again'
             ) from error
         return Outcome(row, None, error=sentence(error, bound))

@@ -17,6 +17,7 @@ from typing import Any
 from entense.errors import RecordError
 
 _POINTER_SIZE = 32_768  # git-annex: a pointer file is at most this large
+_POINTER = b"/annex/objects/"
 _SIZE = re.compile(r"^[A-Z0-9_]+(?:-[a-z]\d+)*?-s(\d+)")
 
 
@@ -50,7 +51,18 @@ def absent(path: str | Path) -> str | None:
     if not 0 < size < _POINTER_SIZE or not Path(path).is_file():
         return None
     with open(path, "rb") as file:  # noqa: PTH123
-        return "pointer" if file.read(15) == b"/annex/objects/" else None
+        return "pointer" if is_pointer(file.read(len(_POINTER))) else None
+
+
+def is_pointer(start: bytes) -> bool:
+    """Whether a file that begins so may be git-annex's pointer to one that is not here.
+
+    Examples
+    --------
+    >>> is_pointer(b"/annex/objects/MD5E-s4--0a1b.nii")
+    True
+    """
+    return start.startswith(_POINTER)
 
 
 @dataclass
