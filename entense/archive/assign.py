@@ -122,13 +122,15 @@ def _planned(
 
 def _sizes(job: Job, series: Sequence[Series]) -> list[int]:
     """Return the bytes of each record: those of the format that takes most."""
-    known, sizes = job.survey.specs[0], []
+    known, sizes = job.survey.specs[0], list[int]()
+    same: dict[int, int] = {}
     blanks: dict[int, list[tuple[str, Arrays]]] = {}  # rows that are alike have the same specs
     for row, one in enumerate(job.survey.rows):
         known = one.specs or known
         if id(known) not in blanks:
             blanks[id(known)] = [_blank(one, known) for one in series]
-        sizes.append(_size(job, row, known, blanks[id(known)]))
+        size = _size(job, row, known, blanks[id(known)])
+        sizes.append(same.setdefault(size, size))
     return sizes
 
 

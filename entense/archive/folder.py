@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,11 @@ class Receipt:
     inputs: Sequence[Mapping[str, Sequence[Any]]]  # a record: slot to name, version
     tensors: Sequence[Mapping[str, Mapping[str, Any]] | None]  # a record: where, in which file
     errors: Sequence[str | None]  # a record
+
+    @property
+    def placed(self) -> Receipt:
+        """The same without its inputs, which take most room, once it is on the disk."""
+        return replace(self, inputs=())
 
     def plain(self) -> dict[str, Any]:
         """Return what JSON can hold."""

@@ -67,7 +67,8 @@ def prepare(
     if not len(table):
         raise TableError("the table has no records; look at what its filters dropped")
     check_names(columns, tensors)
-    table = with_record_id(table).sort("record")
+    table = with_record_id(table)
+    table = table if table["record"].is_sorted() else table.sort("record")
     plain = names_of_files(table.drop(tensors))
     ids, scalars = plain["record"].to_list(), scalars_of(plain, columns)
     known = survey(table, tensors, dtype=dtype or {}, how=how or DEFAULT)

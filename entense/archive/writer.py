@@ -83,7 +83,7 @@ def written(
             while len(on_its_way) > (part is not None):
                 receipt, finished = on_its_way.popleft()
                 finished.result()
-                yield receipt
+                yield receipt.placed
 
 
 class Writer:
@@ -115,7 +115,7 @@ class Writer:
         if any(receipt.errors) and not self.skip:
             return None
         whole = all(is_whole(self.folder, file) for file in receipt.files)
-        return receipt if whole else None
+        return receipt.placed if whole else None
 
     def fits(self, receipt: Receipt, part: Planned) -> bool:
         """Whether a receipt is of a part made of what the table and the inputs are now."""
