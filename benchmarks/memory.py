@@ -67,7 +67,7 @@ def ours(folder: str, chain: str, files: int, memory: str | None) -> dict:
     from entense.plan.survey import survey
 
     table = CHAINS[chain](Runs(Path(folder))).head(files)
-    estimate = max(demand.with_process() for demand in survey(table).demands) / 1e6
+    estimate = max(row.demand.with_process() for row in survey(table).rows) / 1e6
     try:
         seconds = write(Runs(Path(folder)), table, memory=memory) / files
     except EntenseError as refused:

@@ -123,7 +123,7 @@ def ops_of(job: Job) -> list[str]:
 
 def _kind(job: Job, name: str) -> list[Any]:
     """Return dtype, dims and scale of a tensor, which all records must share."""
-    specs = [found[name] for found in job.survey.specs if found]
+    specs = [found[name] for found in job.survey.specs]
     dims, dtypes = sorted({spec.dims for spec in specs}), sorted({spec.dtype for spec in specs})
     if len(dims) > 1:
         raise ArchiveError(
@@ -156,7 +156,8 @@ def _rows(parts: Sequence[Planned], receipts: Sequence[Receipt]) -> list[dict[st
 def _manifest(job: Job, rows: Sequence[Mapping[str, Any]], records: bytes) -> dict[str, Any]:
     """Return what the manifest says of the records."""
     there = [row["shard"] is not None for row in rows]
-    specs = [found for found, here in zip(job.survey.specs, there, strict=True) if here and found]
+    known = zip(job.survey.rows, there, strict=True)
+    specs = [row.specs for row, here in known if here and row.specs]
     counts = dict.fromkeys((row["split"] for row in rows), 0)
     for row in rows:
         counts[row["split"]] += row["shard"] is not None
@@ -183,7 +184,7 @@ def _coords(specs: Iterable[Spec]) -> dict[str, Any]:
 
 def _save_masks(home: Home, job: Job) -> dict[str, MaskFile]:
     """Write each mask that is not there yet, once, however many tensors have it."""
-    specs = [spec for found in job.survey.specs for spec in (found or {}).values()]
+    specs = [spec for found in job.survey.specs for spec in found.values()]
     masks = {spec.mask.digest: spec.mask for spec in specs if spec.mask}
     known, digests = kept_masks(home), sorted(masks)
 

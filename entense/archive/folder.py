@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,11 @@ class Receipt:
     tensors: Sequence[Mapping[str, Mapping[str, Any]] | None]  # a record: where, in which file
     errors: Sequence[str | None]  # a record
     said: Mapping[str, str] = field(default_factory=dict)  # file to its token, where a store has it
+
+    @property
+    def placed(self) -> Receipt:
+        """The same without its inputs, which take most room, once it is on the disk."""
+        return replace(self, inputs=())
 
     def plain(self) -> dict[str, Any]:
         """Return what JSON can hold."""

@@ -138,7 +138,7 @@ def _extents(job: Job, series: Series, rows: Sequence[int]) -> list[Extent]:
 
 def _extent(job: Job, series: Series, row: int, begin: int) -> Extent:
     """Lay a sample out again, without its data."""
-    fmt, specs = cast("Format", formats[series.format]), job.survey.specs[row] or {}
+    fmt, specs = cast("Format", formats[series.format]), job.survey.rows[row].specs or {}
     arrays = {name: blank(specs[name].shape, specs[name].dtype) for name in series.tensors}
     pieces = fmt.layout(Sample(job.ids[row], arrays, job.values(row), specs))
     starts = list(accumulate((size_of([piece], arrays) for piece in pieces), initial=0))

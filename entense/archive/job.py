@@ -33,8 +33,11 @@ class Job:
         return self.scalars.row(row, named=True) if self.scalars.width else {}
 
     def slice(self, rows: Sequence[int]) -> pl.DataFrame:
-        """Return what some records can be computed from in another process."""
-        return self.cells.with_columns(self.scalars.get_columns())[rows]
+        """Return what some records, in order, can be computed from in another process."""
+        cells = self.cells.with_columns(self.scalars.get_columns())
+        if rows and rows[-1] - rows[0] + 1 == len(rows):  # as mostly: nothing is copied
+            return cells[rows[0] : rows[-1] + 1]
+        return cells[rows]
 
 
 def prepare(
@@ -64,7 +67,8 @@ def prepare(
     if not len(table):
         raise TableError("the table has no records; look at what its filters dropped")
     check_names(columns, tensors)
-    table = with_record_id(table).sort("record")
+    table = with_record_id(table)
+    table = table if table["record"].is_sorted() else table.sort("record")
     plain = names_of_files(table.drop(tensors))
     ids, scalars = plain["record"].to_list(), scalars_of(plain, columns)
     known = survey(table, tensors, dtype=dtype or {}, how=how or DEFAULT)

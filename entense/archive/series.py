@@ -63,7 +63,7 @@ def check_apart(series: Sequence[Series], records: Sequence[str]) -> None:
 def shared_by(job: Job) -> Shared:
     """Return what all files of an archive have in common."""
     columns = {name: PYTHON[dtype] for name, dtype in job.scalars.schema.items()}
-    shapes = {name: {s[name].shape for s in job.survey.specs if s} for name in job.survey.tensors}
+    shapes = {name: {s[name].shape for s in job.survey.specs} for name in job.survey.tensors}
     return Shared(frozenset(name for name, found in shapes.items() if len(found) > 1), columns)
 
 

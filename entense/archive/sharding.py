@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from dataclasses import dataclass
+from operator import ne
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
@@ -76,9 +77,9 @@ class Sharding:
         """16 hexadecimal digits of the scheme's code."""
         return digest_of(code_of(schemes[self.scheme]))
 
-    def order(self, ids: Sequence[str]) -> list[int]:
+    def order(self, ids: Sequence[str]) -> Sequence[int]:
         """Return the rows in the order in which they are cut: the same, however they stood."""
-        rows = list(range(len(ids)))
+        rows = range(len(ids))
         return rows if self.seed is None else sorted(rows, key=lambda row: self._rank(ids[row]))
 
     def cut(
@@ -95,7 +96,8 @@ class Sharding:
 
     def _check(self, parts: Sequence[Sequence[int]], groups: Sequence[int]) -> None:
         """Raise unless every record is in one part, and every group too."""
-        if sorted(place for part in parts for place in part) != list(range(len(groups))):
+        places = sorted(place for part in parts for place in part)
+        if len(places) != len(groups) or any(map(ne, places, range(len(groups)))):
             raise ArchiveError(
                 f"the sharding {self.scheme!r} does not put each record into exactly one shard; "
                 "mend the function that was registered"
@@ -142,7 +144,7 @@ def register_sharding(name: str, function: Scheme) -> Scheme:
     return schemes.add(name, function)
 
 
-def shard_groups(table: pl.DataFrame, by: Sequence[str]) -> list[int]:
+def shard_groups(table: pl.DataFrame, by: Sequence[str]) -> Sequence[int]:
     """Return the number of each row's group; every row is its own where `by` names no column.
 
     Examples
@@ -160,7 +162,7 @@ def shard_groups(table: pl.DataFrame, by: Sequence[str]) -> list[int]:
                 f"{nulls} records have no {name!r} to be sharded by; fill them or drop them"
             )
     if not by:
-        return list(range(len(table)))
+        return range(len(table))
     rows = table.select(by).with_columns(pl.Series(ROW, range(len(table))))
     first: list[int] = rows.select(pl.col(ROW).min().over(by)).to_series().to_list()
     return first
@@ -188,6 +190,8 @@ def by_size(sizes: Sequence[int], groups: Sequence[int], limits: Limits) -> list
 
 def _units(groups: Sequence[int]) -> Iterable[list[int]]:
     """Return the places of each group, in the order of their first."""
+    if len(set(groups)) == len(groups):
+        return ([place] for place in range(len(groups)))  # a list of each at once takes its room
     units: dict[int, list[int]] = defaultdict(list)
     for place, group in enumerate(groups):
         units[group].append(place)

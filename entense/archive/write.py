@@ -227,7 +227,7 @@ def plan_archive(
     job = prepare(frame, asked.columns, asked.dtype, how_of(asked.without, asked.fusion))
     check_free(job.table.columns, job.survey.tensors)
     check_storable(job.table)
-    if not any(job.survey.specs):
+    if not job.survey.specs:
         errors = map(str, job.survey.errors)
         raise FailedRecordsError(dict(zip(job.ids, errors, strict=True)), len(job.ids))
     series = series_of(asked.format, job.survey.tensors, asked.disaggregate)

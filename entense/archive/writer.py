@@ -10,9 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from entense.archive import folder as folders
-from entense.archive.assign import AT_ONCE, Planned, changed_since, hashed, inputs_of
 from entense.archive.failures import FailedRecordsError, without_folders
 from entense.archive.folder import Receipt
+from entense.archive.inputs import AT_ONCE, Inputs
 from entense.archive.part import Part
 from entense.errors import ArchiveError
 from entense.progress import progress
@@ -21,6 +21,7 @@ from entense.threads import in_threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
+    from entense.archive.assign import Planned
     from entense.archive.formats.foreign import Shared
     from entense.archive.home import Home
     from entense.archive.job import Job
@@ -62,7 +63,7 @@ def serial(writer: Writer, parts: Sequence[Planned], *, memory: int | None) -> I
     survey = writer.job.survey
     rows = writer.computed(parts)
     computed = cast("Generator[Outcome]", run(survey, rows, memory=memory))
-    total = sum(specs is not None for specs in survey.specs)
+    total = len(survey.specs)
     outcomes = progress(computed, what="write", unit="records", total=total, done=total - len(rows))
     with closing(computed):
         yield from written(writer, parts, outcomes)
@@ -82,7 +83,7 @@ def written(
             while len(on_its_way) > (part is not None):
                 receipt, finished = on_its_way.popleft()
                 finished.result()
-                yield receipt
+                yield receipt.placed
 
 
 class Writer:
@@ -100,8 +101,8 @@ class Writer:
     ) -> None:
         self.job, self.series, self.home, self.skip = job, series, home, skip
         self.shared = shared
-        self.inputs = inputs_of(job.survey)  # as they are before any voxel is read
-        self._noted = hashed(self.inputs, job.survey) if hash_inputs else self.inputs
+        self.inputs = Inputs.of(job.survey.rows)  # as they are before any voxel is read
+        self._noted = self.inputs.hashed() if hash_inputs else self.inputs
         self.written: list[str] = []  # the shards that were not good
         self.due: Mapping[str, list[ShardFile]] | None = None  # what `repair` is to bring back
         self.errors: dict[int, str] = {}  # by row, with whole paths, which archives must not have
@@ -121,17 +122,19 @@ class Writer:
             return None
         said = receipt.said
         whole = all(self.home.is_whole(file, said.get(file.path)) for file in receipt.files)
-        return receipt if whole else None
+        return receipt.placed if whole else None
 
     def fits(self, receipt: Receipt, part: Planned) -> bool:
         """Whether a receipt is of a part made of what the table and the inputs are now."""
-        known = [[inputs[row] for row in part.rows] for inputs in (self.inputs, self._noted)]
-        return receipt.digest == part.digest and receipt.inputs in known
+        if receipt.digest != part.digest:
+            return False
+        either = (self.inputs, self._noted)
+        return any([*map(one.said, part.rows)] == receipt.inputs for one in either)
 
     def computed(self, parts: Sequence[Planned]) -> list[int]:
         """Return the rows of parts that are computed, in the order in which they are due."""
-        specs = self.job.survey.specs
-        return [row for part in parts for row in part.rows if specs[row] is not None]
+        known = self.job.survey.rows
+        return [row for part in parts for row in part.rows if known[row].specs is not None]
 
     def hear(self, part: Planned, errors: Sequence[str | None]) -> None:
         """Take in what went wrong with the records of a part in another process."""
@@ -151,7 +154,7 @@ class Writer:
             part.abandon()
             raise
         errors = [self._short(row) for row in planned.rows]
-        inputs = [self._noted[row] for row in planned.rows]
+        inputs = [self._noted.said(row) for row in planned.rows]
         receipt = Receipt(planned.name, files, planned.digest, inputs, tensors, errors)
         return receipt, partial(self._finish, part, receipt)
 
@@ -166,17 +169,17 @@ class Writer:
 
     def _append(self, row: int, part: Part, outcomes: Iterator[Outcome]) -> dict[str, Any] | None:
         """Append a record to its part; return where its tensors lie, None where it failed."""
-        specs = self.job.survey.specs[row]
-        if specs is None:
-            self.errors[row] = self.job.survey.errors[row] or "it could not be surveyed"
+        known = self.job.survey.rows[row]
+        if known.specs is None:
+            self.errors[row] = known.error or "it could not be surveyed"
             return None
         outcome = next(outcomes)
-        changed = changed_since(self.inputs[row], self.job.survey.inputs[row])
+        changed = self.inputs.changed(known.bound.paths)
         if outcome.arrays is None or changed:
             self.errors[row] = outcome.error or changed or "it could not be computed"
             return None
         arrays = {name: outcome.arrays[name] for name in self.job.survey.tensors}
-        places = part.append(self.job.ids[row], arrays, self.job.values(row), specs)
+        places = part.append(self.job.ids[row], arrays, self.job.values(row), known.specs)
         return {
             name: place | {count: outcome.counts.get(name, {}).get(count) for count in COUNTS}
             for name, place in places.items()
@@ -204,4 +207,4 @@ class Writer:
 
     def _short(self, row: int) -> str | None:
         error = self.errors.get(row)
-        return error and without_folders(error, self.job.survey.inputs[row].values())
+        return error and without_folders(error, self.job.survey.rows[row].bound.paths)

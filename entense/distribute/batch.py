@@ -204,9 +204,11 @@ def _one_by_one(
 
 def _without(job: Job, banned: Mapping[str, str]) -> Survey:
     """Return the survey as if banned records could not be surveyed."""
-    specs = [None if i in banned else s for i, s in zip(job.ids, job.survey.specs, strict=True)]
-    errors = [banned.get(i, e) for i, e in zip(job.ids, job.survey.errors, strict=True)]
-    return replace(job.survey, specs=specs, errors=errors)
+    from entense.plan.survey import Row
+
+    known = zip(job.ids, job.survey.rows, strict=True)
+    rows = [Row(row.bound, error=banned[i]) if i in banned else row for i, row in known]
+    return replace(job.survey, rows=rows)
 
 
 def _check_same(batch: Batch, home: Home, job: Job, shared: Shared) -> None:

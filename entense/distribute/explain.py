@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from entense.archive.assign import inputs_of
 from entense.archive.executors import Elsewhere, executors
+from entense.archive.inputs import Inputs
 from entense.distribute.batch import ENTRY
 from entense.distribute.run import drawn, memory_of, number_of, seconds_of
 from entense.execute.pydra import Task
@@ -73,15 +73,15 @@ def explain(
     table = (frame.lazy() if has_workflow else frame.lazy().head(LOOK_AT)).collect()
     known = survey(table.head(LOOK_AT), how=how)
     said = plans.explain(known)
-    if not (has_workflow and known.tensors and known.bound):
+    if not (has_workflow and known.tensors and known.rows):
         return said
     return f"{said}\nWORKFLOW  (as the first records are)\n{_workflow(known, table.height, where)}"
 
 
 def _workflow(known: Survey, total: int, where: Elsewhere) -> str:
     """Draw the tasks of so many records that are as those that are known."""
-    inputs, rows = inputs_of(known), range(len(known.bound))
-    seconds = total * sum(seconds_of(known, inputs, row) for row in rows) / len(rows)
+    inputs, rows = Inputs.of(known.rows), range(len(known.rows))
+    seconds = total * sum(seconds_of(inputs, row) for row in rows) / len(rows)
     memory = memory_of(known, rows, where.cores)
     number = min(number_of(seconds, total, memory, where), total)
     tasks = [

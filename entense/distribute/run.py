@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from entense.archive import folder as folders
 from entense.archive import locks
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from entense.archive.assign import Planned
     from entense.archive.executors import Elsewhere
     from entense.archive.folder import Receipt
+    from entense.archive.inputs import Inputs
     from entense.archive.job import Job
     from entense.archive.options import Options
     from entense.archive.writer import Writer
@@ -88,8 +89,7 @@ class Distributed:
         self._check(writer, parts)
         run = _Run(self, writer, Path(tempfile.mkdtemp(prefix="entense-")))
         tasks = [run.task(batch, alone=False) for batch in cut(writer, parts, self)]
-        rows = writer.computed(parts)
-        seconds = sum(seconds_of(writer.job.survey, writer.inputs, row) for row in rows)
+        seconds = sum(seconds_of(writer.inputs, row) for row in writer.computed(parts))
         return f"{drawn(tasks, seconds, self.where)}; the files of the tasks are in {run.room}"
 
     def _check(self, writer: Writer, parts: Sequence[Planned]) -> None:
@@ -109,9 +109,9 @@ def cut(writer: Writer, parts: Sequence[Planned], how: Distributed) -> list[list
     """Cut parts, in their order, into batches that cost about the same."""
     if not parts:
         return []
-    survey, inputs = writer.job.survey, writer.inputs
-    costs = [sum(seconds_of(survey, inputs, row) for row in part.rows) for part in parts]
-    memory = how.memory or memory_of(survey, chain(*(p.rows for p in parts)), how.where.cores)
+    costs = [sum(seconds_of(writer.inputs, row) for row in part.rows) for part in parts]
+    rows = chain.from_iterable(part.rows for part in parts)
+    memory = how.memory or memory_of(writer.job.survey, rows, how.where.cores)
     due = sum(costs) / number_of(sum(costs), len(parts), memory, how.where)
     batches: list[list[Planned]] = [[]]
     taken = 0.0
@@ -132,16 +132,15 @@ def number_of(seconds: float, most: int, memory: int, where: Elsewhere) -> int:
     return max(1, EACH * processes, min(TASKS, round(seconds / SECONDS)))
 
 
-def seconds_of(survey: Survey, inputs: Sequence[Mapping[str, Any]], row: int) -> float:
+def seconds_of(inputs: Inputs, row: int) -> float:
     """Estimate how long a core works on a record: of the sizes of its inputs and outputs."""
-    taken = sum(file[1] or 0 for file in inputs[row].values())
-    given = sum(spec.nbytes for spec in (survey.specs[row] or {}).values())
-    return taken / INFLATED + given / STORED
+    given = sum(spec.nbytes for spec in (inputs.rows[row].specs or {}).values())
+    return inputs.bytes(row) / INFLATED + given / STORED
 
 
 def memory_of(survey: Survey, rows: Iterable[int], cores: int) -> int:
     """Estimate what a process takes: its own, and the largest record for each one on its way."""
-    demands = (survey.demands[row] for row in rows)
+    demands = (survey.rows[row].demand for row in rows)
     largest = max((demand.bytes() for demand in demands if demand), default=0)
     return int(HEADROOM * (ITSELF + max(2, cores) * largest))
 
@@ -195,12 +194,12 @@ class _Run:
         return Task(name, ENTRY, str(path), digest, memory, where.cores, where.gpus)
 
     def _batch(self, batch: Sequence[Planned], rows: Sequence[int], *, alone: bool) -> Batch:
-        place, asked = {row: i for i, row in enumerate(rows)}, self._how.asked
+        asked = self._how.asked
         folder, scratch = self._writer.home.address
         return Batch(
             folder=folder,
             scratch=scratch,
-            parts=[part.moved(place) for part in batch],
+            parts=[part.within(rows) for part in batch],
             series=self._writer.series,
             ragged=sorted(self._writer.shared.ragged),
             skip=self._writer.skip,

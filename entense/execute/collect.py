@@ -34,7 +34,7 @@ def computed(
     known = survey(table, how=how)
     if size is None and not known.tensors:
         return iter([table])
-    specs = [spec for spec in known.specs if spec]
+    specs = known.specs
     kinds = {
         name: (specs[0][name].dims if specs else (), len({spec[name].shape for spec in specs}) > 1)
         for name in known.tensors

@@ -146,17 +146,16 @@ def load(running: Running, row: int) -> Loaded:
 
 def files_of(running: Running, row: int) -> object:
     """Return what is equal for rows of which the same is read."""
-    bound = running.survey.bound[row]
-    files = tuple(value for value in bound.values if not isinstance(value, float))
-    return row if running.survey.errors[row] else (bound.roots, files)
+    known = running.survey.rows[row]
+    files = tuple(value for value in known.bound.values if not isinstance(value, float))
+    return row if known.error else (known.bound.roots, files)
 
 
 def _opened(running: Running, row: int) -> Loaded:
-    survey, room = running.survey, running.room
-    if (error := survey.errors[row]) is not None:
-        raise RecordError(error)
-    known = look(survey.bound[row])
-    roots = survey.bound[row].roots
+    surveyed, room = running.survey.rows[row], running.room
+    if surveyed.error is not None:
+        raise RecordError(surveyed.error)
+    known, roots = look(surveyed.bound), surveyed.bound.roots
     program, specs = compile_program(roots, known, running.how)
     at_once = 2 if room.bytes is None else 1
     read_tables(program, known)

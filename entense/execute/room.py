@@ -32,7 +32,7 @@ class Room:
     """
 
     def __init__(self, survey: Survey, memory: int | None) -> None:
-        self._demands, self._inputs = survey.demands, survey.inputs
+        self._rows = survey.rows
         self._memory = memory
         self.bytes = None if memory is None else memory - ITSELF
         self._first: tuple[int, int] | None = None  # bytes before, and as they were estimated
@@ -40,12 +40,12 @@ class Room:
 
     def check(self, rows: Sequence[int]) -> None:
         """Raise a RecipeError where a record cannot be computed, however it is cut."""
-        demands = {row: self._demands[row] for row in rows}
+        demands = {row: self._rows[row].demand for row in rows}
         most = max((d.with_process(d.parts) for d in demands.values() if d), default=0)
         if self._memory is None or most <= self._memory or not any(demands.values()):
             return
         row, demand = max(((r, d) for r, d in demands.items() if d), key=lambda one: one[1].least)
-        first = next(iter(self._inputs[row].values()), f"row {row}")
+        first = next(iter(self._rows[row].bound.paths), f"row {row}")
         whole = f" ({_said(demand.with_process())} at once)" if demand.parts > 1 else ""
         raise RecipeError(
             f"{first}: to compute its tensors takes {_said(most)} at the least{whole}, entense "
@@ -55,7 +55,7 @@ class Room:
 
     def parts(self, row: int) -> int:
         """Return in how many parts the columns of a row are read."""
-        demand = self._demands[row]
+        demand = self._rows[row].demand
         return 1 if demand is None or self.bytes is None else demand.parts_within(self.bytes)
 
     def admits(self, row: int, others: Sequence[int]) -> bool:
@@ -68,7 +68,7 @@ class Room:
         return sum(map(self._size, [row, *others])) <= self.bytes
 
     def _size(self, row: int) -> int:
-        demand = self._demands[row]
+        demand = self._rows[row].demand
         return 0 if demand is None else demand.bytes(self.parts(row))
 
     def _begin(self, row: int) -> None:

@@ -102,7 +102,8 @@ def run(
     # of few files each is inflated by several cores, where their memory is not counted
     cores = 1 if memory is not None else max(1, min(_cores(), _MOST_DECODERS) // max(len(rows), 1))
     running = Running(survey, how or survey.how, room, Buffers(), cores)
-    inputs = (() if survey.errors[row] else survey.inputs[row].values() for row in rows)
+    known = (survey.rows[row] for row in rows)
+    inputs = (() if one.error else one.bound.paths for one in known)
     with fetch_ahead(inputs) as done:
         for row, future, is_last in _loading(running, rows):
             outcome = _outcome(running, row, future, is_last=is_last)
@@ -151,7 +152,7 @@ def _cores() -> int:
 
 def _outcome(running: Running, row: int, future: Future[Loaded], *, is_last: bool) -> Outcome:
     survey = running.survey
-    bound, specs = survey.bound[row], survey.specs[row]
+    bound, specs = survey.rows[row].bound, survey.rows[row].specs
     try:
         loaded = future.result().of(running, row)
         env = _compute(loaded)

@@ -39,7 +39,10 @@ class Grid:
 
     def matches(self, other: Grid) -> bool:
         """Whether voxel i of one is voxel i of the other, to a micrometre."""
-        return self.shape == other.shape and np.allclose(self.affine, other.affine, atol=1e-3)
+        if self.shape != other.shape:
+            return False
+        same = np.array_equal(self.affine, other.affine)  # as mostly; it takes a tenth of the time
+        return same or np.allclose(self.affine, other.affine, atol=1e-3)
 
     def __str__(self) -> str:
         size = "×".join(map(str, self.shape))

@@ -13,6 +13,7 @@ from entense.errors import RecordError
 from entense.files import opening, version_of
 from entense.geometry import Columns, Grayordinates, Grid, Mask, Sides, grid_of
 from entense.images import cifti, gifti
+from entense.images.nifti import read_stored
 from entense.index.fetch import name_of
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def read_mask(path: str | Path) -> Mask:
 @lru_cache(maxsize=16)
 def _read_mask(path: str, _version: tuple[int, int] | None) -> Mask:
     grid, data = read_volume(path)
-    values = np.unique(data)
-    if values.size > 2 or np.isnan(values).any() or (values.size == 2 and values[0] != 0):
+    if not _is_binary(data):
+        values = np.unique(data)
         raise RecordError(
             f"{path}: this is not a binary mask, it has {values.size} different values "
             f"from {values[0]:g} to {values[-1]:g}; threshold it first"
@@ -80,8 +81,35 @@ def _read_mask(path: str, _version: tuple[int, int] | None) -> Mask:
     return Mask.of(inside, grid.affine)
 
 
+def _is_binary(data: NDArray[Any]) -> bool:
+    """Whether there are two values, of which the lower is 0, or one; NaN is none."""
+    if not data.size:
+        return True
+    low, high = data.min(), data.max()
+    return bool(low in (0, high) and ((data == low) | (data == high)).all())
+
+
 def read_volume(path: str) -> tuple[Grid, NDArray[Any]]:
     """Read a 3-D image whole, in canonical orientation."""
+    stored = read_stored(path)
+    grid, data = _loaded(path) if stored is None else _canonical(*stored)
+    if data.ndim > 3 and data.size == np.prod(data.shape[:3]):
+        data = data.reshape(data.shape[:3])
+    if data.ndim != 3:
+        raise RecordError(
+            f"{path}: a 3-D image is due here, this one has shape {data.shape}; take one volume"
+        )
+    return grid, data
+
+
+def _canonical(grid: Grid, data: NDArray[Any]) -> tuple[Grid, NDArray[Any]]:
+    from nibabel.orientations import apply_orientation
+
+    turned = apply_orientation(data, np.array(grid.orientation))
+    return Grid(grid.shape, grid.affine), turned
+
+
+def _loaded(path: str) -> tuple[Grid, NDArray[Any]]:
     import nibabel as nib
     from nibabel.spatialimages import SpatialImage
 
@@ -93,12 +121,4 @@ def read_volume(path: str) -> tuple[Grid, NDArray[Any]]:
                 "NIfTI image there (.nii, .nii.gz), on surfaces a .label.gii or .dlabel.nii"
             )
         image = nib.as_closest_canonical(image)
-        data = np.asanyarray(image.dataobj)
-        grid = grid_of(image.shape[:3], image.affine)
-    if data.ndim > 3 and data.size == np.prod(data.shape[:3]):
-        data = data.reshape(data.shape[:3])
-    if data.ndim != 3:
-        raise RecordError(
-            f"{path}: a 3-D image is due here, this one has shape {data.shape}; take one volume"
-        )
-    return grid, data
+        return grid_of(image.shape[:3], image.affine), np.asanyarray(image.dataobj)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from entense.errors import RecordError
-from entense.files import INFLATES, head, in_words, open_packed, opening, version_of
+from entense.files import INFLATES, content, head, in_words, open_packed, opening, version_of
 from entense.geometry import Grid, grid_of
 from entense.index.fetch import name_of
 
@@ -20,8 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from entense.index.fetch import Version
+
 CHUNK = 4 << 20  # bytes that are inflated at once
-_HEAD = 540  # bytes of the longest header, NIfTI-2's
+_HEAD_1, _HEAD = 348, 540  # bytes of a header: NIfTI-1's, and the longer one of NIfTI-2
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 
 
@@ -96,18 +97,99 @@ class Header:
                 pass
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What a header says, whatever its file is called."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    affine: NDArray[np.float64]
+    offset: int
+    slope: float
+    inter: float
+    tr: float | None
+
+
 def read_header(path: str) -> Header:
     """Read the header of a 4-D NIfTI-1 or NIfTI-2 image; no voxel is touched."""
     return _read_header(path, version_of(path))
 
 
 @lru_cache(maxsize=64)  # a record's tensors ask one after the other
-def _read_header(path: str, _version: object) -> Header:
-    header = _first_of(path)
-    if header is not None and len(header.get_data_shape()) < 5:  # CIFTI has six: told as such
-        with in_words(path):
+def _read_header(path: str, version: Version | None) -> Header:
+    said = _first_of(path)
+    if said is None or len(said.shape) > 4:  # CIFTI has six: told as such
+        said = _loaded(path)
+    return _header(path, said, version)
+
+
+def read_stored(path: str) -> tuple[Grid, NDArray[Any]] | None:
+    """Return the grid of a file of one part and its numbers as stored, (X, Y, Z, …).
+
+    None where it takes nibabel to read them: they are scaled, or the file is damaged.
+    """
+    if not name_of(path).endswith((".nii", ".nii.gz")):
+        return None
+    packed = content(path)
+    said = _said_at(path, _begin(path, packed, _HEAD))
+    if said is None or (said.slope, said.inter) != (1, 0):
+        return None
+    if len(said.shape) < 3 or min(said.shape) < 1:
+        return None
+    count = math.prod(said.shape)
+    size = said.offset + count * said.dtype.itemsize
+    data = _begin(path, packed, size + 1)  # to the end, where gzip's checksum is
+    if len(data) < size:
+        return None
+    with in_words(path):
+        grid = grid_of(said.shape[:3], said.affine)
+    return grid, np.frombuffer(data, said.dtype, count, said.offset).reshape(said.shape, order="F")
+
+
+def _begin(path: str, data: bytes, size: int) -> bytes:
+    """Return the first bytes of what is in a file; none where it is damaged."""
+    if not name_of(path).endswith(".gz"):
+        return data[:size]
+    from isal import igzip_lib, isal_zlib
+
+    try:
+        return isal_zlib.decompressobj(wbits=31).decompress(data, size)
+    except igzip_lib.IsalError:  # type: ignore[misc]  # no class, say its stubs
+        return b""
+
+
+def _first_of(path: str) -> _Said | None:
+    """Return what the very begin of a NIfTI file says; None where it takes nibabel to know.
+
+    Of a URL no more is fetched; of any file it is much faster than to load an image.
+    """
+    if not name_of(path).endswith((".nii", ".nii.gz")):
+        return None
+    with in_words(path):
+        start = head(path, _HEAD)
+    return _said_at(path, _begin(path, start, _HEAD))
+
+
+def _said_at(path: str, start: bytes) -> _Said | None:
+    """Return what a file of one part begins with; None where it is no header."""
+    with in_words(path):
+        return _parsed(start[:_HEAD_1]) or _parsed(start[:_HEAD])
+
+
+@lru_cache(maxsize=64)  # runs of one study begin alike
+def _parsed(start: bytes) -> _Said | None:
+    import nibabel as nib
+
+    for kind in (nib.Nifti1Header, nib.Nifti2Header):
+        if kind.sizeof_hdr == len(start) and kind.may_contain_header(start):
+            header = kind(start)
             slope, inter = header.get_slope_inter()
-        return _header(path, header, header.get_data_offset(), slope or 1.0, inter or 0.0)
+            offset = header.get_data_offset()
+            return _said(header, offset, slope or 1.0, inter or 0.0) if header.is_single else None
+    return None
+
+
+def _loaded(path: str) -> _Said:
     import nibabel as nib
 
     with opening(path) as place:
@@ -118,36 +200,7 @@ def _read_header(path: str, _version: object) -> Header:
                 + _begin_with(image)
             )
         proxy = image.dataobj  # nibabel takes these three out of the header of what it loads
-        return _header(path, image.header, proxy.offset, proxy.slope, proxy.inter)
-
-
-def _first_of(path: str) -> Any:
-    """Return the header at the very begin of a NIfTI file; None where it takes nibabel to know.
-
-    Of a URL no more is fetched; of any file it is much faster than to load an image.
-    """
-    if not name_of(path).endswith((".nii", ".nii.gz")):
-        return None
-    with in_words(path):
-        start = head(path, _HEAD)
-        if name_of(path).endswith(".gz"):
-            try:
-                start = zlib.decompressobj(wbits=31).decompress(start, _HEAD)
-            except zlib.error:
-                return None
-        return _parsed(start)
-
-
-@lru_cache(maxsize=64)  # runs of one study begin alike
-def _parsed(start: bytes) -> Any:
-    """Return the header that a file of one part begins with; None where it is none."""
-    import nibabel as nib
-
-    for kind in (nib.Nifti1Header, nib.Nifti2Header):
-        if kind.may_contain_header(start):
-            header = kind(start[: kind.sizeof_hdr])
-            return header if header.is_single else None
-    return None
+        return _said(image.header, proxy.offset, proxy.slope, proxy.inter)
 
 
 def _begin_with(image: Any) -> str:
@@ -156,8 +209,14 @@ def _begin_with(image: Any) -> str:
     return f", or begin with et.{by}(…)" if by else ""
 
 
-def _header(path: str, header: Any, offset: int, slope: float, inter: float) -> Header:
+def _said(header: Any, offset: int, slope: float, inter: float) -> _Said:
     shape, dtype = header.get_data_shape(), header.get_data_dtype()
+    affine, numbers = header.get_best_affine(), (float(slope), float(inter))
+    return _Said(shape, dtype, affine, offset, *numbers, _tr_of(header))
+
+
+def _header(path: str, said: _Said, version: Version | None) -> Header:
+    shape, dtype = said.shape, said.dtype
     if len(shape) != 4:
         raise RecordError(
             f"{path}: a 4-D image (x, y, z, time) is due, this one has shape {shape}; "
@@ -165,11 +224,10 @@ def _header(path: str, header: Any, offset: int, slope: float, inter: float) -> 
         )
     if dtype.kind not in "iuf":
         raise RecordError(f"{path}: voxels of type {dtype} are not numbers")
-    _check_size(path, shape, dtype.itemsize, offset)
+    _check_size(path, said, version)
     with in_words(path):
-        grid = grid_of(shape[:3], header.get_best_affine())
-    numbers = float(slope), float(inter)
-    return Header(path, grid, shape[3], dtype.str, offset, *numbers, _tr_of(header))
+        grid = grid_of(shape[:3], said.affine)
+    return Header(path, grid, shape[3], dtype.str, said.offset, said.slope, said.inter, said.tr)
 
 
 def _tr_of(header: Any) -> float | None:
@@ -177,15 +235,15 @@ def _tr_of(header: Any) -> float | None:
     return zoom * _SECONDS[unit] if zoom > 0 and unit in _SECONDS else None
 
 
-def _check_size(path: str, shape: tuple[int, ...], itemsize: int, offset: int) -> None:
+def _check_size(path: str, said: _Said, version: Version | None) -> None:
     """Hold what the header promises to what the file can hold, before memory is taken for it."""
+    shape = said.shape
     if min(shape) < 1:
         raise RecordError(f"{path}: its header says the shape {shape}; copy it again")
-    size = (version_of(path) or (None,))[0]
-    if size is None:
+    if version is None or version[0] is None:
         return
-    most = size * (INFLATES if name_of(path).endswith(".gz") else 1)
-    frames = (most - offset) // (math.prod(shape[:3]) * itemsize)
+    most = version[0] * (INFLATES if name_of(path).endswith(".gz") else 1)
+    frames = (most - said.offset) // (math.prod(shape[:3]) * said.dtype.itemsize)
     if frames < shape[3]:
         raise RecordError(
             f"{path}: the file is cut short, it holds {max(frames, 0)} of {shape[3]} frames at "

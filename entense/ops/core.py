@@ -111,11 +111,16 @@ class Op:
 
     def is_number(self, name: str) -> bool:
         """Whether an input is a number, which comes from the cells and is no array."""
-        return float in _admitted(self.types.get(name))
+        return float in self._admitted.get(name, ())
 
     def may_lack(self, name: str) -> bool:
         """Whether an input may be missing."""
-        return type(None) in _admitted(self.types.get(name))
+        return type(None) in self._admitted.get(name, ())
+
+    @cached_property
+    def _admitted(self) -> Mapping[str, tuple[Any, ...]]:
+        """What each input may be."""
+        return {name: _admitted(annotation) for name, annotation in self.types.items()}
 
     def admits(self, param: str) -> tuple[Any, ...]:
         """Return the types that a parameter may have."""

@@ -53,7 +53,7 @@ class Spec:
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: str
-    coords: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+    coords: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict, hash=False)
     mask: Columns | None = None
     tr: float | None = None
     kept: NDArray[np.bool_] | None = field(default=None, compare=False)

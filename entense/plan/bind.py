@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,13 +12,12 @@ from entense.ops.core import Kind, ops
 from entense.tensors.graph import Node, slots, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 Value: TypeAlias = str | Sides | float | None
-Cell: TypeAlias = "Mapping[str, Any] | None"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Bound:
     """The recipes of one row: a graph whose leaves are places in `values`.
 
@@ -30,16 +29,43 @@ class Bound:
         A root a tensor.
     values
         Paths and numbers.
-    files
-        Tensor and slot to path, of every file of the row, once.
+    labels
+        Tensor and slot of each file of the row.
     error
         Why it cannot be bound, or None.
     """
 
-    roots: tuple[Node, ...] = ()
-    values: tuple[Value, ...] = ()
-    files: Mapping[str, str] = field(default_factory=dict)
+    roots: tuple[Node, ...]
+    values: tuple[Value, ...]
+    labels: tuple[str, ...]
     error: str | None = None
+
+    @property
+    def paths(self) -> list[str]:
+        """Every file of the row, once."""
+        return paths_of(self.values)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Tensor and slot to path, of every file of the row, once."""
+        return dict(zip(self.labels, self.paths, strict=True))
+
+
+def paths_of(values: Iterable[Value]) -> list[str]:
+    """Return the paths among some values, each once.
+
+    Examples
+    --------
+    >>> paths_of(["a", 2.0, Sides("b", None), Sides("a", "c")])
+    ['a', 'b', 'c']
+    """
+    found: dict[str, None] = {}
+    for value in values:
+        if isinstance(value, str):
+            found[value] = None
+        elif isinstance(value, Sides):
+            found.update((path, None) for path in value if path)
+    return list(found)
 
 
 @dataclass(frozen=True)
@@ -56,19 +82,17 @@ class _Slot:
 
     tensor: str
     name: str
+    label: str
+    use: str  # what its numbers are for: an onset of 2.0 and a TR of 2.0 are not one number
     each: bool
     param: bool
     nothing: bool  # the recipe says that there is none
 
     @classmethod
     def of(cls, tensor: str, node: Node) -> _Slot:
-        flags = {name: bool(node.params.get(name)) for name in ("each", "param", "nothing")}
-        return cls(tensor, node.params["name"], **flags)
-
-    @property
-    def use(self) -> str:
-        """What its numbers are for: an onset of 2.0 and a TR of 2.0 are not one number."""
-        return self.name.split(":")[0]
+        name, params = node.params["name"], node.params
+        flags = {flag: bool(params.get(flag)) for flag in ("each", "param", "nothing")}
+        return cls(tensor, name, label=f"{tensor}:{name}", use=name.split(":")[0], **flags)
 
 
 _Leaf: TypeAlias = "int | _Literal | tuple[int | _Literal, ...]"
@@ -88,10 +112,11 @@ class Binder:
         self._slots = [
             _Slot.of(name, node) for name, root in recipes.items() for node in slots(root).values()
         ]
-        self._keys = tuple((slot.tensor, slot.name) for slot in self._slots)
+        self.keys = tuple((slot.tensor, slot.name) for slot in self._slots)
+        self._same: dict[Any, Any] = {}  # what rows have in common they share: masks, atlases
 
-    def bind(self, row: Mapping[str, Cell]) -> Bound:
-        """Bind a row, in which what holds the same value is the same leaf."""
+    def bind(self, cells: Sequence[Any]) -> Bound:
+        """Bind a row, a value for each of `keys`; what holds the same value is the same leaf."""
         places: dict[tuple[str, Value], int] = {}
         files: dict[str, str] = {}
 
@@ -101,33 +126,36 @@ class Binder:
             if value is None or value == {"L": None, "R": None}:
                 return -1 if slot.nothing else -2
             value = Sides(value["L"], value["R"]) if isinstance(value, dict) else value
-            for label, path in _files(name, value):
-                files.setdefault(path, label)
-            use = slot.use if isinstance(value, float) else "file"
-            return places.setdefault((use, value), len(places))
+            if isinstance(value, float):
+                return places.setdefault((slot.use, value), len(places))
+            for path in paths_of([value]):
+                files.setdefault(path, _label(name, value, path))
+            return places.setdefault(("file", value), len(places))
 
         leaves: list[_Leaf] = []
-        for slot in self._slots:
-            value = (row[slot.tensor] or {}).get(slot.name)
-            label = f"{slot.tensor}:{slot.name}"
+        for slot, value in zip(self._slots, cells, strict=True):
             if slot.each:
                 items = enumerate(value or ())
-                leaves.append(tuple(leaf(item, slot, f"{label}[{i}]") for i, item in items))
+                leaves.append(tuple(leaf(item, slot, f"{slot.label}[{i}]") for i, item in items))
             else:
-                leaves.append(leaf(value, slot, label))
-        by_label = {label: path for path, label in files.items()}
+                leaves.append(leaf(value, slot, slot.label))
+        values = tuple(self._shared(v) if isinstance(v, str) else v for _, v in places)
+        labels = self._shared(tuple(files.values()))
         try:
-            roots = _graph(self._roots, self._names, self._keys, tuple(leaves), ops.generation)
+            roots = _graph(self._roots, self._names, self.keys, tuple(leaves), ops.generation)
         except RecordError as error:
-            return Bound(files=by_label, error=str(error))
-        return Bound(roots, tuple(value for _, value in places), by_label)
+            return Bound((), values, labels, str(error))
+        return Bound(roots, values, labels)
+
+    def _shared(self, value: Any) -> Any:
+        return self._same.setdefault(value, value)
 
 
-def _files(label: str, value: Value) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield label, value
-    elif isinstance(value, Sides):
-        yield from ((f"{label}.{side}", path) for side, path in value._asdict().items() if path)
+def _label(name: str, value: Value, path: str) -> str:
+    """Return what a file is called: of two hemispheres each has a name."""
+    if isinstance(value, Sides):
+        return f"{name}.{'L' if path == value.L else 'R'}"
+    return name
 
 
 @lru_cache(maxsize=256)

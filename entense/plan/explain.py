@@ -13,7 +13,7 @@ from entense.plan.host import freedom, make
 from entense.plan.jit import cost_of
 from entense.plan.optimize import source
 from entense.plan.shapes import FRAMES
-from entense.plan.survey import Spec, Survey, look
+from entense.plan.survey import Row, Spec, Survey, look
 from entense.tensors.graph import Node, describe, from_json, walk
 from entense.tensors.graph import said as _said
 
@@ -25,22 +25,21 @@ def explain(known: Survey) -> str:
     """Say how the lazy tensors of a table will be computed here; see `entense.explain`."""
     if not known.tensors:
         return "no lazy tensors: nothing to compute"
-    row = next((i for i, error in enumerate(known.errors) if error is None), None)
+    row = next((row for row in known.rows if row.error is None), None)
     lines = list(_recipes(known, row))
     if row is None:
-        first = known.errors[0] if known.errors else "the table has no rows"
+        first = known.rows[0].error if known.rows else "the table has no rows"
         lines.append(f"no record can be looked at: {first}")
     else:
         lines += _program(known, row)
     return "\n".join(lines)
 
 
-def _recipes(known: Survey, row: int | None) -> Iterator[str]:
+def _recipes(known: Survey, row: Row | None) -> Iterator[str]:
     yield "TENSORS"
     width = max(map(len, known.tensors))
     for name in known.tensors:
-        spec = known.specs[row] if row is not None else None
-        shape = f"  {_shape(spec[name])}" if spec else ""
+        shape = f"  {_shape(row.specs[name])}" if row and row.specs else ""
         yield f"  {name:<{width}}  {describe(from_json(known.recipes[name]))}{shape}"
 
 
@@ -51,9 +50,9 @@ def _shape(spec: Spec) -> str:
     return f"[{axes}] {spec.dtype}{tr}, {1e-6 * spec.nbytes:,.1f} MB"
 
 
-def _program(known: Survey, row: int) -> Iterator[str]:
-    found = look(known.bound[row])
-    program, specs = compile_program(known.bound[row].roots, found, known.how)
+def _program(known: Survey, row: Row) -> Iterator[str]:
+    found = look(row.bound)
+    program, specs = compile_program(row.bound.roots, found, known.how)
     names = dict(zip(program.roots, known.tensors, strict=True))
     yield "RULES"
     yield from _rules(known, program)

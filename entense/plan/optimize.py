@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from entense.ops.core import Kind, ops
@@ -76,9 +77,10 @@ def source(node: Node) -> Node:
     return node if node.op in SERIES else source(node.inputs[0])
 
 
-def nodes(roots: Roots) -> list[Node]:
+@lru_cache(maxsize=256)  # many records have one graph
+def nodes(roots: Roots) -> tuple[Node, ...]:
     """Return the nodes that compute, inputs first."""
-    return walk(*roots, closed=CLOSED)
+    return tuple(walk(*roots, closed=CLOSED))
 
 
 def rewrite(roots: Roots, change: Callable[[Node], Node]) -> Roots:

@@ -44,10 +44,21 @@ def spec_of(known: Any) -> Any:
 
 def infer(node: Node, inputs: Sequence[Any]) -> Spec:
     """Return what a registered op makes of what is known of its inputs."""
-    operation = ops[node.op]
-    if operation.infer is None:
+    if ops[node.op].infer is None:
         return _traced(node, inputs)
-    given = [inputs] if operation.kind is Kind.GATHER else inputs
+    if all(one is None or (isinstance(one, Spec) and one.kept is None) for one in inputs):
+        return _inferred(node, tuple(inputs), ops.generation)
+    return _infer(node, inputs)
+
+
+@lru_cache(maxsize=1024)  # many records ask the same
+def _inferred(node: Node, inputs: tuple[Spec | None, ...], _generation: int) -> Spec:
+    return _infer(node, inputs)
+
+
+def _infer(node: Node, inputs: Sequence[Any]) -> Spec:
+    operation: Any = ops[node.op]
+    given = [list(inputs)] if operation.kind is Kind.GATHER else inputs
     with naming(node.op):
         spec = operation.infer(*given, **node.params)
     if not isinstance(spec, Spec):

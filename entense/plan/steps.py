@@ -12,7 +12,7 @@ from entense.plan.optimize import CLOSED, DECODED, kind
 from entense.tensors.graph import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Cut: TypeAlias = Literal["columns", "frames", "whole"]
 _BY_COLUMN = (Kind.COLUMNWISE, Kind.GATHER, Kind.POOL)
@@ -45,7 +45,9 @@ class Step:
         return (self.cut, self.axis) == (other.cut, other.axis)
 
 
-def steps_of(order: list[Node], axes: Mapping[Node, int], sizes: Mapping[Node, int]) -> list[Step]:
+def steps_of(
+    order: Sequence[Node], axes: Mapping[Node, int], sizes: Mapping[Node, int]
+) -> list[Step]:
     """Return the steps of a graph, in an order in which they can run.
 
     Parameters

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -27,9 +28,34 @@ from entense.threads import in_threads
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from entense.plan.optimize import Roots
+
 __all__ = ["Spec", "Survey", "survey"]
 
 _READERS = 8  # threads that read headers: they wait for the disk, not for a core
+_AT_ONCE = 64  # rows whose cells are looked at together
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is known of a row before any voxel is read.
+
+    Parameters
+    ----------
+    bound
+        The recipes bound to its inputs.
+    specs
+        Name to `Spec`; None where it cannot be surveyed. Rows that are alike have the same object.
+    demand
+        About how much memory it takes while it is computed.
+    error
+        The sentence that says why it cannot be surveyed, or None.
+    """
+
+    bound: Bound
+    specs: Mapping[str, Spec] | None = None
+    demand: Demand | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,28 +68,26 @@ class Survey:
         Their names.
     recipes
         Name to canonical JSON.
-    bound
-        A row: the recipes bound to its inputs.
-    specs
-        A row: name to `Spec`; None where the row cannot be surveyed.
-    demands
-        A row: about how much memory it takes while it is computed.
-    errors
-        A row: the sentence that says why, or None.
-    inputs
-        A row: slot to path, of every file that the row reads.
+    rows
+        What is known of each row.
     how
         The rules and the fusion that it was made for.
     """
 
     tensors: tuple[str, ...]
     recipes: Mapping[str, str]
-    bound: Sequence[Bound]
-    specs: Sequence[Mapping[str, Spec] | None]
-    demands: Sequence[Demand | None]
-    errors: Sequence[str | None]
-    inputs: Sequence[Mapping[str, str]]
+    rows: Sequence[Row]
     how: How = DEFAULT
+
+    @property
+    def specs(self) -> list[Mapping[str, Spec]]:
+        """The specs of the rows that could be surveyed."""
+        return [row.specs for row in self.rows if row.specs is not None]
+
+    @property
+    def errors(self) -> list[str | None]:
+        """What is wrong with each row, or None."""
+        return [row.error for row in self.rows]
 
 
 def survey(
@@ -94,20 +118,11 @@ def survey(
     forget()  # what stores said of files in an earlier survey
     names = _names(table, tensors, dtype)
     roots = {name: _root(table.schema[name], dtype.get(name)) for name in names}
-    binder = Binder(roots)
-    bound = [binder.bind(row) for row in _cells(table, names)]
-    looking = in_threads(partial(_look, how=how), bound, _READERS)
-    found = list(progress(looking, what="survey", unit="records", total=len(bound)))
-    return Survey(
-        tensors=tuple(names),
-        recipes={name: to_json(root) for name, root in roots.items()},
-        bound=bound,
-        specs=[None if f.specs is None else dict(zip(names, f.specs, strict=True)) for f in found],
-        demands=[f.demand for f in found],
-        errors=[f.error for f in found],
-        inputs=[one.files for one in bound],
-        how=how,
-    )
+    look_at = _Looker(roots, table, how).rows
+    looking = in_threads(look_at, range(0, len(table), _AT_ONCE), _READERS)
+    rows = chain.from_iterable(looking)
+    known = tuple(progress(rows, what="survey", unit="records", total=len(table)))
+    return Survey(tuple(names), {n: to_json(root) for n, root in roots.items()}, known, how)
 
 
 def _names(
@@ -186,31 +201,43 @@ def _check_slot(node: Node, column: lazy.Lazy) -> None:
         )
 
 
-def _cells(table: pl.DataFrame, names: Sequence[str]) -> list[dict[str, dict[str, Any] | None]]:
-    columns = [lazy.cells(table[name]) for name in names]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+class _Looker:
+    """Looks at the rows of one table; those that are alike share what is known of them."""
 
+    def __init__(self, roots: Mapping[str, Node], table: pl.DataFrame, how: How) -> None:
+        self._names, self._binder, self._how = tuple(roots), Binder(roots), how
+        cells = {name: lazy.cells(table[name]) for name in roots}
+        self._cells = [cells[name][slot] for name, slot in self._binder.keys]
+        self._height = len(table)
+        self._same: dict[Any, Any] = {}
 
-@dataclass(frozen=True)
-class _Found:
-    specs: list[Spec] | None = None
-    demand: Demand | None = None
-    error: str | None = None
+    def rows(self, start: int) -> list[Row]:
+        """Return what is known of some rows."""
+        stop = min(start + _AT_ONCE, self._height)
+        cells = [column[start:stop].to_list() for column in self._cells]
+        rows = zip(*cells, strict=True) if cells else repeat((), stop - start)
+        return [self._row(self._binder.bind(row)) for row in rows]
 
+    def _row(self, bound: Bound) -> Row:
+        if bound.error is not None:
+            return Row(bound, error=bound.error)
+        try:
+            known = look(bound)
+            program, specs = compile_program(bound.roots, known, self._how)
+            demand = demand_of(program, specs, known)
+        except (RecipeError, ImportError):  # no record's fault
+            raise
+        except Exception as error:  # whatever it is, the other records go on
+            check_memory(error, bound)
+            return Row(bound, error=sentence(error, bound))
+        made = tuple(spec_of(known[root]) for root in bound.roots)
+        return Row(bound, self._named(made), self._same.setdefault(demand, demand))
 
-def _look(bound: Bound, how: How) -> _Found:
-    if bound.error is not None:
-        return _Found(error=bound.error)
-    try:
-        known = look(bound)
-        program, specs = compile_program(bound.roots, known, how)
-        demand = demand_of(program, specs, known)
-    except (RecipeError, ImportError):  # no record's fault
-        raise
-    except Exception as error:  # whatever it is, the other records go on
-        check_memory(error, bound)
-        return _Found(error=sentence(error, bound))
-    return _Found([spec_of(known[root]) for root in bound.roots], demand)
+    def _named(self, specs: tuple[Spec, ...]) -> Mapping[str, Spec]:
+        frames = tuple(None if spec.kept is None else spec.kept.tobytes() for spec in specs)
+        named = dict(zip(self._names, specs, strict=True))
+        known: Mapping[str, Spec] = self._same.setdefault((specs, frames), named)
+        return known
 
 
 def sentence(error: Exception, bound: Bound) -> str:
@@ -218,7 +245,7 @@ def sentence(error: Exception, bound: Bound) -> str:
     text = str(error) if isinstance(error, EntenseError) else f"{type(error).__name__}: {error}"
     if "Traceback (most recent call last):" in text:  # JAX's, of a callback; it differs by process
         text = text.strip().splitlines()[-1]
-    paths = list(bound.files.values())
+    paths = bound.paths
     if not paths or any(path in text for path in paths):
         return text
     return f"{paths[0]}: {text}"
@@ -236,9 +263,14 @@ def check_memory(error: Exception, bound: Bound) -> None:
 def look(bound: Bound) -> dict[Node, Any]:
     """Return what is known of every node: a `Spec`, an opened source, or an input."""
     known: dict[Node, Any] = {}
-    for node in walk(*bound.roots):
+    for node in _order(bound.roots):
         known[node] = _known(node, [spec_of(known[item]) for item in node.inputs], bound)
     return known
+
+
+@lru_cache(maxsize=256)  # many records have one graph
+def _order(roots: Roots) -> list[Node]:
+    return walk(*roots)
 
 
 def _known(node: Node, inputs: list[Any], bound: Bound) -> Any:

@@ -44,26 +44,28 @@ class Node:
     True
     """
 
-    __slots__ = ("__weakref__", "_params", "inputs", "op")
+    __slots__ = ("__weakref__", "_params", "_values", "inputs", "op")
     _interned: ClassVar[WeakValueDictionary[tuple[object, ...], Node]] = WeakValueDictionary()
     op: str
     inputs: tuple[Node, ...]
     _params: str
+    _values: dict[str, Any]
 
     def __new__(cls, op: str, *inputs: Node, **params: Any) -> Node:  # noqa: D102
-        text = dumps({name: canonical(value, name) for name, value in params.items()})
+        values = {name: canonical(params[name], name) for name in sorted(params)}
+        text = dumps(values)
         key = (op, tuple(map(id, inputs)), text)
         with _interning:
             if (node := cls._interned.get(key)) is None:
                 node = object.__new__(cls)
-                node.op, node.inputs, node._params = op, inputs, text
+                node.op, node.inputs, node._params, node._values = op, inputs, text, values
                 cls._interned[key] = node
         return node
 
     @property
     def params(self) -> dict[str, Any]:
-        """The parameters, as Python values."""
-        return dict(json.loads(self._params))
+        """The parameters, as Python values: the caller's own."""
+        return {name: _copied(value) for name, value in self._values.items()}
 
     def __repr__(self) -> str:
         inside = [*map(repr, self.inputs), *(f"{k}={v!r}" for k, v in self.params.items())]
@@ -71,6 +73,10 @@ class Node:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (from_json, (to_json(self),))
+
+
+def _copied(value: Any) -> Any:
+    return [*map(_copied, value)] if type(value) is list else value
 
 
 def canonical(value: Any, name: str = "value") -> Any:

@@ -156,8 +156,8 @@ def field(name: str, slot: str, *, listed: bool = False) -> pl.Expr:
     return storage(name).struct.field(slot)
 
 
-def cells(series: pl.Series) -> list[dict[str, Any] | None]:
-    """Return the inputs of each row of a lazy column, and check that they belong to its recipe.
+def cells(series: pl.Series) -> pl.DataFrame:
+    """Return the inputs of a lazy column, a slot a column; check that they belong to its recipe.
 
     Raises
     ------
@@ -166,16 +166,16 @@ def cells(series: pl.Series) -> list[dict[str, Any] | None]:
     """
     dtype = series.dtype
     assert isinstance(dtype, Lazy)  # noqa: S101  callers take names from tensor_columns
-    due = digest(dtype.recipe)
-    rows: list[dict[str, Any] | None] = series.ext.storage().to_list()
-    for row in rows:
-        if row is not None and row.pop(DIGEST, None) != due:
-            raise RecipeError(
-                f"the column {series.name!r} holds rows of another recipe than its type says; "
-                "two tables with different recipes were joined outside Polars: join the plain "
-                "tables first, then call transform"
-            )
-    return rows
+    storage, due = series.ext.storage(), digest(dtype.recipe)
+    inputs = storage.struct.unnest()
+    given = inputs[DIGEST] if DIGEST in inputs.columns else pl.Series([None])
+    if not (given.eq_missing(due) | storage.is_null()).all():
+        raise RecipeError(
+            f"the column {series.name!r} holds rows of another recipe than its type says; "
+            "two tables with different recipes were joined outside Polars: join the plain "
+            "tables first, then call transform"
+        )
+    return inputs
 
 
 def arrow_tensors(

@@ -18,7 +18,8 @@ from entense.archive.schema import as_dtype
 from entense.execute.serial import Outcome
 from entense.geometry import Mask
 from entense.ops.core import Spec, op, ops
-from entense.plan.survey import Bound, Survey
+from entense.plan.bind import Bound
+from entense.plan.survey import Row, Survey
 from entense.tensors.graph import Node, to_json
 from entense.tensors.lazy import cells, column, register, tensor_columns
 
@@ -69,23 +70,19 @@ def lazy(name: str, folder: Path, count: int, recipe: str = "npy") -> pl.Expr:
 def survey(
     table: pl.DataFrame, tensors: Sequence[str], *, dtype: Mapping[str, str] = {}, how: Any = None
 ) -> Survey:
-    columns = [cells(table[name]) for name in tensors]
+    columns = [cells(table[name])["file"] for name in tensors]
     roots = tuple(table.schema[name].root for name in tensors)
     roots = tuple(
         Node("astype", root, dtype=dtype[name]) if name in dtype else root
         for name, root in zip(tensors, roots, strict=True)
     )
-    specs, errors, inputs, bound = [], [], [], []
-    for row in zip(*columns, strict=True):
-        paths = {name: cell["file"] for name, cell in zip(tensors, row, strict=True)}
-        inputs.append({f"{name}:file": path for name, path in paths.items()})
-        bound.append(Bound(roots, tuple(paths.values())))
-        spec, error = look(paths, dtype)
-        specs.append(spec)
-        errors.append(error)
+    labels, rows = tuple(f"{name}:file" for name in tensors), []
+    for paths in zip(*columns, strict=True):
+        specs, error = look(dict(zip(tensors, paths, strict=True)), dtype)
+        rows.append(Row(Bound(roots, paths, labels), specs, None, error))
     assert tensor_columns(table.schema) == list(tensors)
     recipes = dict(zip(tensors, map(to_json, roots), strict=True))
-    return Survey(tuple(tensors), recipes, bound, specs, [None] * len(bound), errors, inputs)
+    return Survey(tuple(tensors), recipes, rows)
 
 
 def look(paths: Mapping[str, str], dtype: Mapping[str, str]) -> tuple[Any, str | None]:
@@ -112,13 +109,14 @@ def mask(voxels: int) -> Mask:
 
 def run(survey: Survey, rows: Sequence[int], *, memory: int | None = None) -> Iterator[Outcome]:
     for row in rows:
+        known = survey.rows[row]
         try:
             arrays = {
-                name: load(survey.inputs[row][f"{name}:file"], survey.specs[row][name].dtype)
+                name: load(known.bound.files[f"{name}:file"], known.specs[name].dtype)
                 for name in survey.tensors
             }
         except (OSError, ValueError) as error:
-            path = next(iter(survey.inputs[row].values()))
+            path = known.bound.paths[0]
             yield Outcome(row, None, {}, f"{path}: cannot be read ({error})")
             continue
         counts = {name: {"nonfinite": 0} for name in arrays}

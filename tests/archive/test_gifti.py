@@ -157,15 +157,11 @@ def surfaces(tmp_path, monkeypatch):
 
     def with_vertices(*args, **kwargs):
         known = planned(*args, **kwargs)
-        specs = [
-            found
-            and {
-                name: replace(one, dims=("time", "vertex"), mask=BOTH)
-                for name, one in found.items()
-            }
-            for found in known.specs
-        ]
-        return replace(known, specs=specs)
+        rows = [replace(row, specs=dict(map(turned, row.specs.items()))) for row in known.rows]
+        return replace(known, rows=rows)
+
+    def turned(named):
+        return named[0], replace(named[1], dims=("time", "vertex"), mask=BOTH)
 
     monkeypatch.setattr(survey, "survey", with_vertices)
     series = [RNG.normal(size=(6, BOTH.size)).astype("f4") for _ in range(5)]

@@ -213,8 +213,9 @@ def test_a_value_that_moves_to_another_slot_is_seen(records, tmp_path, monkeypat
 
     def swapped(*args, **options):
         found = survey(*args, **options)
-        turned = [replace(b, roots=b.roots[:1]) for b in found.bound]
-        return replace(found, bound=turned)
+        turned = [replace(r.bound, roots=r.bound.roots[:1]) for r in found.rows]
+        rows = [replace(r, bound=b) for r, b in zip(found.rows, turned, strict=True)]
+        return replace(found, rows=rows)
 
     write(records, tmp_path / "out")
     before = times(tmp_path / "out")

@@ -128,6 +128,6 @@ def test_files_that_are_held_whole_count_as_memory(tmp_path, kind, held):
         bold = brains.surfaces(tmp_path, {"L": brains.noise(0, 9, 12), "R": brains.noise(1, 9, 12)})
     found = survey(et.transform(brains.table(bold=[bold]), x=getattr(et, kind)("bold")))
     array = 9 * 24 * 4
-    (demand,) = found.demands
+    demand = found.rows[0].demand
     block = 4 * 9 * BLOCK
     assert demand.bytes() == held + 32 * 24 + block + array  # the file, what is decoded, the tensor

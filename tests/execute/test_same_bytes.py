@@ -35,7 +35,7 @@ cut = survey(table, ["parcels", "partial"])
 for parts in (None, 1, 2, 3):
     # what may be cut is cut; of the others as many are in flight as the budget allows
     for which in (known, cut):
-        demand = max(which.demands, key=lambda demand: demand.bytes())
+        demand = max((row.demand for row in which.rows), key=lambda demand: demand.bytes())
         memory = None if parts is None else ITSELF + demand.bytes(min(parts, demand.parts))
         passes.clear()
         for outcome in run(which, range(table.height), memory=memory):

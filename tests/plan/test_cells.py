@@ -238,7 +238,7 @@ def test_one_and_true_are_two_parameters(table, clean):
     roots = []
     for name in ("flat", "whole"):
         lazy = table.head(1).entense.transform(x=BOLD.kept(what=pl.col(name)))
-        roots.append(survey(lazy).bound[0].roots[0].params["what"])
+        roots.append(survey(lazy).rows[0].bound.roots[0].params["what"])
     assert roots == [True, 1]
     assert [type(what) for what in roots] == [bool, int]
 
@@ -251,5 +251,5 @@ def test_relocate_moves_parameters_that_are_paths(table, clean):
     paths = pl.Series(["/old/a.txt", "/older/b.txt", "36P"])
     lazy = table.with_columns(path=paths).entense.transform(x=BOLD.kept(what=pl.col("path")))
     moved = lazy.entense.relocate({"/old": "/new"})
-    found = [bound.roots[0].params["what"] for bound in survey(moved).bound]
+    found = [row.bound.roots[0].params["what"] for row in survey(moved).rows]
     assert found == ["/new/a.txt", "/older/b.txt", "36P"]

@@ -25,7 +25,7 @@ def table(study):
 def program_of(table, **tensors):
     known = survey(table.entense.transform(**tensors))
     assert known.errors == [None] * table.height
-    return compile_program(known.bound[0].roots, look(known.bound[0]))[0]
+    return compile_program(known.rows[0].bound.roots, look(known.rows[0].bound))[0]
 
 
 FILTERED = BOLD.detrend().bandpass(low_pass=0.2)

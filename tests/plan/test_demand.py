@@ -68,14 +68,14 @@ def parcels(atlas):
 def made(known, memory=None):
     return [
         (outcome.error, {name: array.tobytes() for name, array in outcome.arrays.items()})
-        for outcome in run(known, range(len(known.bound)), memory=memory)
+        for outcome in run(known, range(len(known.rows)), memory=memory)
     ]
 
 
 def test_a_smaller_budget_means_more_passes_and_the_same_bytes(large, decodes):
     study, atlas = large
     known = survey(study.records.entense.transform(ts=parcels(atlas), z=parcels(atlas).zscore()))
-    demand = known.demands[0]
+    demand = known.rows[0].demand
     assert demand.parts == 16
     due = made(known)
     assert sorted(decodes) == sorted(row["bold"] for row in study.rows)
@@ -109,7 +109,7 @@ TOO_LARGE = {
 def test_what_cannot_be_cut_is_refused_before_anything_runs(large, unread, tmp_path, name):
     study, atlas = large
     table = study.records.entense.transform(x=TOO_LARGE[name](atlas))
-    (demand, _) = survey(table).demands
+    demand = survey(table).rows[0].demand
     budget = ITSELF + demand.least - 1
     numbers = (
         f"takes {demand.with_process(demand.parts) / 1e6:,.0f} MB at the least.*"
@@ -134,9 +134,9 @@ def test_the_largest_record_is_the_one_that_is_named(study):
     long = study.run("02", frames=400)
     known = survey(study.records.entense.transform(x=BOLD.zscore()))
     with pytest.raises(et.RecipeError) as error:
-        Room(known, ITSELF + known.demands[0].least).check([0, 1])
+        Room(known, ITSELF + known.rows[0].demand.least).check([0, 1])
     assert str(error.value).startswith(f"{long['bold']}: to compute its tensors takes")
-    Room(known, ITSELF + known.demands[0].least).check([0])
+    Room(known, ITSELF + known.rows[0].demand.least).check([0])
 
 
 # What the first record says
@@ -158,7 +158,8 @@ def roomy(study, records):
     """Return the room for so many records and a little, of rows that take 100 MB each."""
     study.run("01")
     known = survey(study.records.entense.transform(x=BOLD))
-    return Room(replace(known, demands=[DEMAND] * 9), ITSELF + records * 100_000_000 + 1000)
+    rows = [replace(known.rows[0], demand=DEMAND)] * 9
+    return Room(replace(known, rows=rows), ITSELF + records * 100_000_000 + 1000)
 
 
 def test_the_first_record_is_computed_alone(study, measured):

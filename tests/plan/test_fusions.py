@@ -34,7 +34,7 @@ def table(study):
 
 
 def stages(known, how):
-    program, _ = compile_program(known.bound[0].roots, look(known.bound[0]), how)
+    program, _ = compile_program(known.rows[0].bound.roots, look(known.rows[0].bound), how)
     return [[node.op for node in stage.nodes] for stage in program.stages]
 
 

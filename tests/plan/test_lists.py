@@ -201,14 +201,14 @@ def compiled(monkeypatch):
     def count(known):
         sizes.clear()
         function_for.cache_clear()  # what other tests have compiled
-        assert all(outcome.error is None for outcome in run(known, range(len(known.bound))))
+        assert all(outcome.error is None for outcome in run(known, range(len(known.rows))))
         return sum(function._cache_size() - size for function, size in sizes.items())
 
     return count
 
 
 def programs(known):
-    return len({compile_program(bound.roots, look(bound))[0] for bound in known.bound})
+    return len({compile_program(row.bound.roots, look(row.bound))[0] for row in known.rows})
 
 
 def test_lists_of_one_form_compile_once(study, compiled):
@@ -238,8 +238,8 @@ def test_windows_compile_once_wherever_they_are(study, compiled):
     )
     trials = study.records.join(onsets, on="subject")
     known = survey(trials.entense.transform(x=BOLD.zscore().window("onset", seconds=11)))
-    assert len(known.bound) == 20
-    assert len({bound.roots for bound in known.bound}) == 1
+    assert len(known.rows) == 20
+    assert len({row.bound.roots for row in known.rows}) == 1
     assert compiled(known) == 1
 
 
@@ -261,7 +261,7 @@ def test_equal_numbers_for_one_use_are_one(study):
         y=BOLD.window("b", seconds=10),
         z=BOLD.window(6.0, seconds=10),
     )
-    (bound,) = survey(table).bound
+    bound = survey(table).rows[0].bound
     assert bound.roots[0] is bound.roots[1]
     assert bound.roots[2].inputs[0] is bound.roots[0].inputs[0]
 

@@ -24,7 +24,7 @@ def readme(study):
 
 
 def program_of(known):
-    return compile_program(known.bound[0].roots, look(known.bound[0]))
+    return compile_program(known.rows[0].bound.roots, look(known.rows[0].bound))
 
 
 def ops_of(nodes):
@@ -109,7 +109,7 @@ def test_a_program_is_compiled_once_a_shape(study):
     for subject in ("01", "02", "03"):
         study.run(subject, frames=79, tr=1.9)
     known = survey(readme(study))
-    assert len({bound.roots for bound in known.bound}) == 1
+    assert len({row.bound.roots for row in known.rows}) == 1
     before = sizes(known)
     assert all(outcome.error is None for outcome in run(known, [0, 1, 2]))
     once = sizes(known)
@@ -143,7 +143,7 @@ def test_the_survey_knows_shapes_before_anything_runs(study, decodes):
 
 def test_the_survey_lists_every_file_that_a_row_reads(study):
     row = study.run("01")
-    inputs = survey(readme(study)).inputs[0]
+    inputs = survey(readme(study)).rows[0].bound.files
     atlas = str(study.root.parent / "atlas.nii.gz")
     assert sorted(inputs.values()) == sorted([row["bold"], row["mask"], row["confounds"], atlas])
 

@@ -63,9 +63,9 @@ def test_a_chain_in_one_step_or_two_is_the_same_type():
 
 def test_changing_a_column_does_not_change_the_cells_and_relocate_does():
     moved = LAZY.with_columns(bold=pl.lit("/other.nii.gz"))
-    assert survey(moved).inputs[0]["clean:volume.image"] == "/none/1.nii.gz"
+    assert survey(moved).rows[0].bound.files["clean:volume.image"] == "/none/1.nii.gz"
     relocated = LAZY.entense.relocate({"/none": "/data"})
-    assert survey(relocated).inputs[0]["clean:volume.image"] == "/data/1.nii.gz"
+    assert survey(relocated).rows[0].bound.files["clean:volume.image"] == "/data/1.nii.gz"
 
 
 # Errors appear at the line that made them

@@ -185,7 +185,7 @@ def survives(frame, table=LAZY):
     cells = frame.select(*keys, cell=storage("clean"))
     assert cells.height > 0
     assert {*map(str, cells.rows())} <= {*map(str, due.rows())}
-    inputs = survey(frame.head(1), ["clean"]).inputs[0]
+    inputs = survey(frame.head(1), ["clean"]).rows[0].bound.files
     assert {path.split("/")[1] for path in inputs.values()} == {"none"}
 
 

@@ -58,7 +58,7 @@ def test_lists_of_tensors_explode_again(kind):
 
 def test_relocate_moves_every_file_of_a_list():
     moved = PIVOTED.entense.relocate({"/none/1": "/first", "/none/2": "/second"})
-    paths = set(survey(moved.head(1)).inputs[0].values())
+    paths = set(survey(moved.head(1)).rows[0].bound.paths)
     assert paths == {"/none/1_mask.nii.gz"} | {
         f"/{place}/1.{end}" for place in ("first", "second") for end in ("nii.gz", "tsv")
     }

@@ -117,12 +117,12 @@ def _in_split(table: pl.DataFrame, split: str) -> pl.DataFrame:
 def _source(job: Job, memory: int | None, cache: int, *, skips: bool) -> Source:
     """Return records that are computed as they are asked for."""
     survey = job.survey
-    errors = [_failed(job, row, survey.errors[row]) for row in range(len(job.ids))]
-    rows = [row for row, specs in enumerate(survey.specs) if specs is not None]
-    lost = [row for row, specs in enumerate(survey.specs) if specs is None]
+    errors = [_failed(job, row, error) for row, error in enumerate(survey.errors)]
+    rows = [row for row, known in enumerate(survey.rows) if known.specs is not None]
+    lost = [row for row, known in enumerate(survey.rows) if known.specs is None]
     if lost and not (skips and rows):
         raise errors[lost[0]]
-    specs = {name: [(survey.specs[row] or {})[name] for row in rows] for name in survey.tensors}
+    specs = {name: [found[name] for found in survey.specs] for name in survey.tensors}
     return Source(
         tensors={name: common(found) for name, found in specs.items()},
         shapes={

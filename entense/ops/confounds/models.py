@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,10 +92,16 @@ def censoring_of(model: str | list[str]) -> Censoring:
     >>> censoring_of("scrubbing + gsr").fd, censoring_of("36P")
     (0.5, Censoring(fd=None, dvars=None, before=0, after=0, contiguous=0, dummies=False))
     """
-    named = strategies_in(formula_of(model))
+    return _censoring(formula_of(model))
+
+
+@lru_cache(maxsize=64)
+def _censoring(formula: Formula) -> Censoring:
+    named = strategies_in(formula)
     return reduce(merged, (STRATEGIES[one.name].censoring for one in named), Censoring())
 
 
+@lru_cache(maxsize=64)  # every record asks
 def _of_text(model: str) -> Formula:
     if not model.strip():
         raise RecipeError("the confounds are empty; name a strategy, or leave denoise out")

@@ -1,0 +1,93 @@
+"""What tells the input files of an archive from what they were, or will be."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from entense.files import version_of
+from entense.index.fetch import name_of
+from entense.progress import progress
+from entense.threads import in_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from entense.index.fetch import Version
+    from entense.plan.survey import Row
+
+AT_ONCE = 8  # files asked for at once: it is the disk that takes the time
+MISSING = (None, None)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The input files of a survey as they are at one time.
+
+    Parameters
+    ----------
+    rows
+        What is known of each row.
+    versions
+        Path to size, and time of change in ns or what stands for it; nulls where it is missing.
+    """
+
+    rows: Sequence[Row]
+    versions: Mapping[str, Version]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Inputs:
+        """Look at each file once, however many rows read it."""
+        paths = list(dict.fromkeys(chain.from_iterable(row.bound.paths for row in rows)))
+        found = progress(
+            in_threads(_version, paths, AT_ONCE), what="inputs", unit="files", total=len(paths)
+        )
+        return cls(rows, dict(zip(paths, found, strict=True)))
+
+    def hashed(self) -> Inputs:
+        """Return the same with the hash of a file where its time of change was."""
+        found = progress(
+            in_threads(_hash, list(self.versions), AT_ONCE),
+            what="hash",
+            unit="files",
+            total=len(self.versions),
+        )
+        pairs = zip(self.versions.items(), found, strict=True)
+        return replace(self, versions={p: (v[0], sum_ or v[1]) for (p, v), sum_ in pairs})
+
+    def said(self, row: int) -> dict[str, list[Any]]:
+        """Return what a receipt says of a row: slot to file name and version."""
+        files = sorted(self.rows[row].bound.files.items())
+        return {slot: [name_of(path), *self.versions[path]] for slot, path in files}
+
+    def bytes(self, row: int) -> int:
+        """Return how large the files of a row are."""
+        return sum(self.versions[path][0] or 0 for path in self.rows[row].bound.paths)
+
+    def changed(self, paths: Iterable[str]) -> str | None:
+        """Say which file is not what it was, so that what was read of it may be of both."""
+        for path in paths:
+            if _version(path) != self.versions[path]:
+                return (
+                    f"{path}: changed while the archive was being written; write again when it no "
+                    "longer does"
+                )
+        return None
+
+
+def _version(path: str) -> Version:
+    return version_of(path) or MISSING
+
+
+def _hash(path: str) -> str | None:
+    """Return the SHA-256 of a file; None where it is not here, and of a URL or an annexed file."""
+    version = version_of(path)
+    if version is None or not isinstance(version[1], int) or not Path(path).is_file():
+        return None  # what stands for the time of change tells the content already
+    with suppress(OSError), Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return None
