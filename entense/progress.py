@@ -1,9 +1,10 @@
-"""A progress bar in a terminal and in a notebook, nothing in a pipe."""
+"""A progress bar in a terminal and in a notebook; in a log a line a minute of what takes hours."""
 
 from __future__ import annotations
 
 import sys
 import warnings
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -11,9 +12,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+EVERY = 60  # seconds between the lines of a log
+
 
 class Counter:
     """The same bar for what is done elsewhere; what is counted is told, not yielded.
+
+    Where nobody watches, as in the log of a job, a line a minute says how far it is.
 
     Parameters
     ----------
@@ -25,14 +30,28 @@ class Counter:
 
     def __init__(self, what: str, unit: str, total: int, done: int) -> None:
         self._bar = _bar(None, what=what, unit=unit, total=total, done=done)
+        self._what, self._unit, self._total, self._done = what, unit, total, done
         self._bytes = self._failures = 0
+        self._told = monotonic()
 
     def add(self, number: int, size: int, failures: int) -> None:
         """Count some more: their bytes, and how many of them failed."""
+        self._done += number
         self._bytes += size
         self._failures += failures
         self._bar.set_postfix(GB=f"{self._bytes / 1e9:.1f}", failed=self._failures, refresh=False)
         self._bar.update(number)
+
+    def tell(self) -> None:
+        """Say how far it is, where there is no bar and a minute has gone by."""
+        if self._bar.disable and monotonic() - self._told >= EVERY:
+            self._told = monotonic()
+            print(
+                f"{self._what}: {self._done:,} of {self._total:,} {self._unit}, "
+                f"{self._bytes / 1e9:.1f} GB, {self._failures:,} failed",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def __enter__(self) -> Counter:
         return self

@@ -85,7 +85,8 @@ def collect(
     folder
         Of another executor than ``"serial"``: where what is computed lies meanwhile, on a disk that
         all workers share. It is an archive of the lazy columns alone, and stays: a call that was
-        killed goes on there. A temporary folder of this machine unless given.
+        killed goes on there. A temporary folder of this machine unless given; workers on others
+        must have one.
 
     Returns
     -------
@@ -133,6 +134,11 @@ def _elsewhere(
     if not names or not table.height:
         yield from computed(table, size, None, DEFAULT)
         return
+    if folder is None and (how.get("worker") in ("slurm", "sge") or "address" in how):
+        raise TableError(
+            "workers on other machines cannot see a temporary folder of this one; give folder= on "
+            "a disk that all of them share"
+        )
     on_error = "raise" if size is None else "skip"  # a stream has the others first
     kinds: dict[str, Kind] = dict.fromkeys(names, ((), False))
     with _place(folder) as place:

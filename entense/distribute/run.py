@@ -163,7 +163,8 @@ class _Run:
         named = {part.name: part for part in parts}
         todo = sum(len(part.rows) for part in parts)
         total = len(self._writer.job.ids)
-        with Counter("write", "records", total, total - todo) as bar:
+        what = "one by one" if alone else "write"  # a process was killed, or lost
+        with Counter(what, "records", total, total - todo) as bar:
             ended = run_tasks(
                 tasks,
                 worker=where.worker,
@@ -221,6 +222,7 @@ class _Run:
                 self._writer.hear(parts[receipt.name], errors)
                 size = sum(file.bytes for file in receipt.files)
                 bar.add(len(receipt.errors), size, sum(map(bool, receipt.errors)))
+        bar.tell()
 
     def _seen(self, one: Ended, batch: Sequence[Planned]) -> Ended:
         """Return how a task ended, which is not well where its word does not come here."""
@@ -287,7 +289,7 @@ def _said(ended: Sequence[Ended], total: int) -> str:
 @contextmanager
 def _room(folder: Path) -> Iterator[Path]:
     """Give the folder of a run's tasks; it goes when all is well, else errors name its logs."""
-    runs = folder / folders.RUNS
+    runs = folder.absolute() / folders.RUNS  # workers may be started elsewhere
     runs.mkdir(exist_ok=True)
     # a name of its own: a late worker of a killed run must not find the tasks of this one
     room = Path(tempfile.mkdtemp(dir=runs))

@@ -7,7 +7,7 @@ from tripping import Trips
 from trips import RAISES
 
 import entense as et
-from entense.errors import RecordError
+from entense.errors import RecordError, TableError
 
 THERE = {"executor": "pydra", "modules": ["trips"], "n_procs": 1}
 
@@ -87,3 +87,10 @@ def test_a_table_without_tensors_or_rows_is_as_here(trips):
     assert [part.height for part in parts(plain, **THERE)[0]] == [2, 2, 1]
     empty = trips.table.head(0)
     assert et.collect(empty, **THERE).equals(et.collect(empty))
+
+
+@pytest.mark.parametrize("where", [{"worker": "slurm"}, {"worker": "dask", "address": "tcp://a:1"}])
+def test_workers_on_other_machines_must_see_the_folder(tmp_path, where):
+    table = Trips(tmp_path, "process", count=2).table
+    with pytest.raises(TableError, match="give folder= on a disk that all of them share"):
+        et.collect(table, executor="pydra", **where)
