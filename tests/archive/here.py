@@ -44,5 +44,5 @@ def killed_by(record, task):
 
 
 def done(task):
-    write_batch(task.job)
+    write_batch(task.job, task.digest)
     return "done", None

@@ -37,7 +37,7 @@ def test_a_batch_that_is_run_again_goes_on_where_it_was(records, tmp_path, monke
     before = []
 
     def twice(task):
-        write_batch(task.job)
+        write_batch(task.job, task.digest)
         before.append(shards(tmp_path / "out"))
         return here.done(task)
 
@@ -55,7 +55,7 @@ def test_a_batch_is_written_by_one_at_a_time(records, tmp_path, monkeypatch):
     def held(task):
         with Path(task.job).open("r+") as file, ThreadPoolExecutor(1) as pool:
             fcntl.flock(file, fcntl.LOCK_EX)
-            other = pool.submit(write_batch, task.job)
+            other = pool.submit(write_batch, task.job, task.digest)
             assert not wait([other], timeout=1).done
             assert not shards(tmp_path / "out")
             fcntl.flock(file, fcntl.LOCK_UN)
@@ -147,12 +147,12 @@ def test_a_task_that_was_given_up_cannot_begin_later(records, tmp_path, monkeypa
     jobs = []
 
     def lost(task):
-        jobs.append(task.job)
+        jobs.append(task)
         return "lost", "nobody knows"
 
     def late(task):
-        with pytest.raises(ValueError, match="Expecting value"):
-            write_batch(jobs[0])
+        with pytest.raises(ArchiveError, match="is not what was planned"):
+            write_batch(jobs[0].job, jobs[0].digest)
         return here.done(task)
 
     here.install(monkeypatch, lost, late)
