@@ -20,12 +20,16 @@ def refuse(*_, **__):
     raise AssertionError("something was computed")
 
 
+def refuse_when_asked(*_, **__):
+    yield refuse()
+
+
 @pytest.fixture
 def nothing_runs(monkeypatch):
     """Make whatever reads a voxel, or runs a survey's rows, an error."""
     monkeypatch.setattr(loading, "decode", refuse)
     monkeypatch.setattr(serial, "load", refuse)
-    monkeypatch.setattr(collecting, "run", refuse)
+    monkeypatch.setattr(collecting, "run", refuse_when_asked)
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_an_archive_is_not_gone_on_with_by_other_rules(table, tmp_path, other):
     out = tmp_path / "out"
     table.entense.write(out)
     kept = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    with pytest.raises(et.EntenseError, match=r"code of operations, format or .*overwrite=True"):
+    with pytest.raises(et.EntenseError, match=r"differs in its rules or fusion: .*overwrite=True"):
         table.entense.write(out, **other)
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == kept
     table.entense.write(out)  # as before: nothing to do
