@@ -1,6 +1,6 @@
 """Gradients flow through every op that is a JAX function."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -57,12 +57,17 @@ BY_ITSELF = ("zscore", "percent signal change", "robust scale", "quartiles", "ts
 MATRICES = [name for name in OPS if name.endswith(("covariance", "correlation"))]
 
 
-def gradient(op, x):
+@cache  # to compile is most of the time, and most tests ask of one shape
+def compiled(op):
     def loss(x):
         y = op(x)
         return jnp.where(jnp.isfinite(y), jnp.sin(y), 0).sum()
 
-    return np.asarray(jax.jit(jax.grad(loss))(jnp.asarray(x)))
+    return jax.jit(jax.grad(loss))
+
+
+def gradient(op, x):
+    return np.asarray(compiled(op)(jnp.asarray(x)))
 
 
 @pytest.mark.parametrize("op", OPS.values(), ids=OPS)
