@@ -134,7 +134,7 @@ def read_stored(path: str) -> tuple[Grid, NDArray[Any]] | None:
     said = _said_at(path, _begin(path, packed, _HEAD))
     if said is None or (said.slope, said.inter) != (1, 0):
         return None
-    if len(said.shape) < 3 or min(said.shape) < 1:
+    if not 3 <= len(said.shape) <= 4 or min(said.shape) < 1:  # CIFTI has six: told as such
         return None
     count = math.prod(said.shape)
     size = said.offset + count * said.dtype.itemsize

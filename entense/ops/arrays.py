@@ -53,7 +53,11 @@ def _is_numeric(column: pl.Series) -> bool:
 
 def _stored(place: Path) -> NDArray[Any]:
     with place.open("rb") as file:
-        data: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        try:
+            data: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        except MemoryError:
+            np.load(place, mmap_mode="r")  # a ValueError where the file is shorter than it says
+            raise
         return data
 
 

@@ -76,10 +76,13 @@ def survey(
         Node("astype", root, dtype=dtype[name]) if name in dtype else root
         for name, root in zip(tensors, roots, strict=True)
     )
-    labels, rows = tuple(f"{name}:file" for name in tensors), []
+    rows = []
     for paths in zip(*columns, strict=True):
         specs, error = look(dict(zip(tensors, paths, strict=True)), dtype)
-        rows.append(Row(Bound(roots, paths, labels), specs, None, error))
+        files: dict[str, str] = {}
+        for name, path in zip(tensors, paths, strict=True):
+            files.setdefault(path, f"{name}:file")
+        rows.append(Row(Bound(roots, paths, tuple(files.values())), specs, None, error))
     assert tensor_columns(table.schema) == list(tensors)
     recipes = dict(zip(tensors, map(to_json, roots), strict=True))
     return Survey(tuple(tensors), recipes, rows)

@@ -165,7 +165,9 @@ def test_another_scale_is_another_archive(study):
     tensor = Z.astype("int16", scale=pl.col("step"))
     et.transform(table, x=tensor).entense.write(study.root.parent / "out")
     other = et.transform(table.with_columns(step=0.2), x=tensor)
-    with pytest.raises(et.ArchiveError, match="dtypes, dimensions or scales"):
+    with pytest.raises(
+        et.ArchiveError, match=r"differs in the tensor 'x': scale 0\.1 there, 0\.2 here"
+    ):
         other.entense.write(study.root.parent / "out")
 
 
