@@ -76,13 +76,10 @@ def survey(
         Node("astype", root, dtype=dtype[name]) if name in dtype else root
         for name, root in zip(tensors, roots, strict=True)
     )
-    rows = []
+    labels, rows = tuple(f"{name}:file" for name in tensors), []
     for paths in zip(*columns, strict=True):
         specs, error = look(dict(zip(tensors, paths, strict=True)), dtype)
-        files: dict[str, str] = {}
-        for name, path in zip(tensors, paths, strict=True):
-            files.setdefault(path, f"{name}:file")
-        rows.append(Row(Bound(roots, paths, tuple(files.values())), specs, None, error))
+        rows.append(Row(Bound(roots, paths, labels), specs, None, error))
     assert tensor_columns(table.schema) == list(tensors)
     recipes = dict(zip(tensors, map(to_json, roots), strict=True))
     return Survey(tuple(tensors), recipes, rows)
