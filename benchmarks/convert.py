@@ -33,7 +33,7 @@ def bench(cache: Path, *, quick: bool) -> list[Row]:
         rows += in_turns([_masker(runs, "voxels")], 1)
     best = [_fastest(rows, floor) for floor in FLOORS]
     copies = [
-        replace(row, bench=what, name=f"inflate: {row.name}") for what in CHAINS for row in best
+        replace(row, bench=what, name=f"{row.bench}: {row.name}") for what in CHAINS for row in best
     ]
     return [_with_aims(row, rows, best) for row in rows] + copies
 

@@ -108,7 +108,7 @@ def sleepers(tasks: int, seconds: float) -> dict:
     }
 
 
-def rest(job: str) -> None:
+def rest(job: str, digest: str) -> None:
     """Sleep as long as a file says: the task."""
     time.sleep(json.loads(Path(job).read_text()))
 
