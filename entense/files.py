@@ -15,6 +15,7 @@ from entense.index.fetch import Version, annex, fetch_of, is_url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MISSING: Version = (None, None)
 INFLATES = 1032  # deflate packs no tighter than 1 byte for so many
 _REMEDY = "copy it again, or name another file if this is not of the kind that is due"
 

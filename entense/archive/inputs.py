@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entense.files import version_of
+from entense.files import MISSING, version_of
 from entense.index.fetch import name_of
 from entense.progress import progress
 from entense.threads import in_threads
@@ -21,32 +20,20 @@ if TYPE_CHECKING:
     from entense.plan.survey import Row
 
 AT_ONCE = 8  # files asked for at once: it is the disk that takes the time
-MISSING = (None, None)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The input files of a survey as they are at one time.
+    """The input files of a survey as they were before any of them was read.
 
     Parameters
     ----------
-    rows
-        What is known of each row.
-    versions
-        Path to size, and time of change in ns or what stands for it; nulls where it is missing.
+    rows, versions
+        As the survey has them.
     """
 
     rows: Sequence[Row]
     versions: Mapping[str, Version]
-
-    @classmethod
-    def of(cls, rows: Sequence[Row]) -> Inputs:
-        """Look at each file once, however many rows read it."""
-        paths = list(dict.fromkeys(chain.from_iterable(row.bound.paths for row in rows)))
-        found = progress(
-            in_threads(_version, paths, AT_ONCE), what="inputs", unit="files", total=len(paths)
-        )
-        return cls(rows, dict(zip(paths, found, strict=True)))
 
     def hashed(self) -> Inputs:
         """Return the same with the hash of a file where its time of change was."""
@@ -64,23 +51,15 @@ class Inputs:
         files = sorted(self.rows[row].bound.files.items())
         return {slot: [name_of(path), *self.versions[path]] for slot, path in files}
 
-    def bytes(self, row: int) -> int:
-        """Return how large the files of a row are."""
-        return sum(self.versions[path][0] or 0 for path in self.rows[row].bound.paths)
-
     def changed(self, paths: Iterable[str]) -> str | None:
         """Say which file is not what it was, so that what was read of it may be of both."""
         for path in paths:
-            if _version(path) != self.versions[path]:
+            if (version_of(path) or MISSING) != self.versions[path]:
                 return (
                     f"{path}: changed while the archive was being written; write again when it no "
                     "longer does"
                 )
         return None
-
-
-def _version(path: str) -> Version:
-    return version_of(path) or MISSING
 
 
 def _hash(path: str) -> str | None:

@@ -101,7 +101,7 @@ class Writer:
     ) -> None:
         self.job, self.series, self.home, self.skip = job, series, home, skip
         self.shared = shared
-        self.inputs = Inputs.of(job.survey.rows)  # as they are before any voxel is read
+        self.inputs = Inputs(job.survey.rows, job.survey.versions)
         self._noted = self.inputs.hashed() if hash_inputs else self.inputs
         self.written: list[str] = []  # the shards that were not good
         self.due: Mapping[str, list[ShardFile]] | None = None  # what `repair` is to bring back

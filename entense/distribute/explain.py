@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from entense.archive.executors import Elsewhere, executors
-from entense.archive.inputs import Inputs
 from entense.distribute.batch import ENTRY
 from entense.distribute.run import drawn, memory_of, number_of, seconds_of
 from entense.execute.pydra import Task
@@ -80,8 +79,8 @@ def explain(
 
 def _workflow(known: Survey, total: int, where: Elsewhere) -> str:
     """Draw the tasks of so many records that are as those that are known."""
-    inputs, rows = Inputs.of(known.rows), range(len(known.rows))
-    seconds = total * sum(seconds_of(inputs, row) for row in rows) / len(rows)
+    rows = range(len(known.rows))
+    seconds = total * sum(seconds_of(known, row) for row in rows) / len(rows)
     memory = memory_of(known, rows, where.cores)
     number = min(number_of(seconds, total, memory, where), total)
     tasks = [

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from entense.archive.assign import Planned
     from entense.archive.executors import Elsewhere
     from entense.archive.folder import Receipt
-    from entense.archive.inputs import Inputs
     from entense.archive.job import Job
     from entense.archive.options import Options
     from entense.archive.writer import Writer
@@ -89,7 +88,7 @@ class Distributed:
         self._check(writer, parts)
         run = _Run(self, writer, Path(tempfile.mkdtemp(prefix="entense-")))
         tasks = [run.task(batch, alone=False) for batch in cut(writer, parts, self)]
-        seconds = sum(seconds_of(writer.inputs, row) for row in writer.computed(parts))
+        seconds = sum(seconds_of(writer.job.survey, row) for row in writer.computed(parts))
         return f"{drawn(tasks, seconds, self.where)}; the files of the tasks are in {run.room}"
 
     def _check(self, writer: Writer, parts: Sequence[Planned]) -> None:
@@ -109,7 +108,7 @@ def cut(writer: Writer, parts: Sequence[Planned], how: Distributed) -> list[list
     """Cut parts, in their order, into batches that cost about the same."""
     if not parts:
         return []
-    costs = [sum(seconds_of(writer.inputs, row) for row in part.rows) for part in parts]
+    costs = [sum(seconds_of(writer.job.survey, row) for row in part.rows) for part in parts]
     rows = chain.from_iterable(part.rows for part in parts)
     memory = how.memory or memory_of(writer.job.survey, rows, how.where.cores)
     due = sum(costs) / number_of(sum(costs), len(parts), memory, how.where)
@@ -132,10 +131,10 @@ def number_of(seconds: float, most: int, memory: int, where: Elsewhere) -> int:
     return max(1, EACH * processes, min(TASKS, round(seconds / SECONDS)))
 
 
-def seconds_of(inputs: Inputs, row: int) -> float:
+def seconds_of(survey: Survey, row: int) -> float:
     """Estimate how long a core works on a record: of the sizes of its inputs and outputs."""
-    given = sum(spec.nbytes for spec in (inputs.rows[row].specs or {}).values())
-    return inputs.bytes(row) / INFLATED + given / STORED
+    given = sum(spec.nbytes for spec in (survey.rows[row].specs or {}).values())
+    return survey.bytes(row) / INFLATED + given / STORED
 
 
 def memory_of(survey: Survey, rows: Iterable[int], cores: int) -> int:
@@ -247,6 +246,8 @@ class _Run:
     def _suspect(self, one: Ended) -> bool:
         """Whether a record that was computed by itself is to blame; at its second death it is."""
         record = at(Path(one.task.job))
+        if one.how == "killed" and record is None:
+            return True  # it waited in a process that another task killed
         if one.how != "killed" or not record or record in self._banned:
             return False
         if record in self._suspects:

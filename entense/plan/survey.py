@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from entense.errors import EntenseError, RecipeError, RecordError
+from entense.files import MISSING, version_of
 from entense.index.fetch import forget
 from entense.ops.core import Kind, Op, Spec, ops
 from entense.ops.gather import check_alike
@@ -28,6 +29,7 @@ from entense.threads import in_threads
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from entense.index.fetch import Version
     from entense.plan.optimize import Roots
 
 __all__ = ["Spec", "Survey", "survey"]
@@ -70,6 +72,9 @@ class Survey:
         Name to canonical JSON.
     rows
         What is known of each row.
+    versions
+        Path to what told the content of a file from another (see `version_of`) before any of it
+        was read; nulls where it is missing.
     how
         The rules and the fusion that it was made for.
     """
@@ -77,6 +82,7 @@ class Survey:
     tensors: tuple[str, ...]
     recipes: Mapping[str, str]
     rows: Sequence[Row]
+    versions: Mapping[str, Version]
     how: How = DEFAULT
 
     @property
@@ -88,6 +94,10 @@ class Survey:
     def errors(self) -> list[str | None]:
         """What is wrong with each row, or None."""
         return [row.error for row in self.rows]
+
+    def bytes(self, row: int) -> int:
+        """Return how large the files of a row are."""
+        return sum(self.versions[path][0] or 0 for path in self.rows[row].bound.paths)
 
 
 def survey(
@@ -118,11 +128,12 @@ def survey(
     forget()  # what stores said of files in an earlier survey
     names = _names(table, tensors, dtype)
     roots = {name: _root(table.schema[name], dtype.get(name)) for name in names}
-    look_at = _Looker(roots, table, how).rows
-    looking = in_threads(look_at, range(0, len(table), _AT_ONCE), _READERS)
+    looker = _Looker(roots, table, how)
+    looking = in_threads(looker.rows, range(0, len(table), _AT_ONCE), _READERS)
     rows = chain.from_iterable(looking)
     known = tuple(progress(rows, what="survey", unit="records", total=len(table)))
-    return Survey(tuple(names), {n: to_json(root) for n, root in roots.items()}, known, how)
+    recipes = {name: to_json(root) for name, root in roots.items()}
+    return Survey(tuple(names), recipes, known, looker.versions, how)
 
 
 def _names(
@@ -210,6 +221,7 @@ class _Looker:
         self._cells = [cells[name][slot] for name, slot in self._binder.keys]
         self._height = len(table)
         self._same: dict[Any, Any] = {}
+        self.versions: dict[str, Version] = {}  # of each file, however many rows read it
 
     def rows(self, start: int) -> list[Row]:
         """Return what is known of some rows."""
@@ -219,6 +231,9 @@ class _Looker:
         return [self._row(self._binder.bind(row)) for row in rows]
 
     def _row(self, bound: Bound) -> Row:
+        for path in bound.paths:
+            if path not in self.versions:  # the first that was seen stays: it is the oldest
+                self.versions.setdefault(path, version_of(path) or MISSING)
         if bound.error is not None:
             return Row(bound, error=bound.error)
         try:

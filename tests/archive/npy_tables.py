@@ -16,6 +16,7 @@ import pytest
 
 from entense.archive.schema import as_dtype
 from entense.execute.serial import Outcome
+from entense.files import MISSING, version_of
 from entense.geometry import Mask
 from entense.ops.core import Spec, op, ops
 from entense.plan.bind import Bound
@@ -82,7 +83,8 @@ def survey(
         rows.append(Row(Bound(roots, paths, labels), specs, None, error))
     assert tensor_columns(table.schema) == list(tensors)
     recipes = dict(zip(tensors, map(to_json, roots), strict=True))
-    return Survey(tuple(tensors), recipes, rows)
+    versions = {path: version_of(path) or MISSING for row in rows for path in row.bound.paths}
+    return Survey(tuple(tensors), recipes, rows, versions)
 
 
 def look(paths: Mapping[str, str], dtype: Mapping[str, str]) -> tuple[Any, str | None]:

@@ -100,6 +100,21 @@ def test_a_record_is_to_blame_at_its_second_death_alone(records, tmp_path, monke
     assert len(shards(tmp_path / "twice")) == 8
 
 
+def test_a_task_that_waited_in_a_process_that_another_killed_is_tried_again(
+    records, tmp_path, monkeypatch
+):
+    """As Dask may have it, while a worker that died is replaced."""
+
+    def the_first_kills(task):
+        if task is there.tasks[-1][0]:
+            return here.killed(task, "ds_sub-03")
+        return "killed", f"{task.name}: with its process"
+
+    there = here.install(monkeypatch, here.killed, the_first_kills, here.done)
+    assert write(records, tmp_path / "out", **ASKED).verify().records == 9
+    assert len(there.tasks) == 3
+
+
 def test_a_task_that_is_lost_costs_no_record(records, tmp_path, monkeypatch):
     def lost(task):
         here.killed(task, "ds_sub-03" if "train" in task.name else "ds_sub-07")

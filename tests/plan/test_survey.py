@@ -8,6 +8,8 @@ import polars as pl
 
 import entense as et
 from entense.archive.inputs import Inputs
+from entense.files import version_of
+from entense.plan import survey as surveys
 from entense.plan.survey import survey
 
 CLEAN = et.volume("bold", mask="mask").denoise("confounds", "6P").zscore()
@@ -50,19 +52,34 @@ def test_a_file_of_all_rows_is_looked_at_once(study, monkeypatch):
     for subject in ("01", "02", "03"):
         study.run(subject)
     atlas = str(study.atlas())
-    known = survey(study.records.entense.transform(ts=CLEAN.parcellate(atlas)))
-    looked, lstat = [], os.lstat
-    monkeypatch.setattr(os, "lstat", lambda path: looked.append(str(path)) or lstat(path))
-    inputs = Inputs.of(known.rows)
+    table = study.records.entense.transform(ts=CLEAN.parcellate(atlas))
+    looked, version_of = [], surveys.version_of
+    monkeypatch.setattr(surveys, "version_of", lambda path: looked.append(path) or version_of(path))
+    known = survey(table)
     assert looked.count(atlas) == 1
     assert len(looked) == 3 * 3 + 1
     sizes = [Path(path).stat().st_size for path in known.rows[1].bound.paths]
-    assert inputs.bytes(1) == sum(sizes)
+    assert known.bytes(1) == sum(sizes)
+
+
+def test_files_are_known_as_they_were_before_they_were_read(study, monkeypatch):
+    """What replaces one in the meantime is then noticed, whenever it comes."""
+    bold, look = study.run("01")["bold"], surveys.look
+    before = version_of(bold)
+
+    def replacing(bound):
+        known = look(bound)
+        os.utime(bold, ns=(1, 1))
+        return known
+
+    monkeypatch.setattr(surveys, "look", replacing)
+    assert survey(study.records.entense.transform(x=CLEAN)).versions[bold] == before
 
 
 def test_what_a_receipt_says_is_of_each_file_of_a_row(study):
     row = study.run("01")
-    said = Inputs.of(survey(study.records.entense.transform(x=CLEAN)).rows).said(0)
+    known = survey(study.records.entense.transform(x=CLEAN))
+    said = Inputs(known.rows, known.versions).said(0)
     name, size, time = said["x:volume.image"]
     assert list(said) == sorted(said)
     stat = Path(row["bold"]).stat()

@@ -11,7 +11,7 @@ from datalad_here import run
 
 from entense.archive.inputs import Inputs
 from entense.errors import RecordError
-from entense.files import head, is_remote, local, opening, version_of
+from entense.files import MISSING, head, is_remote, local, opening, version_of
 from entense.index.fetch import annex
 from entense.plan.bind import Bound
 from entense.plan.survey import Row
@@ -21,7 +21,9 @@ NAMES = [f"sub-0{number}/func/sub-0{number}_bold.nii.gz" for number in range(1, 
 
 def said(path):
     """Return what a receipt says of a file."""
-    return Inputs.of([Row(Bound((), (path,), ("file",)))]).said(0)["file"]
+    return Inputs([Row(Bound((), (path,), ("file",)))], {path: version_of(path) or MISSING}).said(
+        0
+    )["file"]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from serving import held
 
 from entense.archive.inputs import Inputs
 from entense.errors import RecordError
-from entense.files import head, local, opening, version_of
+from entense.files import MISSING, head, local, opening, version_of
 from entense.index.fetch import forget, register_storage
 from entense.plan.bind import Bound
 from entense.plan.survey import Row
@@ -22,7 +22,9 @@ DATA = gzip.compress(bytes(range(256)) * 400, mtime=0) + b"\0" * 50_000
 
 def said(path):
     """Return what a receipt says of a file."""
-    return Inputs.of([Row(Bound((), (path,), ("file",)))]).said(0)["file"]
+    return Inputs([Row(Bound((), (path,), ("file",)))], {path: version_of(path) or MISSING}).said(
+        0
+    )["file"]
 
 
 @pytest.fixture
