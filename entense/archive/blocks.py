@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -81,24 +80,29 @@ def read_rows(
     if not out.nbytes:
         return
     fill, parts = _filler(lying, opened or Opened()), _parts(lying, start, stop)
-    jobs = [
-        partial(
-            _read, lying, fill, begin, end, raw(out)[(begin - start) * lying.width :], check=check
-        )
-        for begin, end in parts
-    ]
-    if len(jobs) == 1:
-        jobs[0]()
-    else:
-        deque(_threads(os.getpid()).map(lambda job: job(), jobs), maxlen=0)
+    read, width = partial(_read_part, lying, fill, check=check), lying.width
+    jobs = [partial(read, *part, raw(out)[(part[0] - start) * width :]) for part in parts]
+    others = [_threads(os.getpid()).submit(job) for job in jobs[1:]]
+    jobs[0]()  # to wait for all of them would take longer
+    for other in others:
+        other.result()
 
 
 def _parts(lying: Lying, start: int, stop: int) -> list[tuple[int, int]]:
     """Cut rows between blocks into about equal parts, at most one a core, none of them small."""
-    most = CORES if isinstance(lying.shard, Path) and lying.foreign is None else 1
+    most = CORES if _is_plain(lying) else 1
     count = max(1, min(most, (stop - start) * lying.width // PART))
     first = start // lying.step * lying.step
-    step = -(-(stop - first) // (count * lying.step)) * lying.step
+    return _cut(start, stop, -(-(stop - first) // (count * lying.step)) * lying.step, first)
+
+
+def _is_plain(lying: Lying) -> bool:
+    """Whether its bytes are those of a file here."""
+    return isinstance(lying.shard, Path) and lying.foreign is None
+
+
+def _cut(start: int, stop: int, step: int, first: int) -> list[tuple[int, int]]:
+    """Cut rows at each `step` from `first` on, which is `start` or before it."""
     return list(pairwise([start, *range(first + step, stop, step), stop]))
 
 
@@ -106,6 +110,15 @@ def _parts(lying: Lying, start: int, stop: int) -> list[tuple[int, int]]:
 def _threads(process: int) -> ThreadPoolExecutor:
     """Return the threads that read; a forked process needs its own."""
     return ThreadPoolExecutor(CORES, "entense-read")
+
+
+def _read_part(
+    lying: Lying, fill: Fill, start: int, stop: int, out: memoryview, *, check: bool
+) -> None:
+    """Read rows `start` to `stop`; a file here block by block, each checked in the cache."""
+    step = lying.step if check and _is_plain(lying) else lying.rows
+    for begin, end in _cut(start, stop, step, start // step * step):
+        _read(lying, fill, begin, end, out[(begin - start) * lying.width :], check=check)
 
 
 def _read(lying: Lying, fill: Fill, start: int, stop: int, out: memoryview, *, check: bool) -> None:
