@@ -94,8 +94,9 @@ def open_packed(path: Path, cores: int = 1) -> Iterator[IO[bytes]]:
 def _inflated_at_once(path: Path, cores: int) -> Iterator[IO[bytes]]:
     import rapidgzip
 
+    threads = cores + 1  # who reads has other work, too
     try:
-        with rapidgzip.open(str(path), parallelization=cores) as packed:
+        with rapidgzip.open(str(path), parallelization=threads) as packed:
             yield packed
     except RuntimeError as error:  # its word for a file that ends too soon
         raise OSError(str(error)) from error
