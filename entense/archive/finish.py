@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from crc32c import crc32c
 
 from entense.archive import manifest as names
@@ -16,7 +17,7 @@ from entense.archive.folder import keep_masks, kept_masks, remove_masks, save_be
 from entense.archive.formats import formats
 from entense.archive.manifest import MaskFile, made_by, sealed
 from entense.archive.schema import common, coords_digest, scale_of
-from entense.archive.table import records_table, to_parquet
+from entense.archive.table import records_table, to_parquet, written_table
 from entense.errors import ArchiveError
 from entense.ops.core import ops
 from entense.progress import progress
@@ -74,11 +75,11 @@ def finish(
     indexes: Mapping[str, bytes],
 ) -> None:
     """Write what lies beside the shards, the manifest last, unless it is there as it should be."""
-    rows = _rows(parts, receipts)
     masks = _save_masks(home, job)
-    table = records_table(job.table, job.survey.tensors, rows)
+    written = written_table(job.survey.tensors, parts, receipts)
+    table = records_table(job.table, written)
     records = to_parquet(table)
-    body = _manifest(job, rows, records) | {
+    body = _manifest(job, written, records) | {
         **{name: value for name, value in identity.items() if name != "tensors"},
         "shards": [vars(file) for receipt in receipts for file in receipt.files],
         "masks": {digest: vars(mask) for digest, mask in masks.items()},
@@ -138,36 +139,18 @@ def _kind(job: Job, name: str) -> list[Any]:
     return [dtypes[0], dims[0], scale_of(specs)]
 
 
-def _rows(parts: Sequence[Planned], receipts: Sequence[Receipt]) -> list[dict[str, Any]]:
-    """Return what became of each record: its split, its shard, where its tensors lie, its error."""
-    found, before = {}, 0
-    for part, receipt in zip(parts, receipts, strict=True):
-        for row, places, error in zip(part.rows, receipt.tensors, receipt.errors, strict=True):
-            placed = {
-                name: {**place, "shard": before + place["shard"]}
-                for name, place in (places or {}).items()
-            }
-            first = min((place["shard"] for place in placed.values()), default=None)
-            found[row] = {**placed, "split": part.split, "shard": first, "error": error}
-        before += len(receipt.files)
-    return [found[row] for row in sorted(found)]
-
-
-def _manifest(job: Job, rows: Sequence[Mapping[str, Any]], records: bytes) -> dict[str, Any]:
+def _manifest(job: Job, written: pl.DataFrame, records: bytes) -> dict[str, Any]:
     """Return what the manifest says of the records."""
-    there = [row["shard"] is not None for row in rows]
-    known = zip(job.survey.rows, there, strict=True)
+    known = zip(job.survey.rows, written["shard"].is_not_null(), strict=True)
     specs = [row.specs for row, here in known if here and row.specs]
-    counts = dict.fromkeys((row["split"] for row in rows), 0)
-    for row in rows:
-        counts[row["split"]] += row["shard"] is not None
+    counts = written.group_by("split", maintain_order=True).agg(pl.col("shard").count())
     return {
         "version": names.VERSION,
         "tensors": {name: _tensor([s[name] for s in specs]) for name in job.survey.tensors},
         "coords": _coords(spec for found in specs for spec in found.values()),
-        "splits": counts,
+        "splits": dict(counts.iter_rows()),
         "records": vars(names.File(names.RECORDS, len(records), crc32c(records))),
-        "failures": len(rows) - len(specs),
+        "failures": len(written) - len(specs),
     }
 
 

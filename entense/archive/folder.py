@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -15,7 +18,7 @@ from entense.archive.manifest import Manifest, MaskFile, ShardFile, check_inside
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from entense.archive.home import Home
 
@@ -37,6 +40,22 @@ class Begun:
     splits: Sequence[str] = ()  # of each record
 
 
+class _Packed(Sequence[Any]):
+    """What JSON can hold, packed; each item is made anew."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self._bytes, self._length = zlib.compress(json.dumps([*items]).encode(), 1), len(items)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, at: Any) -> Any:
+        return json.loads(zlib.decompress(self._bytes))[at]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self[:])
+
+
 @dataclass(frozen=True)
 class Receipt:
     """What is known of a part that is done; it has no file where every record failed."""
@@ -51,12 +70,13 @@ class Receipt:
 
     @property
     def placed(self) -> Receipt:
-        """The same without its inputs, which take most room, once it is on the disk."""
-        return replace(self, inputs=())
+        """The same once it is on the disk: without its inputs, and small, for there may be many."""
+        return replace(self, inputs=(), tensors=_Packed(self.tensors))
 
     def plain(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        plain = vars(self) | {"files": [vars(file) for file in self.files]}
+        lists = {"files": [vars(file) for file in self.files], "tensors": [*self.tensors]}
+        plain = vars(self) | lists
         return plain if self.said else {name: plain[name] for name in plain if name != "said"}
 
     @classmethod

@@ -15,8 +15,10 @@ from entense.errors import ArchiveError
 from entense.index.entities import IDENTIFYING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from entense.archive.assign import Planned
+    from entense.archive.folder import Receipt
     from entense.archive.manifest import Manifest
     from entense.archive.schema import Tensor
     from entense.archive.store import Place
@@ -50,8 +52,10 @@ PLACES = (  # applied in order, they leave the name of a file
     r"^(https?://[^?#]*)[?#].*$",
     r"^(?:[A-Za-z][A-Za-z0-9+.-]+:/)?/(?:.*/)?([^/]+)/?$",
 )
+AT_ONCE = 4_096  # records that are made columns of
 LARGEST = 2**40  # no axis is longer
 PACKED = 1032  # no table of ours is packed tighter, in bytes or values a byte
+IDS = 16  # and in records a byte: numbered ids have been seen to take a quarter of one each
 
 
 def names_of_files(table: pl.DataFrame) -> pl.DataFrame:
@@ -95,21 +99,29 @@ def check_storable(table: pl.DataFrame) -> None:
             ) from error
 
 
-def records_table(
-    table: pl.DataFrame, tensors: Sequence[str], rows: Sequence[Mapping[str, Any]]
+def written_table(
+    tensors: Sequence[str], parts: Sequence[Planned], receipts: Sequence[Receipt]
 ) -> pl.DataFrame:
+    """Return what became of each record: its split and shard, where its tensors lie, its error."""
+    chunks, rows, before = [], list[dict[str, Any]](), 0
+    for part, receipt in zip(parts, receipts, strict=True):
+        rows += _rows(part, receipt, before)
+        before += len(receipt.files)
+        if len(rows) >= AT_ONCE:
+            chunks.append(_written(tensors, rows))
+            rows = []
+    return pl.concat([*chunks, _written(tensors, rows)]).sort("row").drop("row")
+
+
+def records_table(table: pl.DataFrame, written: pl.DataFrame) -> pl.DataFrame:
     """Return the table of an archive: ids first, then what was known, then what was written.
 
     Identifying entities that no record has are left out.
     """
     first = [name for name in ("record", "dataset") if name in table.columns]
     empty = [n for n in IDENTIFYING if n in table.columns and table[n].null_count() == len(table)]
-    return table.select(*first, pl.exclude(*first, *empty, "split")).with_columns(
-        pl.Series("split", [row["split"] for row in rows], pl.String),
-        pl.Series("shard", [row["shard"] for row in rows], pl.Int64),
-        *(pl.Series(name, [_place(row.get(name)) for row in rows], PLACEMENT) for name in tensors),
-        pl.Series("error", [row["error"] for row in rows], pl.String),
-    )
+    known = table.select(*first, pl.exclude(*first, *empty, "split"))
+    return known.with_columns(written.get_columns())
 
 
 def to_parquet(table: pl.DataFrame) -> bytes:
@@ -135,6 +147,27 @@ def read_records(folder: Place, manifest: Manifest) -> pl.DataFrame:
     raise ArchiveError(
         f"{path} is not what its manifest says; do not trust this archive: write it again"
     )
+
+
+def _rows(part: Planned, receipt: Receipt, before: int) -> Iterator[dict[str, Any]]:
+    """Yield what became of the records of a part; so many shards come before its own."""
+    for row, places, error in zip(part.rows, receipt.tensors, receipt.errors, strict=True):
+        placed = {
+            n: {**place, "shard": before + place["shard"]} for n, place in (places or {}).items()
+        }
+        first = min((place["shard"] for place in placed.values()), default=None)
+        yield {**placed, "row": row, "split": part.split, "shard": first, "error": error}
+
+
+def _written(tensors: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return rows as columns, which take a tenth of the memory."""
+    return pl.DataFrame([
+        pl.Series("row", [row["row"] for row in rows], pl.Int64),
+        pl.Series("split", [row["split"] for row in rows], pl.String),
+        pl.Series("shard", [row["shard"] for row in rows], pl.Int64),
+        *(pl.Series(name, [_place(row.get(name)) for row in rows], PLACEMENT) for name in tensors),
+        pl.Series("error", [row["error"] for row in rows], pl.String),
+    ])  # fmt: skip
 
 
 def _place(receipt: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -167,8 +200,7 @@ def _is_bounded(content: bytes, manifest: Manifest) -> bool:
     unpacked = sum(column.total_uncompressed_size for column in columns)
     values = sum(column.num_values for column in columns)
     due = sum(manifest.splits.values()) + manifest.failures
-    # an id that is no other's takes a byte at the least
-    few = footer.num_rows == due <= len(content)
+    few = footer.num_rows == due <= IDS * len(content)
     return few and bool(max(unpacked, values) <= PACKED * len(content))
 
 

@@ -165,7 +165,7 @@ class Log:
                     return  # it is being written
                 self._read += len(line)
                 body = json.loads(line)
-                yield Receipt.of(body["receipt"]), body["errors"]
+                yield Receipt.of(body["receipt"]).placed, body["errors"]
 
 
 def at(path: Path) -> str | None:

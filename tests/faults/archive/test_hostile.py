@@ -226,6 +226,15 @@ def test_a_record_that_failed_lies_nowhere(archive, made):
         open_archive(archive.folder)
 
 
+def test_ids_that_follow_each_other_may_take_less_than_a_byte_each(archive, made):
+    many = 100_000
+    ids = pl.Series("record", [f"r{number:06}" for number in range(many)])
+    table = archive.records.clear(many).with_columns(ids, error=pl.lit("e"))
+    forge(archive, made[1] | {"shards": [], "splits": {}, "failures": many}, table)
+    assert (archive.folder / "records.parquet").stat().st_size < many
+    assert len(open_archive(archive.folder)) == many
+
+
 def bombs(records):
     many = {"record": "a", "split": "all", "shard": 0, "error": "b"}
     zeros = pl.repeat(0, 20_000_000, dtype=pl.Int64, eager=True).implode().alias("shape")
