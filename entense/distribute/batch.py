@@ -228,9 +228,11 @@ def _check_same(batch: Batch, home: Home, job: Job, shared: Shared) -> None:
         )
     for part in batch.parts:
         if digest_of_rows(job, part.rows, batch.series, shared) != part.digest:
+            wrong = next(filter(None, (job.survey.rows[row].error for row in part.rows)), None)
             raise ArchiveError(
                 f"the input files of {part.name} have changed since the run was planned, or are "
-                "others where the worker is; put them where it sees them, and write again"
+                f"others where the worker is{f' ({wrong})' if wrong else ''}; put them where it "
+                "sees them, and write again"
             )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _MISSING = ["n/a", "NaN", "nan"]
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+_PARSING = Lock()  # NumPy parses a header as Python, at which threads of Python 3.11 may fail
 
 
 def read_array(path: str) -> NDArray[Any]:
@@ -53,12 +60,18 @@ def _is_numeric(column: pl.Series) -> bool:
 
 def _stored(place: Path) -> NDArray[Any]:
     with place.open("rb") as file:
-        try:
-            data: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-        except MemoryError:
-            np.load(place, mmap_mode="r")  # a ValueError where the file is shorter than it says
-            raise
-        return data
+        version = np.lib.format.read_magic(file)
+        if version not in _HEADERS:
+            raise ValueError(f"it is of version {version}, 1.0 and 2.0 hold numbers")
+        with _PARSING:
+            shape, is_fortran, dtype = _HEADERS[version](file)
+        if dtype.hasobject:
+            raise ValueError("it holds objects, an array of numbers is due")
+        count = math.prod(shape)
+        if count * dtype.itemsize > place.stat().st_size - file.tell():
+            raise EOFError(f"its header says {dtype} {shape}")
+        data = np.fromfile(file, dtype, count)
+    return data.reshape(shape, order="F" if is_fortran else "C")
 
 
 def _narrow(path: str, data: NDArray[Any]) -> NDArray[Any]:
