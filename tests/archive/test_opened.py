@@ -121,6 +121,6 @@ def test_parts_meet_between_blocks(records, tmp_path, monkeypatch, calls, start)
     out = np.empty((11 - start, 20), "f4")
     archive.read_rows(0, "clean", start, 11, out)
     np.testing.assert_array_equal(out, whole[start:11])
-    assert calls["preadv"] == 2
+    assert calls["preadv"] == len(range(start // 3 * 3, 11, 3))  # a block at a time
     lying = archive.stored.lying(0, "clean")
     assert blocks._parts(lying, start, 11)[1:] == [(6 if start < 5 else 9, 11)]
