@@ -159,3 +159,16 @@ def records(tmp_path: Path) -> pl.DataFrame:
         bold=[f"/somewhere/sub-{i}_bold.nii.gz" for i in range(9)],
         split=["train"] * 6 + ["test"] * 3,
     )
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rows that are computed, in order."""
+    rows: list[int] = []
+
+    def count(survey: Survey, wanted: Sequence[int], **options: Any) -> Iterator[Outcome]:
+        rows.extend(wanted)
+        return run(survey, wanted, **options)
+
+    monkeypatch.setattr("entense.execute.serial.run", count)
+    return rows

@@ -5,7 +5,8 @@ import asyncio
 import numpy as np
 import polars as pl
 import pytest
-from tripping import SLURM, Trips, files
+from lying import files
+from tripping import SLURM, Trips
 from trips import KILLS, RAISES, WAITS
 
 import entense as et

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from buckets import KEY, SECRET, bucket, server  # noqa: F401  fixtures
-from tripping import Trips, files
+from lying import files
+from tripping import Trips
 from trips import KILLS, RAISES
 
 import entense as et

@@ -21,19 +21,6 @@ OPTIONS = {
 
 
 @pytest.fixture
-def computed(monkeypatch):
-    """The rows that are computed, in order."""
-    rows, run = [], npy_tables.run
-
-    def count(survey, wanted, **options):
-        rows.extend(wanted)
-        return run(survey, wanted, **options)
-
-    monkeypatch.setattr("entense.execute.serial.run", count)
-    return rows
-
-
-@pytest.fixture
 def archive(records, tmp_path, computed):
     archive = write(records, tmp_path / "out", **OPTIONS)
     computed.clear()

@@ -13,6 +13,7 @@ import npy_tables
 import numpy as np
 import polars as pl
 import pytest
+from lying import files
 
 from entense.archive import open_archive
 from entense.archive.formats import Foreign, formats, register_format
@@ -66,11 +67,6 @@ def single():
         register_format(Single())
     Single.reads.clear()
     return formats["npyfile"]
-
-
-def files(folder):
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def members(path):

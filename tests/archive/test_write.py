@@ -9,6 +9,7 @@ import npy_tables
 import numpy as np
 import polars as pl
 import pytest
+from lying import files
 
 from entense.archive import finish, open_archive, register_format
 from entense.archive.formats import Format, formats
@@ -22,14 +23,6 @@ from entense.ops.core import ops
 
 COLUMNS = ["age", "visit", "sex", "left"]
 SMALL = "9kB"  # three shards of train
-
-
-def files(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def contents(folder):

@@ -9,6 +9,7 @@ import npy_tables
 import numpy as np
 import pytest
 from buckets import KEY, SECRET, bucket, server  # noqa: F401  fixtures
+from lying import files, plain
 
 import entense as et
 from entense.archive import repair, there
@@ -27,43 +28,15 @@ RECEIPT = ".entense/receipts/train-000000.json"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of moto
 
 
-def files(folder):
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "lock")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
-
-
-def plain(found):
-    """Return files with what a store said left out of the receipts."""
-    return {name: without(one) if "receipts" in name else one for name, one in found.items()}
-
-
-def without(receipt):
-    body = unsealed(receipt, dict)
-    return sealed({name: value for name, value in body.items() if name != "said"})
-
-
 @pytest.fixture
 def due(records, tmp_path):
     write(records, tmp_path / "due", **OPTIONS)
-    return files(tmp_path / "due")
+    return plain(files(tmp_path / "due"))
 
 
 @pytest.fixture
 def archive(records, bucket):  # noqa: F811
     return write(records, **bucket.to, **OPTIONS)
-
-
-@pytest.fixture
-def computed(monkeypatch):
-    """The rows that are computed, in order."""
-    rows, run = [], npy_tables.run
-
-    def count(survey, wanted, **options):
-        rows.extend(wanted)
-        return run(survey, wanted, **options)
-
-    monkeypatch.setattr("entense.execute.serial.run", count)
-    return rows
 
 
 @pytest.fixture
@@ -90,7 +63,7 @@ def test_the_files_are_those_of_a_folder(records, bucket, tmp_path, fmt):  # noq
     options = {"format": fmt, "columns": ["age"], "shard_size": "3kB"}
     here = write(records, tmp_path / "due", **options)
     there = write(records, **bucket.to, **options)
-    assert plain(bucket.contents()) == files(tmp_path / "due")
+    assert plain(bucket.contents()) == plain(files(tmp_path / "due"))
     assert there.verify() == here.verify()
     assert set(bucket.versions()) == set(bucket.contents())
     assert there.records.equals(here.records)
@@ -252,7 +225,7 @@ def test_another_archive_is_refused_unless_it_is_overwritten(archive, records, b
     options = {"format": "tfrecord", "overwrite": True}
     write(records.drop("fc"), **bucket.to, **options)
     write(records.drop("fc"), tmp_path / "other", format="tfrecord")
-    due = files(tmp_path / "other") | {"notes.txt": b"mine"}
+    due = plain(files(tmp_path / "other")) | {"notes.txt": b"mine"}
     assert plain(bucket.contents()) == due
     assert bucket.get("../out2/notes.txt") == b"mine"
 
@@ -397,7 +370,7 @@ def test_records_that_fail(records, bucket, tmp_path):  # noqa: F811
         et.open(**bucket.to)
     write(records, **bucket.to, **OPTIONS, on_error="skip")
     write(records, tmp_path / "due", **OPTIONS, on_error="skip")
-    assert plain(bucket.contents()) == files(tmp_path / "due")
+    assert plain(bucket.contents()) == plain(files(tmp_path / "due"))
 
 
 def test_repair_mends_what_is_damaged_and_nothing_else(archive, records, bucket, computed):  # noqa: F811

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from lying import files
 
 import entense as et
 from entense.archive.repair import repair
@@ -20,12 +21,6 @@ DRIVER = Path(__file__).with_name("driver.py")
 OPTIONS = {"process": {}, "dask": {}, "debug": {}, "slurm": {"poll_seconds": 0.2}}
 SLURM = pytest.param("slurm", marks=pytest.mark.slurm)
 CUT = {"shard_records": 1, "columns": ["age"]}
-
-
-def files(folder):
-    """Return every file of a folder, hidden ones too."""
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def wait_for(fact, seconds=90):

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tripping import Trips, files
+from lying import files
+from tripping import Trips
 
 import entense as et
 from entense.archive.executors import executors

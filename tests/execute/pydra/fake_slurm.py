@@ -71,7 +71,9 @@ class FakeSlurm:
             return 1, ""
         jobs = [job for job, name in [*self._names.items()] if name in rest]
         states = {job: self.said.get(job, self._state(job)) for job in jobs}
-        return 0, "".join(f"{job} {state} None\n" for job, state in states.items() if state)
+        told = {job: state if state.count(" ") > 1 else f"{state} None"
+                for job, state in states.items() if state}  # fmt: skip
+        return 0, "".join(f"{job} {state}\n" for job, state in told.items())
 
     def _scancel(self, *rest):
         if self.cancels:

@@ -1,6 +1,7 @@
 """What SLURM says, or does not, of jobs: here it is a fake one, that can be told to."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,22 @@ def test_no_answer_says_nothing_of_a_job(make, run, cluster):
             Path(task.job).with_suffix(".go").touch()
 
     assert run([task], poll=poll)[0].how == "done"
+
+
+def test_it_is_told_once_why_jobs_wait_that_may_never_begin(make, run, cluster, caplog):
+    tasks = [make("a", "hold"), make("b", "hold")]
+    cluster.said = dict.fromkeys(("100", "101"), "PENDING 0 PartitionTimeLimit")
+
+    def poll():
+        if cluster.count("squeue") > 5:
+            cluster.said = {"100": "PENDING 0 Resources"}
+        if cluster.count("squeue") > 10:
+            for task in tasks:
+                Path(task.job).with_suffix(".go").touch()
+
+    assert [one.how for one in run(tasks, poll=poll)] == ["done"] * 2
+    (told,) = [record.message for record in caplog.records if "SLURM" in record.message]
+    assert re.match(r"SLURM lets [12] of the jobs wait, and says why: PartitionTimeLimit; ", told)
 
 
 def test_a_job_that_is_given_up_is_cancelled(make, run, cluster):

@@ -1,1 +1,1 @@
-from npy_tables import plan, records  # noqa: F401  fixtures
+from npy_tables import computed, plan, records  # noqa: F401  fixtures

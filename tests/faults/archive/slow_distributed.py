@@ -11,7 +11,8 @@ import threading
 
 import numpy as np
 import pytest
-from tripping import SLURM, Trips, files, is_running, wait_for
+from lying import files
+from tripping import SLURM, Trips, is_running, wait_for
 from trips import FILLS, KILLS, RAISES, WAITS
 
 from entense.archive.failures import FailedRecordsError

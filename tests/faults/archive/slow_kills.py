@@ -26,6 +26,7 @@ from pathlib import Path
 import npy_tables
 import numpy as np
 import pytest
+from lying import files
 
 from entense.archive import open_archive
 from entense.archive.write import write
@@ -105,14 +106,6 @@ class Bench:
         }
 
 
-def files(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 def visible(found):
     return {name: content for name, content in found.items() if not name.startswith(".entense/")}
 
@@ -126,19 +119,6 @@ def check_what_opens_is_whole(bench):
     assert archive.verify().records == 9
     assert visible(files(bench.out)) in [visible(due) for due in bench.due]
     return True
-
-
-@pytest.fixture
-def computed(monkeypatch):
-    """The rows that are computed, in order."""
-    rows, run = [], npy_tables.run
-
-    def count(survey, wanted, **options):
-        rows.extend(wanted)
-        return run(survey, wanted, **options)
-
-    monkeypatch.setattr("entense.execute.serial.run", count)
-    return rows
 
 
 def check_rerun(bench, computed):

@@ -19,9 +19,9 @@ import npy_tables
 import numpy as np
 import pytest
 from buckets import bucket, server  # noqa: F401  fixtures
+from lying import files, plain
 
 import entense as et
-from entense.archive.manifest import sealed, unsealed
 from entense.archive.write import write
 from entense.errors import ArchiveError
 
@@ -54,7 +54,7 @@ class Bench:
         for version in (0, 1):
             self.put(version)
             write(self.records, folder / f"due-{version}", **OPTIONS)
-            self.due.append(files(folder / f"due-{version}"))
+            self.due.append(plain(files(folder / f"due-{version}")))
         began, process = time.monotonic(), self.start(0)
         self.moments = int(process.communicate()[0])
         self.seconds = time.monotonic() - began
@@ -112,24 +112,6 @@ class Bench:
             self.bucket.put(name, bytes(content))
 
 
-def files(folder):
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "lock")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
-
-
-def plain(found):
-    """Return files with what a store said left out of the receipts that are whole."""
-    return {name: _plain(one) if "receipts" in name else one for name, one in found.items()}
-
-
-def _plain(receipt):
-    try:
-        body = unsealed(receipt, dict)
-    except ValueError:
-        return receipt
-    return sealed({name: value for name, value in body.items() if name != "said"})
-
-
 def check_what_opens_is_whole(bench):
     try:
         archive = et.open(**bench.bucket.to)
@@ -138,19 +120,6 @@ def check_what_opens_is_whole(bench):
         return False
     assert archive.verify().records == 9
     return True
-
-
-@pytest.fixture
-def computed(monkeypatch):
-    """The rows that are computed, in order."""
-    rows, run = [], npy_tables.run
-
-    def count(survey, wanted, **options):
-        rows.extend(wanted)
-        return run(survey, wanted, **options)
-
-    monkeypatch.setattr("entense.execute.serial.run", count)
-    return rows
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lying import files
 
 from entense.archive import open_archive
 from entense.archive.write import write
@@ -14,14 +15,6 @@ from entense.errors import ArchiveError
 
 WRITER = Path(__file__).with_name("writer.py")
 OPTIONS = {"columns": ["age", "sex"], "shard_size": "9kB"}
-
-
-def files(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def start(table, out, *fault):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,11 @@ from entense.errors import ExecutionError
 from entense.execute.pydra.tasks import Handle, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from entense.execute.pydra.tasks import How
+
+_LOG = logging.getLogger("entense")
 
 SCRIPT = "job.sh"  # in the folder of a run, while there may be jobs of it
 
@@ -28,6 +34,7 @@ _REMEDY = {
     "cancelled": "run it again",
     "lost": "run it again",
 }
+_TURN = {"None", "Resources", "Priority"}  # why a job waits that will have its turn
 # looks in a row that show nothing: some disks show a new file to other machines a minute late
 _PATIENCE = 13
 _RUNS = f"run-{'[0-9a-f]' * 12}/{SCRIPT}"  # of no other name: scancel takes what it is given
@@ -50,6 +57,7 @@ class Queue:
         self._name, self._looking = name, asyncio.Lock()
         self._states: dict[str, str] | None = None
         self._looked = float("-inf")
+        self._told: set[str] = set()
 
     async def outcome(self, job: str, handle: Handle) -> Outcome:
         """Wait for a job to end, and return its outcome, or SLURM's word if it left none."""
@@ -72,7 +80,21 @@ class Queue:
             if time.monotonic() - self._looked >= self.seconds:
                 self._states = await asyncio.to_thread(_states, self._name)
                 self._looked = time.monotonic()
+                self._tell(self._states or {})
             return self._states
+
+    def _tell(self, states: Mapping[str, str]) -> None:
+        """Warn once of each reason why jobs wait that may never begin."""
+        waiting = [state[9:-1] for state in states.values() if state.startswith("PENDING (")]
+        for reason, number in Counter(waiting).items():
+            if reason not in self._told | _TURN:
+                self._told.add(reason)
+                _LOG.warning(
+                    "SLURM lets %d of the jobs wait, and says why: %s; if that does not pass (see "
+                    "`squeue --name=%s`), stop this run and ask for something else: what is done "
+                    "is kept",
+                    *(number, reason, self._name),
+                )
 
 
 def name_of(folder: Path) -> str:
