@@ -103,12 +103,12 @@ def test_any_rows_are_read_and_any_changed_byte_of_their_blocks_is_seen(
     np.testing.assert_array_equal(out, due)
     if not due.nbytes:
         return
-    content = bytearray(path.read_bytes())
-    width = array.nbytes // lying.rows
+    whole, width = path.read_bytes(), array.nbytes // lying.rows
+    content = bytearray(whole)
     content[3 + data.draw(st.integers(start * width, stop * width - 1))] ^= 16
     path.write_bytes(content)
     with pytest.raises(ArchiveError, match=r"sub-01"):
         read_rows(lying, start, stop, out)
-    path.write_bytes(content[: 3 + stop * width - 1])
+    path.write_bytes(whole[: 3 + stop * width - 1])
     with pytest.raises(ArchiveError, match=r"cut short"):
         read_rows(lying, start, stop, out)
