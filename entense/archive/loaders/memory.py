@@ -52,8 +52,8 @@ class Memory:
     def _taken(self, size: int) -> NDArray[np.uint8]:
         free = list(self._free.items())
         fitting = [key for key, memory in free if len(memory) == size]
-        # where none fits, one of those goes: sizes have changed
-        for key in (fitting or list(dict(free)))[:1]:
+        # the last one, which a cache may hold; where none fits, one goes: sizes have changed
+        for key in (fitting or list(dict(free)))[-1:]:
             memory = self._free.pop(key, None)  # None where another thread was faster
             if memory is not None and len(memory) == size:
                 return memory
