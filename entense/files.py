@@ -122,8 +122,8 @@ def version_of(path: str | Path) -> Version | None:
     """Return what tells one content of a file from another; None where it is not to be had.
 
     Of a file its size and time of change (ns); of an annexed one its size and key, whether or not
-    the content is here; of a URL its size and what the store says (an ETag, a checksum, a time),
-    which is asked once in a survey.
+    the content is here (for a pointer file, which tells neither, it is got); of a URL its size and
+    what the store says (an ETag, a checksum, a time), which is asked once in a survey.
     """
     if is_url(path):
         try:
@@ -136,6 +136,10 @@ def version_of(path: str | Path) -> Version | None:
             if key := annex.key_of(path):
                 return annex.size_of(key), key
             stat = os.stat(path)  # noqa: PTH116  a Path takes thrice as long
+        elif stat.st_size < annex.POINTER_SIZE and annex.absent(path):
+            with suppress(RecordError):  # who opens it says so
+                annex.get(path)
+            stat = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
     return stat.st_size, stat.st_mtime_ns

@@ -23,7 +23,8 @@ def code_of(function: Callable[..., object]) -> str:
     False
     """
     if isinstance(function, partial):
-        return f"{code_of(function.func)} {function.args} {function.keywords}"
+        given = (function.args, *sorted(function.keywords.items()))
+        return f"{code_of(function.func)} {_said(given)}"
     function = inspect.unwrap(function)  # what jax.jit has wrapped
     try:
         return inspect.getsource(function)
@@ -31,7 +32,17 @@ def code_of(function: Callable[..., object]) -> str:
         code = getattr(function, "__code__", None)
         if code is None:
             return type(function).__qualname__
-        return repr((code.co_code, [c for c in code.co_consts if not inspect.iscode(c)]))
+        return _said((code.co_code, *(c for c in code.co_consts if not inspect.iscode(c))))
+
+
+def _said(value: object) -> str:
+    """Return the text of a value that is the same in each process: no address, no set's order."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_said, value))})"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(_said, value)))}}}"
+    text = repr(value)
+    return code_of(value) if callable(value) and " at 0x" in text else text
 
 
 class Registry(Generic[T]):

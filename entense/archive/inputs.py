@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from entense.errors import ArchiveError
 from entense.files import MISSING, version_of
 from entense.index.fetch import name_of
 from entense.progress import progress
@@ -52,9 +53,20 @@ class Inputs:
         return {slot: [name_of(path), *self.versions[path]] for slot, path in files}
 
     def changed(self, paths: Iterable[str]) -> str | None:
-        """Say which file is not what it was, so that what was read of it may be of both."""
+        """Say which file is not what it was, so that what was read of it may be of both.
+
+        An ArchiveError where one is not to be seen: in a receipt that would pass for what is wrong
+        with it, and stay so once it is seen again.
+        """
         for path in paths:
-            if (version_of(path) or MISSING) != self.versions[path]:
+            now = version_of(path) or MISSING
+            if now == MISSING != self.versions[path]:
+                raise ArchiveError(
+                    f"{path}: is not to be seen any more, so it may have changed while it was "
+                    "read; see that its disk or server is there, and write again (the shards that "
+                    "are finished are kept)"
+                )
+            if now != self.versions[path]:
                 return (
                     f"{path}: changed while the archive was being written; write again when it no "
                     "longer does"

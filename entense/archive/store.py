@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHUNK = 2**23
-LONGEST = 2**28  # bytes of what is read whole: a manifest has about 200 a shard
+LONGEST = 2**30  # bytes of a manifest: about 200 a shard, and labels where those of records differ
 WEB = ("http", "https")
 PROTOCOLS = (*WEB, "s3", "gs", "file")
 _GIVEN = re.compile(r"bytes (\d+)-(\d+)/")
@@ -77,10 +77,14 @@ class Remote:
             return True
         return False
 
-    def read_bytes(self) -> bytes:
-        """Return the whole of a manifest, in chunks that are tried again one by one."""
-        content = b"".join(self.chunks(LONGEST))
-        if len(content) > LONGEST:
+    def read_bytes(self, size: int = 0) -> bytes:
+        """Return the whole of a manifest, in chunks that are tried again one by one.
+
+        Or of another file, which is known to have `size` bytes.
+        """
+        most = max(size, LONGEST)
+        content = b"".join(self.chunks(most))
+        if len(content) > most:
             raise ArchiveError(f"{self} is longer than any that write makes; check the address")
         return content
 

@@ -24,7 +24,7 @@ from entense.ops.load import GIVEN
 from entense.plan.demand import parted
 from entense.plan.host import freedom, make
 from entense.plan.optimize import nodes
-from entense.plan.survey import Survey, check_memory, sentence
+from entense.plan.survey import Survey, check_machine, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -165,7 +165,7 @@ def _outcome(running: Running, row: int, future: Future[Loaded], *, is_last: boo
     except (RecipeError, ImportError):  # no record's fault
         raise
     except Exception as error:  # whatever it is, the other records go on
-        check_memory(error, bound)
+        check_machine(error, bound)
         return Outcome(row, None, error=sentence(error, bound))
 
 

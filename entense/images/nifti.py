@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,13 +69,16 @@ class Header:
         A RecordError where the file is cut short or damaged; gzip's own checksum is checked. It is
         inflated on so many cores, where it is packed.
         """
+        done = 0
         try:
-            yield from self._frames(cores)
+            for frame in self._frames(cores):
+                done += 1
+                yield frame
         except RecordError:
-            if cores > 1:  # archives keep what is wrong, in words that no number of cores changes
-                for _ in self._frames(1):
-                    pass
-            raise
+            if cores == 1:
+                raise
+            # one core has the last word, and archives keep its: no number of cores changes either
+            yield from islice(self._frames(1), done, None)
 
     def _frames(self, cores: int) -> Iterator[NDArray[Any]]:
         dtype = np.dtype(self.dtype)

@@ -33,8 +33,8 @@ _limiting = Lock()  # the limit is the process's, whichever thread asks
 
 def read_tables(program: Program, known: dict[Node, Any]) -> None:
     """Read the tables that a program's filters need."""
-    tables = {node for made in program.hosted for node in walk(made) if kind(node) is Kind.TABLE}
-    for node in tables:
+    found = (node for made in program.hosted for node in walk(made) if kind(node) is Kind.TABLE)
+    for node in dict.fromkeys(found):  # in order: of two that are damaged archives name the first
         if known[node] is not None:
             known[node].frame  # noqa: B018  it is read when it is looked at, and kept
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, repeat
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from entense.errors import EntenseError, RecipeError, RecordError
+from entense.errors import EntenseError, ExecutionError, RecipeError, RecordError
 from entense.files import MISSING, version_of
 from entense.index.fetch import forget
 from entense.ops.core import Kind, Op, Spec, ops
@@ -27,7 +29,7 @@ from entense.tensors.inputs import INPUTS, PARAMETERS, is_list
 from entense.threads import in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from entense.index.fetch import Version
     from entense.plan.optimize import Roots
@@ -36,6 +38,14 @@ __all__ = ["Spec", "Survey", "survey"]
 
 _READERS = 8  # threads that read headers: they wait for the disk, not for a core
 _AT_ONCE = 64  # rows whose cells are looked at together
+_PASSING = {
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)"),
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT),
+        "free some space, or set ENTENSE_CACHE to a folder on another disk",
+    ),
+    **dict.fromkeys((errno.EAGAIN, errno.ESTALE), "see that its disk is there"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +253,7 @@ class _Looker:
         except (RecipeError, ImportError):  # no record's fault
             raise
         except Exception as error:  # whatever it is, the other records go on
-            check_memory(error, bound)
+            check_machine(error, bound)
             return Row(bound, error=sentence(error, bound))
         made = tuple(spec_of(known[root]) for root in bound.roots)
         return Row(bound, self._named(made), self._same.setdefault(demand, demand))
@@ -266,13 +276,28 @@ def sentence(error: Exception, bound: Bound) -> str:
     return f"{paths[0]}: {text}"
 
 
-def check_memory(error: Exception, bound: Bound) -> None:
-    """Raise for a lack of memory, which passes, and would else be kept as what is wrong."""
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+def check_machine(error: Exception, bound: Bound) -> None:
+    """Raise for what the machine lacks, which passes, and would else be kept as what is wrong."""
+    what, causes = next(iter(bound.files.values()), "a record"), [*_causes(error)]
+    numbers = [cause.errno for cause in causes if isinstance(cause, OSError)]
+    is_memory = errno.ENOMEM in numbers or any(isinstance(one, MemoryError) for one in causes)
+    if is_memory or "RESOURCE_EXHAUSTED" in str(error):
         raise RecipeError(
-            f"the memory was exhausted at {next(iter(bound.files.values()), 'a record')} "
+            f"the memory was exhausted at {what} "
             f'({error}); pass memory=, as "4GB", or a smaller one, and run again'
         ) from error
+    for number in numbers:
+        if number in _PASSING:
+            raise ExecutionError(
+                f"{what}: could not be read here and now ({os.strerror(number)}), which is no "
+                f"fault of the file; {_PASSING[number]}, and run again"
+            ) from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def look(bound: Bound) -> dict[Node, Any]:

@@ -18,6 +18,7 @@ from entense.archive.repair import repair
 from entense.archive.table import to_parquet
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError, RecordError
+from entense.files import version_of
 from entense.geometry import Mask
 from entense.ops.core import ops
 
@@ -365,6 +366,22 @@ class TestFailures:
         np.testing.assert_array_equal(archive[4]["clean"], np.ones((12, 20), "f4"))
         write(records, tmp_path / "fresh", **options)
         assert files(archive.folder) == files(tmp_path / "fresh")
+
+    def test_an_input_that_is_not_seen_for_a_while_is_no_error_of_its_records(
+        self, records, tmp_path, monkeypatch
+    ):
+        """A receipt would keep it, and a rerun leave the record out."""
+        options = {"shard_size": SMALL, "on_error": "skip"}
+        lost = str(tmp_path / "inputs" / "clean-4.npy")
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "entense.archive.inputs.version_of",
+                lambda path: None if path == lost else version_of(path),
+            )
+            with pytest.raises(ArchiveError, match=r"clean-4.npy: is not to be seen any more"):
+                write(records, tmp_path / "out", **options)
+        archive = write(records, tmp_path / "out", **options)
+        assert archive.records["error"].null_count() == len(archive)
 
     def test_skip_resumes_and_tries_again_only_what_has_changed(
         self, records, tmp_path, monkeypatch

@@ -166,6 +166,15 @@ def test_what_is_lost_or_damaged_is_written_again_and_nothing_else(
             assert changed == {FIRST, RECEIPT, "entense.json"}
 
 
+def test_a_receipt_may_be_longer_than_any_manifest(archive, bucket, monkeypatch):  # noqa: F811
+    """Of 60,000 records of 400 parcels it is."""
+    monkeypatch.setattr("entense.archive.store.LONGEST", 100)
+    monkeypatch.setattr("entense.archive.store.CHUNK", 64)
+    home = home_of(bucket.url, bucket.to["storage_options"])
+    with home.locked():
+        assert home.read(RECEIPT) == bucket.get(RECEIPT)
+
+
 def test_a_shard_that_was_copied_there_anew_is_read_and_kept(
     archive,
     records,

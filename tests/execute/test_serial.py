@@ -1,5 +1,6 @@
 """Running a survey: order, failures, memory, threads, and the same bytes on any number of cores."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 
 import entense as et
+from entense.errors import ExecutionError
 from entense.execute import serial
 from entense.execute.buffers import Buffers
 from entense.execute.serial import run
+from entense.files import in_words
 from entense.plan.survey import survey
 
 BOLD = et.volume("bold", mask="mask")
@@ -126,6 +129,22 @@ def test_nor_is_one_while_headers_are_read(study, monkeypatch):
         survey(study.records.entense.transform(raw=BOLD))
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOSPC, errno.ESTALE])
+@pytest.mark.parametrize("where", ["images.nifti.open_packed", "plan.survey.look"])
+def test_nor_is_what_else_the_machine_lacks(study, monkeypatch, number, where):
+    """A receipt would keep it, with on_error="skip", and a rerun leave the record out."""
+    row = study.run("01")
+
+    def lacking(*_):
+        with in_words(row["bold"]):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(f"entense.{where}", lacking)
+    with pytest.raises(ExecutionError, match=r"bold.* no fault of the file; .*, and run again"):
+        list(run(survey(study.records.entense.transform(raw=BOLD)), range(1)))
+    assert not decoders()
+
+
 def decoders():
     return [t for t in threading.enumerate() if t.name.startswith("entense-decode")]
 
@@ -183,6 +202,7 @@ import os, sys
 os.sched_setaffinity(0, set(list(os.sched_getaffinity(0))[: int(sys.argv[1])]))
 import hashlib, polars as pl, entense as et
 from entense.execute.serial import run
+from entense.files import in_words
 from entense.plan.survey import survey
 table = pl.read_parquet(sys.argv[2])
 for outcome in run(survey(table), range(table.height)):

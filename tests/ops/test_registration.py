@@ -1,5 +1,9 @@
 """One's own ops: what may be registered, and what a change of one does."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -31,6 +35,22 @@ def test_a_cell_that_is_run_again_replaces_its_op(study):
     (second,) = study.compute(tensor)
     assert ops["scaled"].digest != one
     assert (second == 10 * first).all()
+
+
+def test_the_digest_of_an_op_is_the_same_in_each_process():
+    """Of one that has no source, or was given a function: else an archive could not go on."""
+    script = """if True:
+        from functools import partial
+        from entense.registry import code_of
+        scope = {}
+        exec("def inside(x): return x in {'a', 'b', 'c', 'd', 'e'}", scope)
+        print(code_of(scope["inside"]), code_of(partial(max, scope["inside"], key=abs)))
+    """
+    said = [
+        subprocess.check_output([sys.executable, "-c", script], env={**os.environ, **seed})
+        for seed in ({"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2"})
+    ]
+    assert said[0] == said[1]
 
 
 def test_another_function_of_the_same_name_is_refused():

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import entense as et
 from entense.execute.serial import run
 from entense.ops import ops
 from entense.plan.fuse import compile_program
+from entense.plan.host import read_tables
 from entense.plan.jit import form_of, function_for
 from entense.plan.survey import look, survey
+from entense.tensors.graph import Node
 
 BOLD = et.volume("bold", mask="mask")
 CLEAN = BOLD.denoise("confounds", "9P", high_pass=0.01, low_pass=0.2).zscore()
@@ -44,6 +47,24 @@ def test_the_readme_is_one_pass_and_two_programs(study):
     assert ops_of(columns.nodes) == ["apply", "zscore", "parcellate"]
     assert ops_of(columns.outputs) == ["zscore", "parcellate"]
     assert ops_of(whole.nodes) == ["correlation"]
+
+
+def test_tables_are_read_in_order():
+    """Of two that are damaged the record's error names one: the same one each time."""
+    read = []
+
+    class Table:
+        def __init__(self, place):
+            self.place = place
+
+        @property
+        def frame(self):
+            read.append(self.place)
+
+    nodes = [Node("regressors", Node("value", place=place)) for place in range(20)]
+    known = {node: Table(place) for place, node in enumerate(nodes)}
+    read_tables(SimpleNamespace(hosted=(*nodes[10:], *nodes[:15])), known)
+    assert read == [*range(10, 20), *range(10)]
 
 
 def test_a_connectome_alone_filters_parcels_and_keeps_no_voxel(study):

@@ -16,7 +16,7 @@ from entense.archive.checksum import raw
 from entense.archive.formats.base import json_of
 from entense.archive.formats.foreign import check_holds
 from entense.archive.formats.images import ImageFormat, stored
-from entense.archive.schema import tr_of
+from entense.archive.schema import digest_of, tr_of
 from entense.geometry import Mask
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ class Nifti(ImageFormat):
     """NIfTI images; the mask lies in a header extension."""
 
     name, extension, columns = "nifti", ".nii", "voxels"
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits: of zlib, too, which packs the mask, each in its own way."""
+        return digest_of([super().digest, zlib.ZLIB_RUNTIME_VERSION])
 
     def holds(self, mask: object) -> bool:
         """Whether columns are voxels."""

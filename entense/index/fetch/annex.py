@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sysconfig
 import threading
-from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
@@ -17,7 +16,7 @@ from typing import Any
 
 from entense.errors import RecordError
 
-_POINTER_SIZE = 32_768  # git-annex: a pointer file is at most this large
+POINTER_SIZE = 32_768  # git-annex: a pointer file is at most this large
 _POINTER = b"/annex/objects/"
 _SIZE = re.compile(r"^[A-Z0-9_]+(?:-[a-z]\d+)*?-s(\d+)")
 
@@ -49,7 +48,7 @@ def absent(path: str | Path) -> str | None:
         stat = os.stat(path)  # noqa: PTH116
     except OSError:
         return "link" if key_of(path) else None
-    if not 0 < stat.st_size < _POINTER_SIZE or not S_ISREG(stat.st_mode):
+    if not 0 < stat.st_size < POINTER_SIZE or not S_ISREG(stat.st_mode):
         return None
     with open(path, "rb") as file:  # noqa: PTH123
         return "pointer" if is_pointer(file.read(len(_POINTER))) else None
@@ -63,7 +62,7 @@ def is_pointer(content: bytes) -> bool:
     >>> is_pointer(b"/annex/objects/MD5E-s1234--0a1b.nii.gz"), is_pointer(b"{}")
     (True, False)
     """
-    return len(content) < _POINTER_SIZE and content.startswith(_POINTER)
+    return len(content) < POINTER_SIZE and content.startswith(_POINTER)
 
 
 @dataclass
@@ -75,7 +74,7 @@ class _Queue:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-_queues: defaultdict[str, _Queue] = defaultdict(_Queue)
+_queues: dict[str, _Queue] = {}
 
 
 def get(path: str | Path) -> None:
@@ -94,7 +93,7 @@ def get(path: str | Path) -> None:
     here = f"{path}: the content is not here (a git-annex {kind})"
     if program is None or dataset is None:
         raise RecordError(f"{here}; fetch it with: datalad get {path}")
-    queue = _queues[dataset]
+    queue = _queues.setdefault(dataset, _Queue())  # at once: two calls would fight for a file
     queue.waiting.add(place)
     with queue.lock:
         if place in queue.waiting and absent(place):  # else the one before took it along

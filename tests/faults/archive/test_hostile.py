@@ -6,6 +6,7 @@ import sys
 import tarfile
 import tracemalloc
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import npy_tables
 import numpy as np
@@ -19,7 +20,7 @@ from entense.archive import open_archive
 from entense.archive.manifest import sealed, unsealed
 from entense.archive.repair import repair
 from entense.archive.store import checksum
-from entense.archive.table import PLACEMENT, names_of_files, to_parquet
+from entense.archive.table import PLACEMENT, _is_bounded, names_of_files, to_parquet
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError
 
@@ -233,6 +234,20 @@ def test_ids_that_follow_each_other_may_take_less_than_a_byte_each(archive, made
     forge(archive, made[1] | {"shards": [], "splits": {}, "failures": many}, table)
     assert (archive.folder / "records.parquet").stat().st_size < many
     assert len(open_archive(archive.folder)) == many
+
+
+def test_thousands_of_parcels_that_are_all_covered_are_no_bomb():
+    records, parcels = 2_000, 5_000
+    crcs = np.random.default_rng(0).bytes(4 * records)
+    places = [
+        {"shard": 0, "crc32c": crcs[4 * n :][:4], "coverage": [1.0] * parcels}
+        for n in range(records)
+    ]
+    ids = pl.Series("record", [f"sub-{number:06}" for number in range(records)])
+    content = to_parquet(pl.DataFrame([ids, pl.Series("x", places, PLACEMENT)]))
+    manifest = SimpleNamespace(splits={"all": records}, failures=0)
+    assert 1032 * len(content) < 4 * records * parcels
+    assert _is_bounded(content, manifest)
 
 
 def bombs(records):

@@ -3,12 +3,17 @@
 import os
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
+import polars as pl
 import pytest
 from datalad_here import run
 
+import entense as et
 from entense.archive.inputs import Inputs
 from entense.errors import RecordError
 from entense.files import MISSING, head, is_remote, local, opening, version_of
@@ -113,6 +118,42 @@ def test_a_pointer_file(clone):
     assert path.read_bytes().startswith(b"/annex/objects/")
     with opening(path) as place:
         assert place.read_bytes() == NAMES[0].encode() * 3000
+
+
+def test_a_record_whose_file_is_a_pointer(tmp_path, monkeypatch):
+    """It is known as it is once it was got: else it would be cut short, or have changed."""
+    image = nib.Nifti1Image(np.random.default_rng(0).random((20, 20, 10, 50)), np.eye(4))
+    path = tmp_path / "bold.nii.gz"
+    path.write_text("/annex/objects/MD5E-s1234--0a1b.nii.gz\n")
+    monkeypatch.setattr(annex, "get", image.to_filename)
+    table = pl.DataFrame({"record": ["a"], "bold": [str(path)]})
+    archive = et.write(table.entense.transform(raw=et.volume("bold")), tmp_path / "out")
+    assert archive[0]["raw"].shape == (50, 4000)
+
+
+def test_threads_share_the_queue_of_a_dataset(tmp_path, monkeypatch):
+    """Two would ask DataLad for one file at the same time, of which one fails."""
+    (tmp_path / ".git").mkdir()
+    path, made = tmp_path / "bold.nii.gz", []
+    path.symlink_to(".git/annex/objects/MD5E-s1--0a1b.nii.gz")
+
+    begin = annex._Queue.__init__
+
+    def slow(queue):
+        begin(queue)
+        time.sleep(0.1)
+
+    monkeypatch.setattr(annex._Queue, "__init__", slow)
+    monkeypatch.setattr(annex.shutil, "which", lambda *_, **__: "datalad")
+    monkeypatch.setattr(annex, "_get_all", lambda *given: made.append(given[-1]))
+
+    def get(_):
+        with pytest.raises(RecordError, match="DataLad cannot get it"):
+            annex.get(path)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(get, range(4)))
+    assert len({id(queue) for queue in made}) == 1
 
 
 def test_without_the_program(clone, monkeypatch):
