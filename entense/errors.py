@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -38,6 +39,15 @@ class StaleError(ArchiveError):
 
 class ExecutionError(EntenseError):
     """The workers of a run cannot be had, or what they need went away under them."""
+
+
+def check_descriptors(error: Exception, path: object) -> None:
+    """Raise where a process has too many files open for another one, which may be good."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        raise ExecutionError(
+            f"{path} cannot be opened here and now ({error.strerror}), which is no fault of the "
+            "file; allow more open files (ulimit -n), or use fewer workers"
+        ) from error
 
 
 @contextmanager

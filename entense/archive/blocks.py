@@ -16,7 +16,7 @@ from crc32c import crc32c
 from entense.archive.checksum import raw
 from entense.archive.opened import Descriptor, Opened
 from entense.archive.store import Remote
-from entense.errors import ArchiveError
+from entense.errors import ArchiveError, check_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -165,6 +165,7 @@ def _filler(lying: Lying, opened: Opened) -> Fill:
     try:
         return partial(_pread, lying, opened.descriptor(lying.shard))
     except OSError as error:
+        check_descriptors(error, lying.shard)
         raise _damaged(lying, f"cannot be opened ({error.strerror})") from error
 
 

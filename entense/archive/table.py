@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 from functools import reduce
+from math import inf
 from operator import mul
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from entense.archive.formats import is_ours
 from entense.archive.store import content_of
 from entense.errors import ArchiveError
 from entense.index.entities import IDENTIFYING
@@ -238,11 +240,15 @@ def _are_there(place: pl.DataFrame, tensor: str, manifest: Manifest) -> bool:
     if dict(place["shard"].value_counts().iter_rows()) != due:
         return False
     sizes = pl.Series([shard.bytes for shard in manifest.shards], dtype=pl.Int64)
-    return _fits(place, manifest.tensors[tensor], sizes[place["shard"]])
+    most = PACKED if is_ours(manifest.format) else inf
+    return _fits(place, manifest.tensors[tensor], sizes[place["shard"]], most)
 
 
-def _fits(place: pl.DataFrame, tensor: Tensor, ends: pl.Series) -> bool:
-    """Whether a tensor lies within its shards, with the size and checksums of its shape."""
+def _fits(place: pl.DataFrame, tensor: Tensor, ends: pl.Series, most: float) -> bool:
+    """Whether a tensor lies within its shards, with the size and checksums of its shape.
+
+    A library may pack what it writes, up to `most` bytes a byte.
+    """
     shape = pl.col("shape")
     # an axis at a time: to go through the lists themselves takes twenty times as long
     axes = [shape.list.get(axis, null_on_oob=True) for axis in range(len(tensor.dims))]
@@ -250,8 +256,7 @@ def _fits(place: pl.DataFrame, tensor: Tensor, ends: pl.Series) -> bool:
     due = reduce(mul, (axis.cast(pl.Float64) for axis in axes), pl.lit(tensor.dtype.itemsize))
     rows = axes[0] if axes else pl.lit(1)
     blocks = pl.when(pl.col("size") > 0).then(-(-rows // pl.col("frames_per_block"))).otherwise(0)
-    # a library may pack what it writes
-    packed, plain = pl.col("end").cast(pl.Float64) * PACKED, pl.col("end") - pl.col("offset")
+    packed, plain = pl.col("end").cast(pl.Float64) * most, pl.col("end") - pl.col("offset")
     room = pl.when(pl.col("offset").is_null()).then(packed).otherwise(plain)
     right = pl.all_horizontal(
         pl.min_horizontal("offset", "size") >= 0,

@@ -171,7 +171,7 @@ class Log:
 def at(path: Path) -> str | None:
     """Return the record that a batch computed by itself, last; None where it has not begun."""
     note = path.with_suffix(".at")
-    return note.read_text() if note.exists() else None
+    return note.read_text("utf-8") if note.exists() else None
 
 
 def _receipts(writer: Writer, batch: Batch, path: Path) -> Iterator[tuple[Planned, Receipt]]:
@@ -198,7 +198,7 @@ def _one_by_one(
     from entense.execute.serial import run
 
     for row in rows:
-        path.with_suffix(".at").write_text(writer.job.ids[row])
+        path.with_suffix(".at").write_text(writer.job.ids[row], "utf-8")
         yield from run(writer.job.survey, [row], memory=memory)
 
 

@@ -44,7 +44,7 @@ _PASSING = {
         (errno.ENOSPC, errno.EDQUOT),
         "free some space, or set ENTENSE_CACHE to a folder on another disk",
     ),
-    **dict.fromkeys((errno.EAGAIN, errno.ESTALE), "see that its disk is there"),
+    **dict.fromkeys((errno.EAGAIN, errno.ESTALE, errno.ENOTCONN), "see that its disk is there"),
 }
 
 

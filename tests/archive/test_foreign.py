@@ -1,13 +1,17 @@
 """What all formats that a library writes have in common."""
 
+import lzma
 from pathlib import Path
+from types import SimpleNamespace
 
+import npy_tables
 import numpy as np
 import pytest
 from samples import spec_of
 
-from entense.archive.formats import Foreign, Sample, foreign, formats
+from entense.archive.formats import Foreign, Sample, foreign, formats, register_format
 from entense.archive.formats.foreign import Shared
+from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError
 
 NAMES = ["cifti", "gifti", "hdf5", "nifti", "parquet", "zarr"]
@@ -98,3 +102,37 @@ def test_records_of_different_shape_share_a_file(name, tmp_path):
     for key, shape in shapes.items():
         made = fmt.read(path, key, "x", 0, shape[0])
         np.testing.assert_array_equal(made, np.full(shape, ord(key), "f8"))
+
+
+class Packing(Foreign):
+    """Packs what it writes far tighter than deflate would."""
+
+    name, extension, library, single = "packing", ".xz", "numpy", True
+
+    def check(self, name, spec):
+        pass
+
+    def size(self, sample):
+        return sample.nbytes
+
+    def begin(self, path, shared):
+        def append(sample):
+            (array,) = sample.arrays.values()
+            path.write_bytes(lzma.compress(array.tobytes()))
+
+        return SimpleNamespace(append=append, close=lambda: None)
+
+    def read(self, path, key, tensor, start, stop):
+        return np.frombuffer(lzma.decompress(path.read_bytes()), "f4").reshape(20, -1)[start:stop]
+
+
+def test_a_format_of_ones_own_may_pack_zeros_as_tightly_as_it_likes(tmp_path):
+    """Deflate has its bound, xz and zstd have others, and Zarr writes no empty chunk at all."""
+    table = npy_tables.table(tmp_path / "inputs", {"x": [np.zeros((20, 100_000), "f4")]})
+    register_format(Packing())
+    try:
+        archive = write(table, tmp_path / "out", format="packing")
+        assert archive.manifest.shards[0].bytes * 1032 < 8_000_000
+        assert not archive[0]["x"].any()
+    finally:
+        del formats._things["packing"]

@@ -1,6 +1,7 @@
 import gc
 import os
 import pickle
+import resource
 import threading
 from collections import Counter
 
@@ -11,12 +12,30 @@ from entense.archive import blocks, opened
 from entense.archive.opened import Opened
 from entense.archive.read import open_archive
 from entense.archive.write import write
-from entense.errors import ArchiveError
+from entense.errors import ArchiveError, ExecutionError
 
 
 @pytest.fixture
 def archive(records, tmp_path):
     return write(records, tmp_path / "out", columns=["age"])
+
+
+@pytest.mark.parametrize("fmt", ["webdataset", "hdf5", "zarr", "parquet"])
+def test_a_lack_of_descriptors_is_no_shards_fault(records, tmp_path, monkeypatch, fmt):
+    """A loader that leaves out what is damaged would else leave out what is good."""
+    archive = write(records, tmp_path / "out", format=fmt)
+    next(iter(archive.loader("train", batch_size=1, tensors=["clean"])))  # what it imports is there
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    archive = open_archive(archive.folder)
+    archive.stored.shapes("clean")
+    held = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (held[0] + 1, hard))
+    try:
+        with pytest.raises(ExecutionError, match="is no fault of the file; allow more open files"):
+            archive.read(archive.rows("train")[0], "clean")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(held[0])
 
 
 @pytest.fixture

@@ -65,6 +65,14 @@ def test_the_same_records_give_the_same_bytes_about_as_many_as_said(tmp_path):
         assert {info.compress_type for info in file.infolist()} == {zipfile.ZIP_STORED}
 
 
+def test_the_bytes_are_the_same_whatever_zarr_is_told(tmp_path):
+    """By the environment or a file at home, which a worker may have and the driver not."""
+    write(FMT, tmp_path / "a", large())
+    with zarr.config.set({"default_zarr_format": 2, "json_indent": 4, "array.order": "F"}):
+        write(FMT, tmp_path / "b", large())
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
 def test_a_window_reads_only_its_chunks(path):
     records = large()
     write(FMT, path, records)

@@ -129,7 +129,7 @@ def test_nor_is_one_while_headers_are_read(study, monkeypatch):
         survey(study.records.entense.transform(raw=BOLD))
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOSPC, errno.ESTALE])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOSPC, errno.ESTALE, errno.ENOTCONN])
 @pytest.mark.parametrize("where", ["images.nifti.open_packed", "plan.survey.look"])
 def test_nor_is_what_else_the_machine_lacks(study, monkeypatch, number, where):
     """A receipt would keep it, with on_error="skip", and a rerun leave the record out."""

@@ -53,6 +53,11 @@ def register_format(fmt: F) -> F:
     return fmt
 
 
+def is_ours(name: str) -> bool:
+    """Whether a format is one of entense's; others may pack zeros as tightly as they like."""
+    return name in formats and type(formats[name]).__module__.startswith("entense.")
+
+
 def library_format(name: str) -> Foreign:
     """Return a format that a library reads; an ArchiveError where `name` is none of those."""
     fmt = formats[name]

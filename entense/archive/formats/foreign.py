@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from entense.archive.schema import DTYPES, as_dtype, digest_of, mask_digest, tr_of
-from entense.errors import ArchiveError, EntenseError
+from entense.errors import ArchiveError, EntenseError, check_descriptors
 from entense.registry import code_of
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class Foreign(ABC):
         except ImportError:
             raise self._missing() from None
         except Exception as error:
+            check_descriptors(error, path)
             raise ArchiveError(
                 f"{path} cannot be read as {self.name} ({error}); copy it again, or run write "
                 "again, which mends it"

@@ -22,6 +22,7 @@ from entense.archive.formats.foreign import (
 )
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -56,7 +57,8 @@ class _Zip:
         import zarr
 
         self._zip = ZipFile(path, "w", ZIP_STORED)
-        zarr.create_group(store := _memory())
+        with _as_due():
+            zarr.create_group(store := _memory())
         self._put(store, "")
 
     def append(self, sample: Sample) -> None:
@@ -64,14 +66,15 @@ class _Zip:
         import zarr
 
         columns = json.loads(json_of(sample))
-        group = zarr.create_group(store := _memory(), path=sample.key, attributes=columns)
-        for name, array in sample.arrays.items():
-            spec = sample.specs[name]
-            group.create_array(
-                name, data=array, chunks=chunks(array), compressors=None, filters=None,
-                dimension_names=spec.dims, attributes=facts(spec),
-                config={"write_empty_chunks": True},  # what is missing would read as zeros
-            )  # fmt: skip
+        with _as_due():
+            group = zarr.create_group(store := _memory(), path=sample.key, attributes=columns)
+            for name, array in sample.arrays.items():
+                spec = sample.specs[name]
+                group.create_array(
+                    name, data=array, chunks=chunks(array), compressors=None, filters=None,
+                    dimension_names=spec.dims, attributes=facts(spec),
+                    config={"write_empty_chunks": True},  # what is missing would read as zeros
+                )  # fmt: skip
         self._put(store, f"{sample.key}/")
 
     def close(self) -> None:
@@ -117,6 +120,14 @@ class Zarr(Foreign):
             with ZipStore(path, mode="r") as store:
                 array: Any = zarr.open_array(store, path=f"{key}/{tensor}", mode="r")
                 return np.asarray(array[start:stop] if array.ndim else array[()])
+
+
+def _as_due() -> AbstractContextManager[Any]:
+    """Have Zarr write as we know it, whatever its configuration, or the environment, says."""
+    import zarr
+
+    due: AbstractContextManager[Any] = zarr.config.set({"default_zarr_format": 3, "json_indent": 2})
+    return due
 
 
 def _memory() -> Any:
