@@ -22,11 +22,11 @@ def draw(tasks: Sequence[Task], worker: Any = "process", **options: Any) -> str:
     --------
     >>> from entense.execute.pydra import Task
     >>> tasks = [Task(f"shard {i}", "entense.cli:main", "", f"{i}", 2 * 10**9) for i in range(3)]
-    >>> print(draw(tasks, "process", n_procs=2))
+    >>> print(draw(tasks, "process", n_procs=1))
     workflow Tasks: 1 node
       run: split over 3 tasks, shard 0 … shard 2
       a task asks for 2 GB, 1 core
-      process: 2 processes, each on cores of its own
+      process: 1 process, on cores of its own
     """
     if not tasks:
         return "workflow Tasks: nothing to run"

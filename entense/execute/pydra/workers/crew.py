@@ -61,7 +61,8 @@ class Crew:
             return f"{said}, where memory is for {self.held['memory']}"
         if number == self.held[least] and least != "cores":
             return f"{said}: {least} allow{'s' if least == 'memory' else ''} no more"
-        return f"{said}, each on cores of its own" if number <= self.held["cores"] else said
+        each = "each " if number > 1 else ""
+        return f"{said}, {each}on cores of its own" if number <= self.held["cores"] else said
 
     def warn(self) -> None:
         """Warn of processes that may take more memory than there is."""
