@@ -1,7 +1,7 @@
 # make demo            the main job, on a simulated dataset
 # make demo DATA=folder   the same on fMRIPrep outputs of yours (ATLAS=labels.nii.gz OUT=folder)
 # make test            the tests
-# make faults          more of them: killed writers, damaged archives (some minutes)
+# make faults          more of them: killed writers, damaged archives, long chains, all pages (some minutes)
 # make smoke           each benchmark on tiny data, for its form alone
 # make slurm           a SLURM of one node on this machine, installed and started (Debian, as root)
 # make slurm-tests     the tests that need SLURM

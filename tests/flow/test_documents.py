@@ -31,6 +31,7 @@ def normal(text):
     return re.sub(r"[\d,.]+ (MB|GFLOP)", r"# \1", text)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_every_block_runs_in_order_and_prints_what_the_page_says(tmp_path, monkeypatch):
     make_dataset(tmp_path / "demo" / "dataset", subjects=4, sessions=1, runs=1, frames=60)

@@ -107,6 +107,7 @@ def same(one, other):
         assert np.linalg.norm(array[good] - b[good]) / scale <= 2e-4
 
 
+@pytest.mark.slow
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(chains(), chains())
 def test_optimised_is_what_was_asked_for(hard, first, second):

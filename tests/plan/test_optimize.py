@@ -187,6 +187,7 @@ def same(one, other):
         assert np.linalg.norm(a[good] - b[good]) / scale <= 2e-4, name
 
 
+@pytest.mark.slow
 @settings(max_examples=20, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(chains(), chains(), st.sampled_from(sorted(WAYS)))
 def test_optimised_is_what_was_asked_for(crowded, first, second, way):
