@@ -24,7 +24,8 @@ from entense.ops.load import GIVEN
 from entense.plan.demand import parted
 from entense.plan.host import freedom, make
 from entense.plan.optimize import nodes
-from entense.plan.survey import Survey, check_machine, sentence
+from entense.plan.passing import check_machine
+from entense.plan.survey import Survey, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, repeat
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from entense.errors import EntenseError, ExecutionError, RecipeError, RecordError
+from entense.errors import EntenseError, RecipeError, RecordError
 from entense.files import MISSING, version_of
 from entense.index.fetch import forget
 from entense.ops.core import Kind, Op, Spec, ops
@@ -21,6 +19,7 @@ from entense.ops.spec import check_values
 from entense.plan.bind import Binder, Bound
 from entense.plan.demand import Demand, demand_of
 from entense.plan.fuse import DEFAULT, How, compile_program
+from entense.plan.passing import check_machine
 from entense.plan.shapes import infer, spec_of
 from entense.progress import progress
 from entense.tensors import lazy
@@ -29,7 +28,7 @@ from entense.tensors.inputs import INPUTS, PARAMETERS, is_list
 from entense.threads import in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from entense.index.fetch import Version
     from entense.plan.optimize import Roots
@@ -38,14 +37,6 @@ __all__ = ["Spec", "Survey", "survey"]
 
 _READERS = 8  # threads that read headers: they wait for the disk, not for a core
 _AT_ONCE = 64  # rows whose cells are looked at together
-_PASSING = {
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)"),
-    **dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT),
-        "free some space, or set ENTENSE_CACHE to a folder on another disk",
-    ),
-    **dict.fromkeys((errno.EAGAIN, errno.ESTALE, errno.ENOTCONN), "see that its disk is there"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,30 +265,6 @@ def sentence(error: Exception, bound: Bound) -> str:
     if not paths or any(path in text for path in paths):
         return text
     return f"{paths[0]}: {text}"
-
-
-def check_machine(error: Exception, bound: Bound) -> None:
-    """Raise for what the machine lacks, which passes, and would else be kept as what is wrong."""
-    what, causes = next(iter(bound.files.values()), "a record"), [*_causes(error)]
-    numbers = [cause.errno for cause in causes if isinstance(cause, OSError)]
-    is_memory = errno.ENOMEM in numbers or any(isinstance(one, MemoryError) for one in causes)
-    if is_memory or "RESOURCE_EXHAUSTED" in str(error):
-        raise RecipeError(
-            f"the memory was exhausted at {what} "
-            f'({error}); pass memory=, as "4GB", or a smaller one, and run again'
-        ) from error
-    for number in numbers:
-        if number in _PASSING:
-            raise ExecutionError(
-                f"{what}: could not be read here and now ({os.strerror(number)}), which is no "
-                f"fault of the file; {_PASSING[number]}, and run again"
-            ) from error
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def look(bound: Bound) -> dict[Node, Any]:
