@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MISSING: Version = (None, None)
 INFLATES = 1032  # deflate packs no tighter than 1 byte for so many
+PIECE = 8 << 20  # packed bytes that a core inflates at once: to find where one begins takes time
 _REMEDY = "copy it again, or name another file if this is not of the kind that is due"
 
 
@@ -96,7 +97,7 @@ def _inflated_at_once(path: Path, cores: int) -> Iterator[IO[bytes]]:
 
     threads = cores + 1  # who reads has other work, too
     try:
-        with rapidgzip.open(str(path), parallelization=threads) as packed:
+        with rapidgzip.RapidgzipFile(str(path), threads, chunk_size=PIECE) as packed:
             yield packed
     except RuntimeError as error:  # its word for a file that ends too soon
         raise OSError(str(error)) from error

@@ -186,10 +186,7 @@ def write(
     )
     where = Elsewhere(worker, cores, gpus, tasks, modules, options)
     execute = executors[executor](asked, budget, where)
-    work = plan_archive(frame, home, asked, overwrite=overwrite)
-    with home.locked():
-        folders.begin(home, work.begun, overwrite=overwrite)
-        work.complete(execute)
+    _write(frame, home, asked, execute, overwrite=overwrite)
     archive = open_archive(path, storage_options=storage_options)
     _say_noise(archive)
     return archive
@@ -210,6 +207,21 @@ class Work:
         receipts = write_parts(writer, parts, execute)
         indexes = indexes_of(self.index, writer.job, writer.series, parts, receipts)
         finish(writer.job, self.begun.identity, parts, receipts, writer.home, indexes=indexes)
+
+
+def _write(
+    frame: pl.DataFrame | pl.LazyFrame,
+    home: Home,
+    asked: Options,
+    execute: Execute,
+    *,
+    overwrite: bool,
+) -> None:
+    """Plan and write; what is known of the records is let go before the archive is opened."""
+    work = plan_archive(frame, home, asked, overwrite=overwrite)
+    with home.locked():
+        folders.begin(home, work.begun, overwrite=overwrite)
+        work.complete(execute)
 
 
 def plan_archive(
