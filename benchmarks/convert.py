@@ -15,6 +15,7 @@ from benchmarks.inflate import LIBRARIES
 
 CHAINS = ("voxels", "parcels")
 KEPT = ", in memory"
+FILES = 8  # in a row; there may be fewer
 FLOORS = {"inflate, disk": True, "inflate, drop": False}  # whether what is inflated is kept
 OVER = {"voxels": 1.5, "parcels": 1.25}  # times the fastest floor, at most
 MASKERS = {"voxels": "NiftiMasker", "parcels": "NiftiLabelsMasker"}
@@ -28,9 +29,12 @@ def bench(cache: Path, *, quick: bool) -> list[Row]:
     """Measure the floor and ours over all files; in memory, ours and nilearn's."""
     runs = full_runs(cache, quick=quick)
     warm(*runs.bolds)
-    rows = in_turns([*_floors(runs), *_ours(runs), _masker(runs, "parcels")], 1 if quick else 3)
-    if not quick:  # minutes: measured once
-        rows += in_turns([_masker(runs, "voxels")], 1)
+    folder = str(runs.folder)
+    written = [Contender(w, "entense", "file", "convert:written", (folder, w)) for w in CHAINS]
+    parcels = [*_kept(folder, "parcels"), _masker(folder, "parcels")]
+    rows = in_turns([*_floors(folder), *written, *parcels], 1 if quick else 3)
+    masker = [] if quick else [_masker(folder, "voxels")]  # minutes
+    rows += in_turns([*_kept(folder, "voxels"), *masker], 1 if quick else 2)
     best = [_fastest(rows, floor) for floor in FLOORS]
     copies = [
         replace(row, bench=what, name=f"{row.bench}: {row.name}") for what in CHAINS for row in best
@@ -38,29 +42,25 @@ def bench(cache: Path, *, quick: bool) -> list[Row]:
     return [_with_aims(row, rows, best) for row in rows] + copies
 
 
-def _floors(runs: Runs) -> list[Contender]:
+def _floors(folder: str) -> list[Contender]:
     return [
-        Contender(group, library, "file", "inflate:inflate", (str(runs.folder), library, keep))
+        Contender(group, library, "file", "inflate:inflate", (folder, library, keep))
         for group, keep in FLOORS.items()
         for library in LIBRARIES
     ]
 
 
-def _ours(runs: Runs) -> list[Contender]:
-    folder, every = str(runs.folder), len(runs.bolds)
-    contenders = []
-    for what in CHAINS:
-        contenders += [
-            Contender(what, "entense", "file", "convert:written", (folder, what)),
-            Contender(what + KEPT, "entense", "file", "convert:kept", (folder, what, every)),
-            Contender(what + KEPT, "entense, alone", "file", "convert:kept", (folder, what, 1)),
-        ]
-    return contenders
+def _kept(folder: str, what: str) -> list[Contender]:
+    names = {"entense": FILES, "entense, alone": 1}
+    return [
+        Contender(what + KEPT, name, "file", "convert:kept", (folder, what, files))
+        for name, files in names.items()
+    ]
 
 
-def _masker(runs: Runs, what: str) -> Contender:
+def _masker(folder: str, what: str) -> Contender:
     name = f"nilearn {MASKERS[what]}"
-    return Contender(what + KEPT, name, "file", "convert:nilearn", (str(runs.folder), what))
+    return Contender(what + KEPT, name, "file", "convert:nilearn", (folder, what))
 
 
 def _fastest(rows: list[Row], group: str) -> Row:
@@ -109,7 +109,8 @@ def kept(folder: str, what: str, files: int) -> dict:
 
     table = CHAINS[what](Runs(Path(folder))).head(files)
     compute(table)  # memory that was never touched costs more than memory that was
-    return {"seconds": compute(table) / files, "note": f"{files} in a row, in memory"}
+    seconds = compute(table) / table.height
+    return {"seconds": seconds, "note": f"{table.height} in a row, in memory"}
 
 
 def nilearn(folder: str, what: str) -> dict:

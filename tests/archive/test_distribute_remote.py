@@ -51,6 +51,7 @@ def test_the_files_are_those_of_a_serial_write(bucket, tmp_path, worker):  # noq
     assert not [*(tmp_path / "scratch").glob("*")]
 
 
+@pytest.mark.slow
 def test_a_record_that_kills_its_worker_is_named_and_a_rerun_goes_on(bucket, tmp_path):  # noqa: F811
     trips = Trips(tmp_path, "process", {1: KILLS}, 4)
     due = trips.serial()

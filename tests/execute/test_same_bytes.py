@@ -54,6 +54,7 @@ print(json.dumps(made))
 
 
 @pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: [0])(0)) < 2, reason="one core")
+@pytest.mark.slow
 def test_cores_memory_and_shards_change_no_byte(tmp_path, new_study):
     study = new_study(tmp_path, shape=(40, 40, 30))  # three blocks
     study.run("01", frames=50)

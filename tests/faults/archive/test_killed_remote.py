@@ -20,6 +20,7 @@ OPTIONS = {"columns": ["age", "sex"], "shard_size": "9kB"}
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of moto
 
 
+@pytest.mark.slow
 def test_a_rerun_after_a_kill_ends_in_the_same_bytes(records, tmp_path, bucket):  # noqa: F811
     records.write_parquet(plan := tmp_path / "plan.parquet")
     env = os.environ | bucket.server.environment
