@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 from crc32c import crc32c
 
 from entense.archive import manifest as names
@@ -76,10 +76,9 @@ def finish(
 ) -> None:
     """Write what lies beside the shards, the manifest last, unless it is there as it should be."""
     masks = _save_masks(home, job)
-    written = written_table(job.survey.tensors, parts, receipts)
-    table = records_table(job.table, written)
+    table = records_table(job.table, written_table(job.survey.tensors, parts, receipts))
     records = to_parquet(table)
-    body = _manifest(job, written, records) | {
+    body = _manifest(job, parts, receipts, records) | {
         **{name: value for name, value in identity.items() if name != "tensors"},
         "shards": [vars(file) for receipt in receipts for file in receipt.files],
         "masks": {digest: vars(mask) for digest, mask in masks.items()},
@@ -139,18 +138,25 @@ def _kind(job: Job, name: str) -> list[Any]:
     return [dtypes[0], dims[0], scale_of(specs)]
 
 
-def _manifest(job: Job, written: pl.DataFrame, records: bytes) -> dict[str, Any]:
+def _manifest(
+    job: Job, parts: Sequence[Planned], receipts: Sequence[Receipt], records: bytes
+) -> dict[str, Any]:
     """Return what the manifest says of the records."""
-    known = zip(job.survey.rows, written["shard"].is_not_null(), strict=True)
-    specs = [row.specs for row, here in known if here and row.specs]
-    counts = written.group_by("split", maintain_order=True).agg(pl.col("shard").count())
+    counts: Counter[str] = Counter()
+    found: dict[int, Mapping[str, Spec]] = {}  # once where records are alike
+    for part, receipt in zip(parts, receipts, strict=True):
+        known = [job.survey.rows[row].specs for row in part.rows]
+        there = [s for s, error in zip(known, receipt.errors, strict=True) if s and not error]
+        counts[part.split] += len(there)
+        found.update((id(specs), specs) for specs in there)
+    specs = [*found.values()]
     return {
         "version": names.VERSION,
         "tensors": {name: _tensor([s[name] for s in specs]) for name in job.survey.tensors},
-        "coords": _coords(spec for found in specs for spec in found.values()),
-        "splits": dict(counts.iter_rows()),
+        "coords": _coords(spec for one in specs for spec in one.values()),
+        "splits": dict(counts),
         "records": vars(names.File(names.RECORDS, len(records), crc32c(records))),
-        "failures": len(written) - len(specs),
+        "failures": len(job.ids) - counts.total(),
     }
 
 

@@ -54,7 +54,7 @@ PLACES = (  # applied in order, they leave the name of a file
     r"^(https?://[^?#]*)[?#].*$",
     r"^(?:[A-Za-z][A-Za-z0-9+.-]+:/)?/(?:.*/)?([^/]+)/?$",
 )
-AT_ONCE = 4_096  # records that are made columns of
+AT_ONCE = 512  # records that are made columns of
 LARGEST = 2**40  # no axis is longer
 PACKED = 1032  # no table of ours is packed tighter, in values of 8 bytes a byte
 IDS = 16  # and in records a byte: numbered ids have been seen to take a quarter of one each

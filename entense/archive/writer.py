@@ -63,7 +63,7 @@ def serial(writer: Writer, parts: Sequence[Planned], *, memory: int | None) -> I
     survey = writer.job.survey
     rows = writer.computed(parts)
     computed = cast("Generator[Outcome]", run(survey, rows, memory=memory))
-    total = len(survey.specs)
+    total = sum(row.specs is not None for row in survey.rows)
     outcomes = progress(computed, what="write", unit="records", total=total, done=total - len(rows))
     with closing(computed):
         yield from written(writer, parts, outcomes)

@@ -88,8 +88,9 @@ class Survey:
 
     @property
     def specs(self) -> list[Mapping[str, Spec]]:
-        """The specs of the rows that could be surveyed."""
-        return [row.specs for row in self.rows if row.specs is not None]
+        """The specs of the rows that could be surveyed, once where rows are alike."""
+        found = {id(row.specs): row.specs for row in self.rows}
+        return [specs for specs in found.values() if specs is not None]
 
     @property
     def errors(self) -> list[str | None]:
