@@ -8,7 +8,7 @@ from time import perf_counter
 
 import numpy as np
 import polars as pl
-from crc32c import crc32c
+from awscrt.checksums import crc32c
 
 from benchmarks.fresh import Aim, Row, measure
 from entense.archive.manifest import NAME, RECORDS, VERSION, sealed

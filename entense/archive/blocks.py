@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from crc32c import crc32c
+from awscrt.checksums import crc32c
 
 from entense.archive.checksum import raw
 from entense.archive.opened import Descriptor, Opened

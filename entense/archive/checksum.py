@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache, reduce
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from crc32c import crc32c
+from awscrt.checksums import combine_crc32c, crc32c
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK_BYTES = 2**20
-POLYNOMIAL = 0x82F63B78  # CRC-32C, lowest power in the highest bit
-ONE = 0x80000000
 
 
 class Data:
@@ -48,8 +46,10 @@ class Data:
     @cached_property
     def crc32c(self) -> int:
         """The CRC-32C of all the bytes, which are read only once."""
-        lengths = map(len, self._parts())
-        return reduce(lambda a, b: join(a, *b), zip(self.blocks.tolist(), lengths, strict=True), 0)
+        crc = 0
+        for part, block in zip(self._parts(), self.blocks.tolist(), strict=True):
+            crc = combine_crc32c(crc, block, len(part))
+        return crc
 
     def _parts(self) -> list[memoryview]:
         return [self.view[at : at + self._step] for at in range(0, len(self.view), self._step)]
@@ -63,21 +63,10 @@ def add(crc: int, buffers: Iterable[Buffer]) -> int:
     """Return the CRC-32C of what `crc` stands for, with `buffers` after it."""
     for buffer in buffers:
         if isinstance(buffer, Data):
-            crc = join(crc, buffer.crc32c, len(buffer))
+            crc = combine_crc32c(crc, buffer.crc32c, len(buffer))
         else:
             crc = crc32c(buffer, crc)
     return crc
-
-
-def join(first: int, second: int, length: int) -> int:
-    """Return the CRC-32C of two texts laid end to end, from theirs and the second's length.
-
-    Examples
-    --------
-    >>> join(crc32c(b"brain"), crc32c(b"waves"), 5) == crc32c(b"brainwaves")
-    True
-    """
-    return _times(_power(length), first) ^ second
 
 
 def raw(array: NDArray[Any]) -> memoryview:
@@ -102,26 +91,3 @@ def block_rows(shape: tuple[int, ...], nbytes: int) -> int:
     """
     rows = shape[0] if shape else 1
     return max(1, BLOCK_BYTES * rows // nbytes) if nbytes else max(1, rows)
-
-
-@lru_cache(maxsize=1024)
-def _power(length: int) -> int:
-    """Return x to the power of 8 * `length`, modulo the polynomial."""
-    power, square = ONE, ONE >> 8
-    while length:
-        if length & 1:
-            power = _times(power, square)
-        square = _times(square, square)
-        length >>= 1
-    return power
-
-
-def _times(a: int, b: int) -> int:
-    """Multiply two polynomials over GF(2), modulo the polynomial."""
-    product = 0
-    while a:
-        if a & ONE:
-            product ^= b
-        a = a << 1 & 0xFFFFFFFF
-        b = b >> 1 ^ (POLYNOMIAL if b & 1 else 0)
-    return product

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crc32c import crc32c
+from awscrt.checksums import crc32c
 
 from entense.archive import manifest as names
 from entense.archive.describe import describe

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from crc32c import crc32c
+from awscrt.checksums import crc32c
 
 from entense.archive.schema import Tensor, as_dtype
 from entense.errors import ArchiveError

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from crc32c import crc32c
+from awscrt.checksums import crc32c
 
 from entense.errors import ArchiveError
 from entense.index.fetch import filesystem, is_url

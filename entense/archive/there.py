@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from crc32c import crc32c
+from awscrt.checksums import crc32c
 
 from entense.archive import locks, store
 from entense.archive.folder import HIDDEN, RUNS

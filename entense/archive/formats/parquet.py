@@ -8,7 +8,7 @@ import struct
 from typing import TYPE_CHECKING, Any, BinaryIO, final
 
 import numpy as np
-from crc32c import crc32c
+from awscrt.checksums import crc32c
 
 from entense.archive.formats.foreign import Foreign, Shared, check_dtype, check_holds
 from entense.archive.schema import DTYPES

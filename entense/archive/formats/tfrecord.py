@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from crc32c import crc32c
+from awscrt.checksums import crc32c
 
 from entense.archive.checksum import Buffer, add
 from entense.archive.formats.base import Arrays, Format, Piece, Sample, size_of
