@@ -370,3 +370,21 @@ class TestShortRecords:
         table = npy_tables.table(tmp_path / "in", values)
         with pytest.raises(ArchiveError, match="'x_shape', which is there already"):
             loader(table, batch_size=1, window=4, short="pad")
+
+
+def test_batches_that_are_kept_keep_their_values(records, tmp_path):
+    loader = write(records, tmp_path / "out").loader(batch_size=2, window=4, seed=3)
+    kept = list(loader)
+    copies = [batch["clean"].copy() for batch in kept]
+    for _ in range(3):
+        for batch in loader:
+            batch["clean"][...] = 0  # it is the user's
+    for batch, copy in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(batch["clean"], copy)
+
+
+def test_an_epoch_takes_the_memory_of_few_batches(records, tmp_path):
+    loader = write(records, tmp_path / "out").loader(
+        batch_size=1, window=4, windows_per_record=50, tensors=["clean"]
+    )
+    assert len({batch["clean"].ctypes.data for batch in loader}) <= 5  # of 450

@@ -14,9 +14,9 @@ import pytest
 import entense as et
 from entense.errors import ExecutionError
 from entense.execute import serial
-from entense.execute.buffers import Buffers
 from entense.execute.serial import run
 from entense.files import in_words
+from entense.memory import Memory
 from entense.plan.survey import survey
 
 BOLD = et.volume("bold", mask="mask")
@@ -178,23 +178,11 @@ def test_an_array_that_is_two_tensors_is_given_back_once(study, monkeypatch):
     for subject in SUBJECTS[:3]:
         study.run(subject)
     back = []
-    monkeypatch.setattr(Buffers, "take_back", lambda _, array: back.append(array))
+    monkeypatch.setattr(Memory, "take_back", lambda _, array: back.append(array))
     known = survey(study.records.entense.transform(a=BOLD.detrend(), b=BOLD.detrend(), c=BOLD))
     for outcome in run(known, range(3)):
         assert outcome.arrays["a"] is outcome.arrays["b"]
     assert len(back) == len({id(array) for array in back}) > 3
-
-
-def test_lent_memory_is_nobody_elses():
-    buffers = Buffers()
-    lent = [buffers.lend((3, n), "f4") for n in (5, 2, 9)]
-    assert not any(np.shares_memory(a, b) for a in lent for b in lent if a is not b)
-    for array in lent:
-        buffers.take_back(array)
-        buffers.take_back(array)
-    again = [buffers.lend((3, n), "f4") for n in (9, 5, 2)]
-    assert not any(np.shares_memory(a, b) for a in again for b in again if a is not b)
-    buffers.take_back(np.empty(100, "f4"))  # somebody else's
 
 
 HASH = """

@@ -1,11 +1,11 @@
 import gc
+import weakref
 
 import numpy as np
 import pytest
 
-from entense.archive.loaders.memory import Memory
 from entense.archive.schema import as_dtype
-from entense.archive.write import write
+from entense.memory import Memory
 
 
 def place(array):
@@ -32,7 +32,7 @@ def test_memory_is_used_again_only_when_nothing_holds_it(holder):
     assert place(second) != at
     del held
     gc.collect()
-    assert place(memory.empty((2, 6), np.dtype("i4"))) == at
+    assert place(memory.empty((2, 6), np.dtype("f4"))) == at
 
 
 @pytest.mark.parametrize("package", ["jax.numpy", "torch"])
@@ -63,19 +63,36 @@ def test_any_dtype_and_no_content():
     assert memory.empty((), np.dtype("f8")).shape == ()
 
 
-def test_batches_that_are_kept_keep_their_values(records, tmp_path):
-    loader = write(records, tmp_path / "out").loader(batch_size=2, window=4, seed=3)
-    kept = list(loader)
-    copies = [batch["clean"].copy() for batch in kept]
-    for _ in range(3):
-        for batch in loader:
-            batch["clean"][...] = 0  # it is the user's
-    for batch, copy in zip(kept, copies, strict=True):
-        np.testing.assert_array_equal(batch["clean"], copy)
+def test_memory_that_is_taken_back_is_nobody_elses():
+    memory = Memory()
+    given = [memory.empty((3, n), "f4") for n in (5, 2, 9)]
+    assert not any(np.shares_memory(a, b) for a in given for b in given if a is not b)
+    for array in given:
+        memory.take_back(array)
+        memory.take_back(array)
+    again = [memory.empty((3, n), "f4") for n in (9, 5, 2)]
+    assert {*map(place, again)} == {*map(place, given)}
+    assert not any(np.shares_memory(a, b) for a in again for b in again if a is not b)
+    del given, array  # what was taken back does not come back again with its last view
+    new = memory.empty((3, 9), "f4")
+    assert not any(np.shares_memory(new, array) for array in again)
+    memory.take_back(np.empty(100, "f4"))  # somebody else's
+    assert len(memory._free) == 0
 
 
-def test_an_epoch_takes_the_memory_of_few_batches(records, tmp_path):
-    loader = write(records, tmp_path / "out").loader(
-        batch_size=1, window=4, windows_per_record=50, tensors=["clean"]
-    )
-    assert len({place(batch["clean"]) for batch in loader}) <= 5  # of 450
+def test_a_little_more_or_less_is_made_of_the_same_memory():
+    memory = Memory()
+    at = {place(memory.empty((frames, 100), "f4")) for frames in (200, 240, 180)}
+    assert len(at) == 1
+    assert place(memory.empty((20, 100), "f4")) not in at
+
+
+def test_what_is_kept_does_not_keep_what_waits():
+    memory = Memory()
+    kept, other = memory.empty((9,), "f4"), memory.empty((9,), "f4")
+    waiting = weakref.ref(other.base.base.obj)
+    del other
+    assert waiting() is not None
+    del memory
+    assert waiting() is None
+    kept[...] = 1
