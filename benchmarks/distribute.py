@@ -139,8 +139,9 @@ def driven(records: int) -> dict:
         files = [f"{folder}/{i}.npy" for i in range(100)]
         for number, file in enumerate(files):
             np.save(file, np.full((2, 2), number, np.float32))
-        names = [f"r{i:06}" for i in range(records)]
-        table = pl.DataFrame({"record": names, "x": [files[i % 100] for i in range(records)]})
+        number = pl.Series(range(records))  # as scan and stage do it: nothing of it is Python's
+        names = "r" + number.cast(pl.String).str.zfill(6)
+        table = pl.DataFrame({"record": names, "x": pl.Series(files)[number % len(files)]})
         table = et.transform(table, y=et.array("x").zscore())
         start = perf_counter()
         out = Path(folder) / "out"
