@@ -110,7 +110,7 @@ def _entense() -> str:
     rooms = ("execute", "geometry", "images", "ops", "plan", "records/tables", "archive/formats")
     home = Path(__file__).parents[1]
     files = [file for room in rooms for file in home.glob(f"{room}/**/*.py")]
-    files.append(home / "archive/checksum.py")
+    files += [home / "archive/checksum.py", home / "buffers.py"]
     code = b"".join(file.read_bytes() for file in sorted(files))
     return hashlib.sha256(code).hexdigest()[:16]
 

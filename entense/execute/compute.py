@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from entense.memory import Memory
+    from entense.buffers import Buffers
     from entense.plan.fuse import Stage
     from entense.tensors.graph import Node
 
@@ -40,7 +40,7 @@ class Record:
         What there is: `Blocks` and arrays of columns, codes, operators, numbers.
     specs
         What is known of the program's nodes.
-    memory
+    buffers
         Where the memory of arrays comes from.
     at_once
         How many blocks of columns are computed while others are copied out.
@@ -48,7 +48,7 @@ class Record:
 
     env: dict[Node, Any]
     specs: Mapping[Node, Any]
-    memory: Memory
+    buffers: Buffers
     at_once: int = 2
 
 
@@ -149,7 +149,7 @@ def _keep(node: Node, value: Any, number: int, record: Record) -> None:
         env[node] = jax.tree.map(operator.add, env[node], value) if node in env else value
         return
     if node not in env:
-        env[node] = record.memory.empty(spec.shape, value.dtype)
+        env[node] = record.buffers.empty(spec.shape, value.dtype)
     start = number * BLOCK
     block = real(np.asarray(value), spec)[..., : min(BLOCK, spec.shape[-1] - start)]
     place = env[node][..., start : start + BLOCK]
@@ -168,7 +168,7 @@ def _run_frames(stage: Stage, _: Form, function: Function, record: Record) -> No
         inputs = [_of_frames(env[node], specs.get(node), start) for node in stage.inputs]
         for node, value in zip(stage.outputs, function(*inputs), strict=True):
             if node not in env:
-                env[node] = record.memory.empty(specs[node].shape, value.dtype)
+                env[node] = record.buffers.empty(specs[node].shape, value.dtype)
             place = env[node][start : start + frames]
             place[...] = np.asarray(value)[:frames]
 

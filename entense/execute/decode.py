@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from entense.buffers import Buffers
     from entense.images import Series
-    from entense.memory import Memory
     from entense.ops.load import Opened
 
 
@@ -111,7 +111,7 @@ class ColumnSink:
         The image.
     index
         (column,) where those that are taken lie in a frame.
-    memory
+    buffers
         Where the memory of the blocks comes from.
     dtype
         What they are kept as: as they are stored, or None for float32 numbers.
@@ -127,7 +127,7 @@ class ColumnSink:
         self,
         series: Series,
         index: NDArray[np.intp],
-        memory: Memory,
+        buffers: Buffers,
         *,
         dtype: np.dtype[Any] | None,
         centred: bool,
@@ -139,7 +139,7 @@ class ColumnSink:
         blocks = -(-len(span) // BLOCK)
         # the last block is read as far as its padded time goes: so far there must be numbers
         rows = blocks * series.frames + padded(series.frames) - series.frames
-        self._rows = memory.empty((rows, BLOCK), dtype or np.float32)
+        self._rows = buffers.empty((rows, BLOCK), dtype or np.float32)
         self._rows[blocks * series.frames :] = 0
         self._blocks = self._rows[: blocks * series.frames].reshape(blocks, -1, BLOCK)
         self._blocks[-1, :, len(span) - (blocks - 1) * BLOCK :] = 0

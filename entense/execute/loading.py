@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from entense.buffers import Buffers
     from entense.execute.room import Room
-    from entense.memory import Memory
     from entense.ops.load import Opened
     from entense.tensors.graph import Node
 
@@ -35,7 +35,7 @@ class Running:
     survey: Survey
     how: How
     room: Room
-    memory: Memory
+    buffers: Buffers
     cores: int = 1
 
 
@@ -57,7 +57,7 @@ class Loaded:
         In how many parts the columns are read.
     at_once
         How many blocks of columns are computed at once.
-    memory
+    buffers
         Where the memory of arrays comes from.
     cores
         How many inflate each of its files.
@@ -71,7 +71,7 @@ class Loaded:
     known: dict[Node, Any]
     parts: int
     at_once: int
-    memory: Memory
+    buffers: Buffers
     cores: int
     decoded: dict[Node, Decoded] = field(default_factory=dict)
 
@@ -111,7 +111,7 @@ class Loaded:
         index, weights = self._taken(series, opened, span)
         dtype = kept_as(node, opened) if weights is None else None
         options: dict[str, Any] = {"centred": centred, "span": span, "weights": weights}
-        return ColumnSink(opened.series, index, self.memory, dtype=dtype, **options)
+        return ColumnSink(opened.series, index, self.buffers, dtype=dtype, **options)
 
     def _taken(self, node: Node, opened: Opened, span: range) -> tuple[NDArray[np.intp], Any]:
         """Return where some columns lie in a stored frame, and how they are mixed, if they are."""
@@ -128,13 +128,13 @@ class Loaded:
         for root in {*self.program.roots}:
             if root.op in COLUMNS_OF_FILES:
                 if root not in raw:
-                    raw[root] = self.memory.empty(self.specs[root].shape, np.float32)
+                    raw[root] = self.buffers.empty(self.specs[root].shape, np.float32)
                 self.decoded[root].data.put_into(raw[root])
 
     def give_back(self) -> None:
         """Let others have the memory of what was decoded."""
         for item in self.decoded.values():
-            self.memory.take_back(item.memory)
+            self.buffers.take_back(item.memory)
 
 
 def load(running: Running, row: int) -> Loaded:
@@ -160,4 +160,4 @@ def _opened(running: Running, row: int) -> Loaded:
     at_once = 2 if room.bytes is None else 1
     read_tables(program, known)
     parts, cores = room.parts(row), running.cores
-    return Loaded(row, program, specs, known, parts, at_once, running.memory, cores)
+    return Loaded(row, program, specs, known, parts, at_once, running.buffers, cores)

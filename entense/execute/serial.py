@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from entense.buffers import Buffers
 from entense.errors import RecipeError
 from entense.execute.ahead import fetch_ahead
 from entense.execute.compute import Record, finish, run_stage
 from entense.execute.coverage import counts_of
 from entense.execute.loading import Loaded, Running, files_of, load
 from entense.execute.room import Room
-from entense.memory import Memory
 from entense.ops.load import GIVEN
 from entense.plan.demand import parted
 from entense.plan.host import freedom, make
@@ -102,7 +102,7 @@ def run(
     room.check(rows)
     # of few files each is inflated by several cores, where their memory is not counted
     cores = 1 if memory is not None else max(1, min(_cores(), _MOST_DECODERS) // max(len(rows), 1))
-    running = Running(survey, how or survey.how, room, Memory(), cores)
+    running = Running(survey, how or survey.how, room, Buffers(), cores)
     known = (survey.rows[row] for row in rows)
     inputs = (() if one.error else one.bound.paths for one in known)
     with fetch_ahead(inputs) as done:
@@ -115,7 +115,7 @@ def run(
                 continue
             # once each, though two tensors may be one array: others may have been lent it by then
             for array in {id(array): array for array in (outcome.arrays or {}).values()}.values():
-                running.memory.take_back(array)
+                running.buffers.take_back(array)
 
 
 def _loading(running: Running, rows: Sequence[int]) -> Iterator[tuple[int, Future[Loaded], bool]]:
@@ -176,7 +176,7 @@ def _compute(loaded: Loaded) -> dict[Node, Any]:
     env |= {node: known[node].data for node in nodes(program.roots) if node.op in GIVEN}
     env |= {n: np.float32(x) for n, x in known.items() if n.op == "value" and type(x) is float}
     env |= {n: None for n in known if n.op == "absent"}  # a number that may be missing
-    record = Record(env, loaded.specs, loaded.memory, at_once=loaded.at_once)
+    record = Record(env, loaded.specs, loaded.buffers, at_once=loaded.at_once)
     raw: dict[Node, Any] = {}
     first = parted(program)
     for part in range(loaded.parts):

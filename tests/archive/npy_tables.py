@@ -78,8 +78,10 @@ def survey(
         for name, root in zip(tensors, roots, strict=True)
     )
     labels, rows = tuple(f"{name}:file" for name in tensors), []
+    same: dict[str, Any] = {}  # rows that are alike have one object, as of the real survey
     for paths in zip(*columns, strict=True):
         specs, error = look(dict(zip(tensors, paths, strict=True)), dtype)
+        specs = specs and same.setdefault(repr(specs), specs)
         rows.append(Row(Bound(roots, paths, labels), specs, None, error))
     assert tensor_columns(table.schema) == list(tensors)
     recipes = dict(zip(tensors, map(to_json, roots), strict=True))

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import entense as et
+from entense.buffers import Buffers
 from entense.errors import ExecutionError
 from entense.execute import serial
 from entense.execute.serial import run
 from entense.files import in_words
-from entense.memory import Memory
 from entense.plan.survey import survey
 
 BOLD = et.volume("bold", mask="mask")
@@ -178,7 +178,7 @@ def test_an_array_that_is_two_tensors_is_given_back_once(study, monkeypatch):
     for subject in SUBJECTS[:3]:
         study.run(subject)
     back = []
-    monkeypatch.setattr(Memory, "take_back", lambda _, array: back.append(array))
+    monkeypatch.setattr(Buffers, "take_back", lambda _, array: back.append(array))
     known = survey(study.records.entense.transform(a=BOLD.detrend(), b=BOLD.detrend(), c=BOLD))
     for outcome in run(known, range(3)):
         assert outcome.arrays["a"] is outcome.arrays["b"]

@@ -156,7 +156,7 @@ def test_the_survey_knows_shapes_before_anything_runs(study, decodes):
     assert known.specs[0]["clean"].mask.voxels == voxels
     assert known.errors == [None, None]
     for outcome in run(known, [0, 1]):
-        spec = known.specs[outcome.row]
+        spec = known.rows[outcome.row].specs
         assert {n: (a.shape, str(a.dtype)) for n, a in outcome.arrays.items()} == {
             n: (s.shape, s.dtype) for n, s in spec.items()
         }

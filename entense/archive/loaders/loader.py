@@ -15,8 +15,8 @@ from entense.archive.loaders.order import Order
 from entense.archive.loaders.prefetch import in_order
 from entense.archive.loaders.state import position, state_of
 from entense.archive.loaders.windows import Windows
+from entense.buffers import Buffers
 from entense.errors import ArchiveError
-from entense.memory import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -100,7 +100,7 @@ class Loader:
     epoch: int = 0
     skipped: list[Skipped] = field(init=False, repr=False)
     _ahead: int = field(init=False, repr=False)  # batches that are read before they are asked for
-    _memory: Memory = field(init=False, repr=False)
+    _buffers: Buffers = field(init=False, repr=False)
     _windows: Windows = field(init=False, repr=False)
     _order: Order = field(init=False, repr=False)
     _first: int = field(init=False, default=0, repr=False)  # batch of the next epoch to begin at
@@ -112,7 +112,7 @@ class Loader:
         if not isinstance(self.workers, int) or self.workers < 1:
             raise ArchiveError(f"workers={self.workers!r} is no count; give 1 or more")
         self._ahead = self.workers + 1
-        self._memory = Memory(most=len(self.source.tensors) * (self._ahead + 2))
+        self._buffers = Buffers(most=len(self.source.tensors) * (self._ahead + 2))
         self._windows = Windows(self.source, self.window, self.short)
         self._order = order_of(
             self._windows,
@@ -189,7 +189,7 @@ class Loader:
     ) -> tuple[dict[str, Any], list[Skipped]]:
         options: dict[str, Any] = {"pads": self._pads, "skips": self.on_error == "skip"}
         batch, skipped = read_batch(
-            self._windows, read, records, starts, empty=self._memory.empty, **options
+            self._windows, read, records, starts, empty=self._buffers.empty, **options
         )
         return (_to_jax(batch) if self.to == "jax" else batch), skipped
 

@@ -122,7 +122,8 @@ def _source(job: Job, memory: int | None, cache: int, *, skips: bool) -> Source:
     lost = [row for row, known in enumerate(survey.rows) if known.specs is None]
     if lost and not (skips and rows):
         raise errors[lost[0]]
-    specs = {name: [found[name] for found in survey.specs] for name in survey.tensors}
+    known = [row.specs for row in survey.rows if row.specs is not None]
+    specs = {name: [found[name] for found in known] for name in survey.tensors}
     return Source(
         tensors={name: common(found) for name, found in specs.items()},
         shapes={

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import weakref
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 
-class Memory:
+class Buffers:
     """Makes arrays whose memory is used again when the last view of them is gone, never before.
 
     Who is given an array owns it: it may be kept, and handed on to whatever holds a reference to
@@ -27,15 +26,15 @@ class Memory:
 
     Examples
     --------
-    >>> memory = Memory()
-    >>> first = memory.empty((2, 3), "float32")
+    >>> buffers = Buffers()
+    >>> first = buffers.empty((2, 3), "float32")
     >>> place = first.ctypes.data
     >>> del first
-    >>> memory.empty((3, 2), "float32").ctypes.data == place
+    >>> buffers.empty((3, 2), "float32").ctypes.data == place
     True
     """
 
-    def __init__(self, most: int = sys.maxsize) -> None:
+    def __init__(self, most: int = 64) -> None:
         self._most = most
         # no lock: an array may go while another is made, in the same thread too
         self._free: dict[int, tuple[np.dtype[Any], NDArray[np.uint8]]] = {}
@@ -61,29 +60,31 @@ class Memory:
 
         Others' arrays are let be.
         """
-        watch = self._given.pop(id(array.base), None)
-        if watch and (held := watch.detach()):
-            self._keep(*held[2][-2:])
+        if watch := self._given.get(id(array.base)):
+            watch()
 
     def _taken(self, kind: np.dtype[Any], size: int) -> NDArray[np.uint8]:
         # by dtype: what is decoded and what is made differ in it, and would swap their memory
-        free = [(len(held), key) for key, (of, held) in [*self._free.items()] if of == kind]
+        there = self._free.copy().items()
+        free = [(len(memory), key) for key, (of, memory) in there if of == kind]
         free.reverse()  # the last that came back first: a cache may hold it
         fitting = sorted((one for one in free if size <= one[0] <= 2 * size), key=itemgetter(0))
-        for _, key in fitting or free[:1]:  # where none fits, one goes for the new
-            _, memory = self._free.pop(key, (kind, None))  # None where another thread was faster
-            if memory is not None and fitting:
-                return memory
+        for _, key in fitting:
+            if one := self._free.pop(key, None):  # None where another thread was faster
+                return one[1]
+        for _, key in [one for one in free if one[0] < size][-1:]:  # it goes for the new one
+            self._free.pop(key, None)
         # longer than asked for: the next may be, and what is not touched takes nothing
         return np.empty(size + size // 4, np.uint8)
 
     def _keep(self, kind: np.dtype[Any], memory: NDArray[np.uint8]) -> None:
-        if len(self._free) < self._most:
-            self._free[id(memory)] = kind, memory
+        self._free[id(memory)] = kind, memory
+        for key in [*self._free.copy()][: -self._most]:
+            self._free.pop(key, None)
 
 
 def _let_go(
-    owner: weakref.ref[Memory], given: int, kind: np.dtype[Any], memory: NDArray[np.uint8]
+    owner: weakref.ref[Buffers], given: int, kind: np.dtype[Any], memory: NDArray[np.uint8]
 ) -> None:
     if (there := owner()) is not None:
         there._given.pop(given, None)
