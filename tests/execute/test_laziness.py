@@ -10,6 +10,7 @@ import pytest
 from polars.io.plugins import register_io_source
 
 import entense as et
+from entense.buffers import Buffers
 from entense.execute import collect as collecting
 from entense.execute import loading, serial
 
@@ -121,6 +122,28 @@ def test_a_stream_holds_one_chunk(seven, decodes, alive, size):
     whole = pl.concat(parts)
     assert whole["subject"].to_list() == table["subject"].to_list()
     np.testing.assert_array_equal(np.stack(list(et.to_numpy(whole["x"]))), np.stack(list(due)))
+
+
+def test_a_stream_uses_the_memory_of_a_chunk_again_but_not_while_it_is_held(seven, monkeypatch):
+    table = seven.records.entense.transform(x=BOLD.zscore())
+    due = et.to_numpy(table.entense.collect()["x"])
+    taken, outputs = Buffers._taken, []
+
+    def take(self, kind, size):
+        memory = taken(self, kind, size)
+        if size == due[0].nbytes:  # what is decoded has columns to spare
+            outputs.append(memory)
+        return memory
+
+    monkeypatch.setattr(Buffers, "_taken", take)
+    kept = {}
+    for number, part in enumerate(table.entense.collect(streaming=True, chunk_size=1)):
+        if number in (1, 4):
+            kept[number] = et.to_numpy(part["x"])[0]
+    assert len(outputs) == 7
+    assert len({id(memory) for memory in outputs}) <= 5
+    for number, array in kept.items():
+        np.testing.assert_array_equal(array, due[number])
 
 
 def test_chunks_of_several_shapes_concat(study):
