@@ -15,7 +15,7 @@ from benchmarks.fresh import Aim, Contender, Row, in_turns, measure, peak_mb, wa
 from benchmarks.sessions import GROUP, make_sessions
 
 WORKERS = 2
-TWICE, OVERHEAD, GROWTH, PLANNED = 1.8, 0.05, 2.0, 60.0
+TWICE, OVERHEAD, GROWTH, PLANNED = 1.8, 0.05, 1.25, 60.0
 RECORDS, EACH = 16, 2  # and so many a task, of one process as of two
 
 

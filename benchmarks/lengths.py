@@ -21,10 +21,10 @@ def bench(cache: Path, *, quick: bool) -> list[Row]:
         "entense, many lengths": make_runs(cache, [mean, *lengths], grid),
         "one length": make_runs(cache, [mean, *[mean] * len(lengths)], grid),
     }
-    return [row for what in ("voxels", "parcels") for row in _pair(sets, what)]
+    return [row for what in ("voxels", "parcels") for row in _pair(sets, what, 1 if quick else 3)]
 
 
-def _pair(sets: dict[str, Runs], what: str) -> list[Row]:
+def _pair(sets: dict[str, Runs], what: str, rounds: int) -> list[Row]:
     for runs in sets.values():
         warm(*runs.bolds)
     many, one = in_turns(
@@ -32,7 +32,7 @@ def _pair(sets: dict[str, Runs], what: str) -> list[Row]:
             Contender(f"lengths, {what}", name, "file", "lengths:ours", (str(runs.folder), what))
             for name, runs in sets.items()
         ],
-        rounds=1,
+        rounds=rounds,
     )
     aim = Aim(f"{what}, many lengths over one", many.seconds / one.seconds, LIMIT)
     return [replace(many, aims=(aim,)), one]

@@ -50,7 +50,7 @@ def _rows(group: str, names: dict[str, str], folder: str, quick: bool) -> list[R
             Contender(group, name, "86 MB sample", "write:write", (folder, writer, *size))
             for name, writer in names.items()
         ],
-        1 if quick else 3,
+        1 if quick else 5,
     )
     aims = [
         Aim(f"{group}, {row.name} over ours", row.seconds / ours.seconds, DUE[row.name], True)

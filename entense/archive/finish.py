@@ -27,6 +27,8 @@ from entense.threads import in_threads
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import polars as pl
+
     from entense.archive.assign import Planned
     from entense.archive.folder import Receipt
     from entense.archive.home import Home
@@ -73,8 +75,11 @@ def finish(
     home: Home,
     *,
     indexes: Mapping[str, bytes],
-) -> None:
-    """Write what lies beside the shards, the manifest last, unless it is there as it should be."""
+) -> pl.DataFrame:
+    """Write what lies beside the shards, the manifest last, unless it is there as it should be.
+
+    Returns the table of records.
+    """
     masks = _save_masks(home, job)
     table = records_table(job.table, written_table(job.survey.tensors, parts, receipts))
     records = to_parquet(table)
@@ -93,6 +98,7 @@ def finish(
     save_beside(home, beside)
     _check_there(home, body["shards"])
     home.save(names.NAME, text)
+    return table
 
 
 def _check_there(home: Home, shards: Sequence[Mapping[str, Any]]) -> None:

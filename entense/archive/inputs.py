@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from entense.index.fetch import Version
-    from entense.plan.survey import Row
+    from entense.plan.rows import Row
 
 AT_ONCE = 8  # files asked for at once: it is the disk that takes the time
 

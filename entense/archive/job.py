@@ -23,10 +23,14 @@ class Job:
     """Records to compute, sorted by id."""
 
     table: pl.DataFrame  # without its lazy columns and without folders in its paths
-    ids: Sequence[str]
     scalars: pl.DataFrame  # the columns that go into samples
     survey: Survey
     cells: pl.DataFrame  # `record` and the lazy columns: what another process computes them from
+
+    @property
+    def ids(self) -> pl.Series:
+        """The record of each row."""
+        return self.table["record"]
 
     def values(self, row: int) -> dict[str, Scalar]:
         """Return the scalars of a record."""
@@ -70,9 +74,9 @@ def prepare(
     table = with_record_id(table)
     table = table if table["record"].is_sorted() else table.sort("record")
     plain = names_of_files(table.drop(tensors))
-    ids, scalars = plain["record"].to_list(), scalars_of(plain, columns)
+    scalars = scalars_of(plain, columns)
     known = survey(table, tensors, dtype=dtype or {}, how=how or DEFAULT)
-    return Job(plain, ids, scalars, known, table.select("record", *tensors))
+    return Job(plain, scalars, known, table.select("record", *tensors))
 
 
 def as_names(what: str, given: Sequence[str] | None) -> Sequence[str]:

@@ -59,6 +59,21 @@ def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None 
     entense.errors.ArchiveError: there is no archive at nowhere; write one, or mend the path
     """
     folder = place_of(_above(path), storage_options)
+    manifest, before = _manifest(folder)
+    return Archive(folder, manifest, read_records(folder, manifest), before)
+
+
+def just_written(
+    path: str | Path, records: pl.DataFrame, *, storage_options: Mapping[str, Any] | None = None
+) -> Archive:
+    """Open an archive whose records this process has just written, and need not read."""
+    folder = place_of(path, storage_options)
+    manifest, before = _manifest(folder)
+    return Archive(folder, manifest, records, before)
+
+
+def _manifest(folder: Place) -> tuple[Manifest, Seen | None]:
+    """Return the manifest of an archive, and what its file was before it was read."""
     where, before = folder / names.NAME, seen(folder)
     try:
         text = where.read_bytes()
@@ -70,8 +85,7 @@ def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None 
         raise ArchiveError(
             f"there is no archive at {folder}; write one, or mend the path"
         ) from None
-    manifest = Manifest.from_json(text, where)
-    return Archive(folder, manifest, read_records(folder, manifest), before)
+    return Manifest.from_json(text, where), before
 
 
 def _above(path: str | Path) -> str | Path:

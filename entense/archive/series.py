@@ -52,7 +52,7 @@ def paths_of(
     return [f"{folder}/{stem}{ending}" for ending in fmt.suffixes(specs[series.tensors[0]])]
 
 
-def check_apart(series: Sequence[Series], records: Sequence[str]) -> None:
+def check_apart(series: Sequence[Series], records: Iterable[str]) -> None:
     """Raise where files would share one name on disks that know no case."""
     parted = (one.tensors for one in series if "{split}/" in one.folder)
     _check_case("tensor", dict.fromkeys(chain.from_iterable(parted)))

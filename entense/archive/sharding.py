@@ -77,7 +77,7 @@ class Sharding:
         """16 hexadecimal digits of the scheme's code."""
         return digest_of(code_of(schemes[self.scheme]))
 
-    def order(self, ids: Sequence[str]) -> Sequence[int]:
+    def order(self, ids: pl.Series) -> Sequence[int]:
         """Return the rows in the order in which they are cut: the same, however they stood."""
         rows = range(len(ids))
         return rows if self.seed is None else sorted(rows, key=lambda row: self._rank(ids[row]))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 from functools import reduce
+from itertools import accumulate, chain, islice
 from math import inf
 from operator import mul
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from entense.archive.formats import is_ours
 from entense.archive.store import content_of
@@ -54,7 +56,8 @@ PLACES = (  # applied in order, they leave the name of a file
     r"^(https?://[^?#]*)[?#].*$",
     r"^(?:[A-Za-z][A-Za-z0-9+.-]+:/)?/(?:.*/)?([^/]+)/?$",
 )
-AT_ONCE = 512  # records that are made columns of
+GROUP = 2**13  # records of a row group
+AT_ONCE = 512  # records that are made columns of together
 LARGEST = 2**40  # no axis is longer
 PACKED = 1032  # no table of ours is packed tighter, in values of 8 bytes a byte
 IDS = 16  # and in records a byte: numbered ids have been seen to take a quarter of one each
@@ -91,10 +94,12 @@ def check_free(columns: Sequence[str], tensors: Sequence[str]) -> None:
 
 def check_storable(table: pl.DataFrame) -> None:
     """Raise where records.parquet cannot hold a column, before anything is computed."""
+    from pyarrow.parquet import read_metadata
+
     for column in table.head(1):
         try:
-            to_parquet(column.to_frame())
-        except pl.exceptions.PolarsError as error:
+            read_metadata(io.BytesIO(to_parquet(column.to_frame())))  # as opening does
+        except (pl.exceptions.PolarsError, NotImplementedError) as error:
             raise ArchiveError(
                 f"the column {column.name!r} is {column.dtype}, which records.parquet cannot hold; "
                 "cast it first, or drop it"
@@ -105,14 +110,11 @@ def written_table(
     tensors: Sequence[str], parts: Sequence[Planned], receipts: Sequence[Receipt]
 ) -> pl.DataFrame:
     """Return what became of each record: its split and shard, where its tensors lie, its error."""
-    chunks, rows, before = [], list[dict[str, Any]](), 0
-    for part, receipt in zip(parts, receipts, strict=True):
-        rows += _rows(part, receipt, before)
-        before += len(receipt.files)
-        if len(rows) >= AT_ONCE:
-            chunks.append(_written(tensors, rows))
-            rows = []
-    found = pl.concat([*chunks, _written(tensors, rows)])
+    before = accumulate((len(receipt.files) for receipt in receipts), initial=0)
+    rows = chain.from_iterable(map(_rows, parts, receipts, before))
+    total = sum(len(part.rows) for part in parts)
+    groups = [_group(tensors, islice(rows, GROUP)) for _ in range(0, total, GROUP)]
+    found = pl.concat(groups)
     return (found if found["row"].is_sorted() else found.sort("row")).drop("row")  # a copy
 
 
@@ -129,8 +131,14 @@ def records_table(table: pl.DataFrame, written: pl.DataFrame) -> pl.DataFrame:
 
 def to_parquet(table: pl.DataFrame) -> bytes:
     """Return the bytes of a table as Parquet; the same table gives the same bytes."""
-    file = io.BytesIO()
-    table.rechunk().write_parquet(file, compression="zstd", statistics=False, row_group_size=2**16)
+    file, whole = io.BytesIO(), pl.all().gather(pl.int_range(pl.len()))
+
+    def groups(*_: object) -> Iterator[pl.DataFrame]:
+        # copies: bytes depend on how a list lies in memory, and not on how the whole table does
+        return (table.slice(at, GROUP).select(whole) for at in range(0, max(len(table), 1), GROUP))
+
+    lazy = register_io_source(groups, schema=table.schema)
+    lazy.sink_parquet(file, compression="zstd", statistics=False, row_group_size=GROUP)
     return file.getvalue()
 
 
@@ -142,7 +150,7 @@ def read_records(folder: Place, manifest: Manifest) -> pl.DataFrame:
         raise ArchiveError(
             f"{path} is missing, cut or damaged; copy it again, or run write again, which mends it"
         )
-    with suppress(pl.exceptions.PolarsError, ValueError, OSError):
+    with suppress(pl.exceptions.PolarsError, ValueError, OSError, NotImplementedError):
         if _is_bounded(content, manifest):
             table = pl.read_parquet(content)
             if _has_columns(table, manifest) and _lies_right(table, manifest):
@@ -162,8 +170,13 @@ def _rows(part: Planned, receipt: Receipt, before: int) -> Iterator[dict[str, An
         yield {**placed, "row": row, "split": part.split, "shard": first, "error": error}
 
 
+def _group(tensors: Sequence[str], rows: Iterator[dict[str, Any]]) -> pl.DataFrame:
+    """Return the rows of a row group as columns, which take a tenth of the memory."""
+    some = iter(lambda: list(islice(rows, AT_ONCE)), [])
+    return pl.concat([_written(tensors, few) for few in some], rechunk=True)
+
+
 def _written(tensors: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Return rows as columns, which take a tenth of the memory."""
     return pl.DataFrame([
         pl.Series("row", [row["row"] for row in rows], pl.Int64),
         pl.Series("split", [row["split"] for row in rows], pl.String),

@@ -17,7 +17,7 @@ from entense.archive.home import home_of
 from entense.archive.indexes import check_indexes, indexes_of
 from entense.archive.job import prepare
 from entense.archive.options import Options
-from entense.archive.read import Archive, open_archive
+from entense.archive.read import Archive, just_written
 from entense.archive.series import series_of, shared_by
 from entense.archive.sharding import Sharding
 from entense.archive.table import check_free, check_storable
@@ -186,8 +186,8 @@ def write(
     )
     where = Elsewhere(worker, cores, gpus, tasks, modules, options)
     execute = executors[executor](asked, budget, where)
-    _write(frame, home, asked, execute, overwrite=overwrite)
-    archive = open_archive(path, storage_options=storage_options)
+    records = _write(frame, home, asked, execute, overwrite=overwrite)
+    archive = just_written(path, records, storage_options=storage_options)
     _say_noise(archive)
     return archive
 
@@ -196,17 +196,28 @@ def write(
 class Work:
     """An archive to write: what it is, its shards, and what writes them."""
 
-    begun: Begun
+    asked: Options
+    identity: Mapping[str, Any]
     parts: Sequence[Planned]
     writer: Writer
-    index: Sequence[str]
 
-    def complete(self, execute: Execute) -> None:
-        """Write what is not there yet, or not good; its folder is locked."""
+    @property
+    def begun(self) -> Begun:
+        """What is noted before anything is written."""
+        files = {part.name: list(part.files) for part in self.parts}
+        table = self.writer.job.table
+        ids, splits = table["record"].to_list(), splits_of(table)
+        return Begun(self.identity, ids, files, self.asked.plain(), splits)
+
+    def complete(self, execute: Execute) -> pl.DataFrame:
+        """Write what is not there yet, or not good, and return the records.
+
+        Its folder is locked.
+        """
         writer, parts = self.writer, self.parts
         receipts = write_parts(writer, parts, execute)
-        indexes = indexes_of(self.index, writer.job, writer.series, parts, receipts)
-        finish(writer.job, self.begun.identity, parts, receipts, writer.home, indexes=indexes)
+        indexes = indexes_of(self.asked.index, writer.job, writer.series, parts, receipts)
+        return finish(writer.job, self.identity, parts, receipts, writer.home, indexes=indexes)
 
 
 def _write(
@@ -216,12 +227,12 @@ def _write(
     execute: Execute,
     *,
     overwrite: bool,
-) -> None:
-    """Plan and write; what is known of the records is let go before the archive is opened."""
+) -> pl.DataFrame:
+    """Plan and write; return the records, and let go of all else that is known of them."""
     work = plan_archive(frame, home, asked, overwrite=overwrite)
     with home.locked():
         folders.begin(home, work.begun, overwrite=overwrite)
-        work.complete(execute)
+        return work.complete(execute)
 
 
 def plan_archive(
@@ -246,11 +257,9 @@ def plan_archive(
     check_indexes(asked.index, series)
     shared = shared_by(job)
     identity, parts = identity_of(job, series, cut), assign(job, series, cut, shared)
-    files = {part.name: list(part.files) for part in parts}
     skip, hashes = asked.on_error == "skip", asked.hash_inputs
     writer = Writer(job, series, home, skip=skip, shared=shared, hash_inputs=hashes)
-    begun = Begun(identity, job.ids, files, asked.plain(), splits_of(job.table))
-    return Work(begun, parts, writer, asked.index)
+    return Work(asked, identity, parts, writer)
 
 
 def _say_noise(archive: Archive) -> None:

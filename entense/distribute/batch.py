@@ -204,11 +204,11 @@ def _one_by_one(
 
 def _without(job: Job, banned: Mapping[str, str]) -> Survey:
     """Return the survey as if banned records could not be surveyed."""
-    from entense.plan.survey import Row
+    from entense.plan.rows import Row, Rows
 
     known = zip(job.ids, job.survey.rows, strict=True)
-    rows = [Row(row.bound, error=banned[i]) if i in banned else row for i, row in known]
-    return replace(job.survey, rows=rows)
+    rows = (Row(row.bound, error=banned[i]) if i in banned else row for i, row in known)
+    return replace(job.survey, rows=Rows(rows))
 
 
 def _check_same(batch: Batch, home: Home, job: Job, shared: Shared) -> None:

@@ -13,12 +13,14 @@ from entense.plan.host import freedom, make
 from entense.plan.jit import cost_of
 from entense.plan.optimize import source
 from entense.plan.shapes import FRAMES
-from entense.plan.survey import Row, Spec, Survey, look
+from entense.plan.survey import Spec, Survey, look
 from entense.tensors.graph import Node, describe, from_json, walk
 from entense.tensors.graph import said as _said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from entense.plan.rows import Row
 
 
 def explain(known: Survey) -> str:

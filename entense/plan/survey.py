@@ -17,9 +17,10 @@ from entense.ops.gather import check_alike
 from entense.ops.load import GIVEN
 from entense.ops.spec import check_values
 from entense.plan.bind import Binder, Bound
-from entense.plan.demand import Demand, demand_of
+from entense.plan.demand import demand_of
 from entense.plan.fuse import DEFAULT, How, compile_program
 from entense.plan.passing import check_machine
+from entense.plan.rows import Row, Rows
 from entense.plan.shapes import infer, spec_of
 from entense.progress import progress
 from entense.tensors import lazy
@@ -37,28 +38,6 @@ __all__ = ["Spec", "Survey", "survey"]
 
 _READERS = 8  # threads that read headers: they wait for the disk, not for a core
 _AT_ONCE = 64  # rows whose cells are looked at together
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What is known of a row before any voxel is read.
-
-    Parameters
-    ----------
-    bound
-        The recipes bound to its inputs.
-    specs
-        Name to `Spec`; None where it cannot be surveyed. Rows that are alike have the same object.
-    demand
-        About how much memory it takes while it is computed.
-    error
-        The sentence that says why it cannot be surveyed, or None.
-    """
-
-    bound: Bound
-    specs: Mapping[str, Spec] | None = None
-    demand: Demand | None = None
-    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,14 +61,14 @@ class Survey:
 
     tensors: tuple[str, ...]
     recipes: Mapping[str, str]
-    rows: Sequence[Row]
+    rows: Rows
     versions: Mapping[str, Version]
     how: How = DEFAULT
 
     @property
     def specs(self) -> list[Mapping[str, Spec]]:
         """The specs of the rows that could be surveyed, once where rows are alike."""
-        found = {id(row.specs): row.specs for row in self.rows}
+        found = {id(kind.specs): kind.specs for kind in self.rows.kinds}
         return [specs for specs in found.values() if specs is not None]
 
     @property
@@ -133,7 +112,7 @@ def survey(
     looker = _Looker(roots, table, how)
     looking = in_threads(looker.rows, range(0, len(table), _AT_ONCE), _READERS)
     rows = chain.from_iterable(looking)
-    known = tuple(progress(rows, what="survey", unit="records", total=len(table)))
+    known = Rows(progress(rows, what="survey", unit="records", total=len(table)))
     recipes = {name: to_json(root) for name, root in roots.items()}
     return Survey(tuple(names), recipes, known, looker.versions, how)
 

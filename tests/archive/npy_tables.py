@@ -20,7 +20,8 @@ from entense.files import MISSING, version_of
 from entense.geometry import Mask
 from entense.ops.core import Spec, op, ops
 from entense.plan.bind import Bound
-from entense.plan.survey import Row, Survey
+from entense.plan.rows import Row, Rows
+from entense.plan.survey import Survey
 from entense.tensors.graph import Node, to_json
 from entense.tensors.lazy import cells, column, register, tensor_columns
 
@@ -86,7 +87,7 @@ def survey(
     assert tensor_columns(table.schema) == list(tensors)
     recipes = dict(zip(tensors, map(to_json, roots), strict=True))
     versions = {path: version_of(path) or MISSING for row in rows for path in row.bound.paths}
-    return Survey(tuple(tensors), recipes, rows, versions)
+    return Survey(tuple(tensors), recipes, Rows(rows), versions)
 
 
 def look(paths: Mapping[str, str], dtype: Mapping[str, str]) -> tuple[Any, str | None]:

@@ -21,6 +21,7 @@ from entense.errors import ArchiveError
 from entense.geometry import Grayordinates, Mask
 from entense.geometry.grayordinates import CORTEX, PREFIX, Sides, Structure
 from entense.images.gifti import read_surface
+from entense.plan.rows import Rows
 
 FMT = Gifti()
 RNG = np.random.default_rng(0)
@@ -158,7 +159,7 @@ def surfaces(tmp_path, monkeypatch):
     def with_vertices(*args, **kwargs):
         known = planned(*args, **kwargs)
         rows = [replace(row, specs=dict(map(turned, row.specs.items()))) for row in known.rows]
-        return replace(known, rows=rows)
+        return replace(known, rows=Rows(rows))
 
     def turned(named):
         return named[0], replace(named[1], dims=("time", "vertex"), mask=BOTH)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 
 import entense as et
 from entense.archive.inputs import Inputs
@@ -28,6 +29,22 @@ def test_rows_that_are_alike_share_what_is_known_of_them(study):
     assert other.specs["ts"].shape == (41, 4) != one.specs["ts"].shape
     atlases = [row.bound.files["ts:parcellate.atlas"] for row in (one, two, other)]
     assert {id(path) for path in atlases} == {id(atlases[0])}
+
+
+def test_rows_are_given_as_they_were(study):
+    """Each of its kind, with values and an error of its own."""
+    for subject in ("01", "02", "03"):
+        study.run(subject, frames=41 if subject == "02" else 40)
+    Path(study.rows[2]["bold"]).write_bytes(b"damaged")
+    table = study.records.entense.transform(clean=CLEAN)
+    rows = survey(table).rows
+    alone = [survey(table[place : place + 1]).rows[0] for place in range(3)]
+    assert list(rows) == alone
+    assert [rows[-1], rows[1:]] == [alone[2], alone[1:]]
+    assert [bool(row.error) for row in rows] == [False, False, True]
+    assert len({row.bound.values for row in rows}) == len(rows.kinds) == 3
+    with pytest.raises(IndexError):
+        rows[3]
 
 
 def test_rows_that_keep_other_frames_are_not_alike(study):

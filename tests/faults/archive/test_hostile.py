@@ -60,7 +60,7 @@ def forge(archive, body, table=None):
     """Write a manifest, and records.parquet, as who knows how to seal them."""
     if table is not None:
         file = archive.folder / "records.parquet"
-        file.write_bytes(to_parquet(table))
+        table.write_parquet(file, compression="zstd", statistics=False, row_group_size=len(table))
         size, crc = checksum(file)
         body = body | {"records": {"path": file.name, "bytes": size, "crc32c": crc}}
     (archive.folder / "entense.json").write_bytes(sealed(body))

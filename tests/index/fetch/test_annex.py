@@ -19,7 +19,7 @@ from entense.errors import RecordError
 from entense.files import MISSING, head, is_remote, local, opening, version_of
 from entense.index.fetch import annex
 from entense.plan.bind import Bound
-from entense.plan.survey import Row
+from entense.plan.rows import Row
 
 NAMES = [f"sub-0{number}/func/sub-0{number}_bold.nii.gz" for number in range(1, 7)]
 

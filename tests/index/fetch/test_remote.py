@@ -15,7 +15,7 @@ from entense.errors import RecordError
 from entense.files import MISSING, head, local, opening, version_of
 from entense.index.fetch import forget, register_storage
 from entense.plan.bind import Bound
-from entense.plan.survey import Row
+from entense.plan.rows import Row
 
 DATA = gzip.compress(bytes(range(256)) * 400, mtime=0) + b"\0" * 50_000
 
