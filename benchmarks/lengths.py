@@ -21,7 +21,7 @@ def bench(cache: Path, *, quick: bool) -> list[Row]:
         "entense, many lengths": make_runs(cache, [mean, *lengths], grid),
         "one length": make_runs(cache, [mean, *[mean] * len(lengths)], grid),
     }
-    return [row for what in ("voxels", "parcels") for row in _pair(sets, what, 1 if quick else 3)]
+    return [row for what in ("voxels", "parcels") for row in _pair(sets, what, 1 if quick else 5)]
 
 
 def _pair(sets: dict[str, Runs], what: str, rounds: int) -> list[Row]:

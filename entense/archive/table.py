@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 from functools import reduce
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain, islice, starmap
 from math import inf
 from operator import mul
 from typing import TYPE_CHECKING, Any
@@ -110,11 +110,10 @@ def written_table(
     tensors: Sequence[str], parts: Sequence[Planned], receipts: Sequence[Receipt]
 ) -> pl.DataFrame:
     """Return what became of each record: its split and shard, where its tensors lie, its error."""
-    before = accumulate((len(receipt.files) for receipt in receipts), initial=0)
-    rows = chain.from_iterable(map(_rows, parts, receipts, before))
+    before = accumulate([0, *(len(receipt.files) for receipt in receipts[:-1])])
+    rows = chain.from_iterable(starmap(_rows, zip(parts, receipts, before, strict=True)))
     total = sum(len(part.rows) for part in parts)
-    groups = [_group(tensors, islice(rows, GROUP)) for _ in range(0, total, GROUP)]
-    found = pl.concat(groups)
+    found = pl.concat([_group(tensors, islice(rows, GROUP)) for _ in range(0, total, GROUP)])
     return (found if found["row"].is_sorted() else found.sort("row")).drop("row")  # a copy
 
 
