@@ -17,7 +17,7 @@ from entense.archive.folder import keep_masks, kept_masks, remove_masks, save_be
 from entense.archive.formats import formats
 from entense.archive.manifest import MaskFile, made_by, sealed
 from entense.archive.schema import common, coords_digest, scale_of
-from entense.archive.table import records_table, to_parquet, written_table
+from entense.archive.table import check_bounded, records_table, to_parquet, written_table
 from entense.errors import ArchiveError
 from entense.ops.core import ops
 from entense.progress import progress
@@ -83,6 +83,7 @@ def finish(
     masks = _save_masks(home, job)
     table = records_table(job.table, written_table(job.survey.tensors, parts, receipts))
     records = to_parquet(table)
+    check_bounded(records, len(table))
     body = _manifest(job, parts, receipts, records) | {
         **{name: value for name, value in identity.items() if name != "tensors"},
         "shards": [vars(file) for receipt in receipts for file in receipt.files],

@@ -63,11 +63,8 @@ def open_archive(path: str | Path, *, storage_options: Mapping[str, Any] | None 
     return Archive(folder, manifest, read_records(folder, manifest), before)
 
 
-def just_written(
-    path: str | Path, records: pl.DataFrame, *, storage_options: Mapping[str, Any] | None = None
-) -> Archive:
-    """Open an archive whose records this process has just written, and need not read."""
-    folder = place_of(path, storage_options)
+def just_written(folder: Place, records: pl.DataFrame) -> Archive:
+    """Open an archive whose records need not be read; its folder has been locked since."""
     manifest, before = _manifest(folder)
     return Archive(folder, manifest, records, before)
 

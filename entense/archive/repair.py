@@ -122,9 +122,9 @@ path, or run write again
 
 def _check_fits(work: Work, begun: Begun) -> None:
     """Raise where something else than what was there would be written."""
-    home = work.writer.home
-    how = difference(begun, work.begun)
-    if gained := sorted(set(work.begun.records) - set(begun.records)):
+    home, now = work.writer.home, work.begun()
+    how = difference(begun, now)
+    if gained := sorted(set(now.records) - set(begun.records)):
         how = how or f"has not {len(gained)} records of this table, such as {gained[0]}"
     if how:
         raise ArchiveError(
@@ -138,7 +138,7 @@ def _check_fits(work: Work, begun: Begun) -> None:
             f"{changed[0]}, have changed since they were written; put those back, or run write, "
             "which computes these shards anew"
         )
-    if not _cut_alike(work.begun, begun):
+    if not _cut_alike(now, begun):
         raise ArchiveError(
             f"the archive {home} has its records in other splits or shards than this table "
             "would have; give the table that it was written from, or run write"

@@ -94,16 +94,24 @@ def check_free(columns: Sequence[str], tensors: Sequence[str]) -> None:
 
 def check_storable(table: pl.DataFrame) -> None:
     """Raise where records.parquet cannot hold a column, before anything is computed."""
-    from pyarrow.parquet import read_metadata
-
-    for column in table.head(1):
+    for name, dtype in table.schema.items():
         try:
-            read_metadata(io.BytesIO(to_parquet(column.to_frame())))  # as opening does
+            content = to_parquet(table.select(*dict.fromkeys(("record", name))))
+            check_bounded(content, len(table), f"the column {name!r}")
         except (pl.exceptions.PolarsError, NotImplementedError) as error:
             raise ArchiveError(
-                f"the column {column.name!r} is {column.dtype}, which records.parquet cannot hold; "
-                "cast it first, or drop it"
+                f"the column {name!r} is {dtype}, which records.parquet cannot hold; cast it "
+                "first, or drop it"
             ) from error
+
+
+def check_bounded(content: bytes, rows: int, what: str = "what is known of the tensors") -> None:
+    """Raise where a table packs so well that opening it would take it for a bomb."""
+    if not _is_bounded(content, rows):
+        raise ArchiveError(
+            f"{what} is so long and so even that records.parquet would unpack to more than "
+            f"{PACKED:,} times its size, which opening refuses; drop it, or make it shorter"
+        )
 
 
 def written_table(
@@ -150,7 +158,7 @@ def read_records(folder: Place, manifest: Manifest) -> pl.DataFrame:
             f"{path} is missing, cut or damaged; copy it again, or run write again, which mends it"
         )
     with suppress(pl.exceptions.PolarsError, ValueError, OSError, NotImplementedError):
-        if _is_bounded(content, manifest):
+        if _is_bounded(content, sum(manifest.splits.values()) + manifest.failures):
             table = pl.read_parquet(content)
             if _has_columns(table, manifest) and _lies_right(table, manifest):
                 return table
@@ -205,7 +213,7 @@ def _names(value: pl.Expr, dtype: Any) -> pl.Expr:
     return value
 
 
-def _is_bounded(content: bytes, manifest: Manifest) -> bool:
+def _is_bounded(content: bytes, rows: int) -> bool:
     """Whether a table is no bomb: it has as many rows as it should, in about the room it takes."""
     from pyarrow.parquet import read_metadata
 
@@ -214,8 +222,7 @@ def _is_bounded(content: bytes, manifest: Manifest) -> bool:
     columns = [group.column(place) for group in groups for place in range(group.num_columns)]
     unpacked = sum(column.total_uncompressed_size for column in columns)
     values = sum(column.num_values for column in columns)
-    due = sum(manifest.splits.values()) + manifest.failures
-    few = footer.num_rows == due <= IDS * len(content)
+    few = footer.num_rows == rows <= IDS * len(content)
     # zstd packs parcels that are all covered far tighter than deflate would
     return few and bool(max(unpacked / 8, values) <= PACKED * len(content))
 

@@ -186,8 +186,7 @@ def write(
     )
     where = Elsewhere(worker, cores, gpus, tasks, modules, options)
     execute = executors[executor](asked, budget, where)
-    records = _write(frame, home, asked, execute, overwrite=overwrite)
-    archive = just_written(path, records, storage_options=storage_options)
+    archive = _write(frame, home, asked, execute, overwrite=overwrite)
     _say_noise(archive)
     return archive
 
@@ -201,9 +200,8 @@ class Work:
     parts: Sequence[Planned]
     writer: Writer
 
-    @property
     def begun(self) -> Begun:
-        """What is noted before anything is written."""
+        """Return what is noted before anything is written; it is large, and not kept."""
         files = {part.name: list(part.files) for part in self.parts}
         table = self.writer.job.table
         ids, splits = table["record"].to_list(), splits_of(table)
@@ -227,12 +225,12 @@ def _write(
     execute: Execute,
     *,
     overwrite: bool,
-) -> pl.DataFrame:
-    """Plan and write; return the records, and let go of all else that is known of them."""
+) -> Archive:
+    """Plan and write; let go of all that is known of the records, but their table."""
     work = plan_archive(frame, home, asked, overwrite=overwrite)
     with home.locked():
-        folders.begin(home, work.begun, overwrite=overwrite)
-        return work.complete(execute)
+        folders.begin(home, work.begun(), overwrite=overwrite)
+        return just_written(home.place, work.complete(execute))
 
 
 def plan_archive(

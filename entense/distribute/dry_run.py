@@ -72,7 +72,7 @@ def dry_run(frame: pl.DataFrame | pl.LazyFrame, path: str | Path, **options: Any
     home, anew = home_of(path, given["storage_options"], given["scratch"]), given["overwrite"]
     work = plan_archive(frame, home, asked, overwrite=anew)
     if not anew:
-        fitting(home, work.begun)
+        fitting(home, work.begun())
     known = {} if anew else work.writer.checked(work.parts)
     missing = [part for part in work.parts if known.get(part.name) is None]
     drawn: str = execute.drawn(work.writer, missing)

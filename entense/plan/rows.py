@@ -46,12 +46,13 @@ class Rows(Sequence[Row]):
         self._kind, self._values = array("I"), list[tuple[Value, ...]]()
         numbers: dict[Any, int] = {}
         for row in rows:
-            alike = row.bound.roots, row.bound.labels, id(row.specs), row.demand, row.error
+            bound, specs = row.bound, id(row.specs)
+            alike = bound.roots, bound.labels, bound.error, specs, row.demand, row.error
             kind = numbers.setdefault(alike, len(numbers))
             if kind == len(self.kinds):
                 self.kinds.append(row)
             self._kind.append(kind)
-            self._values.append(row.bound.values)
+            self._values.append(bound.values)
 
     def __len__(self) -> int:
         return len(self._kind)

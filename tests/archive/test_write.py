@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -11,13 +12,14 @@ import polars as pl
 import pytest
 from lying import files
 
-from entense.archive import finish, open_archive, register_format
+from entense.archive import finish, locks, open_archive, register_format
+from entense.archive import table as table_module
 from entense.archive.formats import Format, formats
 from entense.archive.manifest import sealed, unsealed
 from entense.archive.repair import repair
 from entense.archive.table import to_parquet
 from entense.archive.write import write
-from entense.errors import ArchiveError, EntenseError, RecordError
+from entense.errors import ArchiveError, EntenseError, RecordError, StaleError
 from entense.files import version_of
 from entense.geometry import Mask
 from entense.ops.core import ops
@@ -645,6 +647,39 @@ def test_a_column_that_parquet_cannot_hold_is_refused_before_anything_is_compute
     with pytest.raises(ArchiveError, match=r"the column 'odd' is .* cannot hold; .*drop it"):
         write(records.with_columns(column.alias("odd")), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_table_that_opening_would_take_for_a_bomb_is_refused(records, tmp_path, monkeypatch):
+    """Before anything is computed, where it is a column of the table; else before it is done."""
+    zeros = pl.repeat(0, 2_000_000, dtype=pl.Int64, eager=True).implode()
+    with monkeypatch.context() as patch:
+        patch.setattr(npy_tables, "load", lambda *_: pytest.fail("a record was computed"))
+        with pytest.raises(ArchiveError, match=r"the column 'zeros' is so long and so even"):
+            write(records.with_columns(zeros=pl.lit(zeros).first()), tmp_path / "out")
+    monkeypatch.setattr(table_module, "PACKED", 0)
+    monkeypatch.setattr("entense.archive.write.check_storable", lambda _: None)
+    with pytest.raises(ArchiveError, match=r"what is known of the tensors is so long"):
+        write(records, tmp_path / "out")
+    assert not (tmp_path / "out/entense.json").exists()
+
+
+def test_what_write_returns_is_of_one_archive(records, tmp_path, monkeypatch):
+    """Though another process that waited begins as soon as it may."""
+
+    @contextmanager
+    def another(folder):
+        with held(folder):
+            yield
+        monkeypatch.undo()
+        npy_tables.install(monkeypatch)
+        write(records.head(4), folder, overwrite=True)
+
+    held = locks.locked
+    monkeypatch.setattr(locks, "locked", another)
+    archive = write(records, tmp_path / "out")
+    assert len(archive) == sum(archive.manifest.splits.values()) == len(records)
+    with pytest.raises(StaleError, match="was written again"):
+        archive[len(records) - 1]
 
 
 ODD = {
