@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, repeat
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -26,7 +26,7 @@ from entense.progress import progress
 from entense.tensors import lazy
 from entense.tensors.graph import Node, to_json, walk
 from entense.tensors.inputs import INPUTS, PARAMETERS, is_list
-from entense.threads import in_threads
+from entense.threads import here_or_in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["Spec", "Survey", "survey"]
 
 _READERS = 8  # threads that read headers: they wait for the disk, not for a core
-_AT_ONCE = 64  # rows whose cells are looked at together
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,7 @@ def survey(
     names = _names(table, tensors, dtype)
     roots = {name: _root(table.schema[name], dtype.get(name)) for name in names}
     looker = _Looker(roots, table, how)
-    looking = in_threads(looker.rows, range(0, len(table), _AT_ONCE), _READERS)
-    rows = chain.from_iterable(looking)
+    rows = here_or_in_threads(looker.rows, range(len(table)), _READERS)
     known = Rows(progress(rows, what="survey", unit="records", total=len(table)))
     recipes = {name: to_json(root) for name, root in roots.items()}
     return Survey(tuple(names), recipes, known, looker.versions, how)
@@ -200,15 +198,13 @@ class _Looker:
         self._names, self._binder, self._how = tuple(roots), Binder(roots), how
         cells = {name: lazy.cells(table[name]) for name in roots}
         self._cells = [cells[name][slot] for name, slot in self._binder.keys]
-        self._height = len(table)
         self._same: dict[Any, Any] = {}
         self.versions: dict[str, Version] = {}  # of each file, however many rows read it
 
-    def rows(self, start: int) -> list[Row]:
-        """Return what is known of some rows."""
-        stop = min(start + _AT_ONCE, self._height)
-        cells = [column[start:stop].to_list() for column in self._cells]
-        rows = zip(*cells, strict=True) if cells else repeat((), stop - start)
+    def rows(self, some: Sequence[int]) -> list[Row]:
+        """Return what is known of some rows that follow each other."""
+        cells = [column[some[0] : some[-1] + 1].to_list() for column in self._cells]
+        rows = zip(*cells, strict=True) if cells else repeat((), len(some))
         return [self._row(self._binder.bind(row)) for row in rows]
 
     def _row(self, bound: Bound) -> Row:

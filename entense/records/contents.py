@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from entense.errors import RecordError
 from entense.files import local, opening
 from entense.index.fetch import annex, is_url
-from entense.threads import in_threads
+from entense.threads import here_or_in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,8 +36,10 @@ def read_files(paths: Iterable[str], take: Callable[[str, Content], Taken]) -> d
     '/no/such.json: there is no such file; was it moved? (see et.relocate)'
     """
     distinct = list(dict.fromkeys(paths))
-    # in the threads, for the contents of 100,000 files are too much to keep
-    taken = in_threads(lambda path: take(path, _content(path)), distinct, _THREADS)
+    # taken where it is read, for the contents of 100,000 files are too much to keep
+    taken = here_or_in_threads(
+        lambda some: [take(path, _content(path)) for path in some], distinct, _THREADS
+    )
     return dict(zip(distinct, taken, strict=True))
 
 

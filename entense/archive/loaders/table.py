@@ -117,11 +117,11 @@ def _in_split(table: pl.DataFrame, split: str) -> pl.DataFrame:
 def _source(job: Job, memory: int | None, cache: int, *, skips: bool) -> Source:
     """Return records that are computed as they are asked for."""
     survey = job.survey
-    errors = [_failed(job, row, error) for row, error in enumerate(survey.errors)]
-    rows = [row for row, known in enumerate(survey.rows) if known.specs is not None]
-    lost = [row for row, known in enumerate(survey.rows) if known.specs is None]
+    errors = enumerate(survey.errors)
+    lost = {row: _failed(job, row, error) for row, error in errors if error is not None}
+    rows = [row for row in range(len(job.table)) if row not in lost]
     if lost and not (skips and rows):
-        raise errors[lost[0]]
+        raise next(iter(lost.values()))
     known = [row.specs for row in survey.rows if row.specs is not None]
     specs = {name: [found[name] for found in known] for name in survey.tensors}
     return Source(
@@ -133,7 +133,7 @@ def _source(job: Job, memory: int | None, cache: int, *, skips: bool) -> Source:
         columns=columns_of(job.table.select("record").with_columns(job.scalars)[rows]),
         opened=partial(_opened, job, rows, memory, Cache(cache)),
         dear=True,
-        failed=[Skipped(job.ids[row], str(errors[row])) for row in lost],
+        failed=[Skipped(job.ids[row], str(error)) for row, error in lost.items()],
     )
 
 
