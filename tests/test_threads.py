@@ -1,7 +1,6 @@
 """Many things done here or in threads: all of them, in order, wherever it is faster."""
 
-from itertools import accumulate, chain, cycle
-from threading import current_thread, main_thread
+from threading import Lock, current_thread, main_thread
 
 import pytest
 from hypothesis import given
@@ -19,19 +18,47 @@ def test_each_once_and_in_order(count, several):
     assert list(pieces) == [-item for item in items]
 
 
-@pytest.mark.parametrize(("alone", "together", "here"), [(1, 9, True), (2, 1, False)])
-def test_after_a_trial_what_was_faster_an_item_goes_on(monkeypatch, alone, together, here):
-    # the clock is read before and after each trial: one piece here, then one in each of 4 threads
-    ticks = accumulate(chain([0], cycle([alone, 0, 4 * together, 0])))
-    monkeypatch.setattr(threads, "perf_counter", lambda: next(ticks))
-    ran = list(here_or_in_threads(lambda some: [current_thread()] * len(some), range(16_000), 4))
-    main = [thread is main_thread() for thread in ran]
-    piece = threads._PIECE
-    assert main[: 2 * piece] == [True] * 2 * piece  # the first, and a trial here
-    assert main[2 * piece : 6 * piece] == [False] * 4 * piece  # and in threads
-    assert main[6 * piece : 10 * piece] == [here] * 4 * piece
-    assert main[10 * piece : 15 * piece] == [True] * piece + [False] * 4 * piece
-    assert main[15 * piece : 23 * piece] == [here] * 8 * piece  # for twice as long
+@pytest.fixture
+def ran(monkeypatch):
+    """Return where pieces ran, "h" for here, given the seconds of an item, as the clock says."""
+
+    def run(alone, together, count):
+        now, piece = [0.0], threads._PIECE
+
+        def function(some):
+            here = current_thread() is main_thread()
+            with lock:
+                now[0] += (alone[some[0] // piece] if here else together) * piece
+            return ["h" if here else "t"] * len(some)
+
+        lock = Lock()
+        monkeypatch.setattr(threads, "perf_counter", lambda: now[0])
+        return "".join([*here_or_in_threads(function, range(count * piece), 4)][::piece])
+
+    return run
+
+
+def test_where_nothing_is_waited_for_threads_are_tried_once(ran):
+    assert ran([1] * 40, 2, 40) == "hh" + "tttt" + "h" * 34
+
+
+def test_where_a_disk_is_waited_for_threads_go_on_and_are_left_ever_more_rarely(ran):
+    assert ran([9] * 40, 2, 40) == "hh" + "t" * 4 + "h" + "t" * 8 + "h" + "t" * 16 + "h" + "t" * 7
+    assert "t" * 64 + "h" + "t" * 64 + "h" in ran([9] * 400, 2, 400)
+
+
+def test_a_disk_that_becomes_slow_is_noticed_and_one_that_becomes_fast(ran):
+    slow = ran([1] * 20 + [9] * 20, 2, 40)
+    assert slow == "hhtttt" + "h" * 15 + "t" * 4 + "h" + "t" * 8 + "h" + "t" * 5
+    assert ran([9] * 7 + [1] * 20, 2, 27) == "hhtttth" + "t" * 8 + "h" * 12
+
+
+def test_few_items_are_begun_before_they_are_due():
+    begun = []
+    some = in_threads(lambda item: begun.append(item) or item, range(1000), 4)
+    assert [next(some), next(some)] == [0, 1]
+    some.close()
+    assert len(begun) <= 2 + 2 * 4
 
 
 @pytest.mark.parametrize("at", [0, 100, 300, 900])

@@ -7,6 +7,8 @@ from functools import partial
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from entense.archive import folder as folders
 from entense.archive import manifest as names
 from entense.archive.assign import part_name
@@ -15,6 +17,7 @@ from entense.archive.home import home_of
 from entense.archive.manifest import Manifest
 from entense.archive.options import Options
 from entense.archive.store import checksum
+from entense.archive.table import read_records, records_table, to_parquet
 from entense.archive.write import Work, plan_archive
 from entense.archive.writer import serial
 from entense.errors import ArchiveError
@@ -23,8 +26,6 @@ from entense.sizes import bytes_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import polars as pl
 
     from entense.archive.folder import Begun
     from entense.archive.home import Home
@@ -108,7 +109,9 @@ path, or run write again
         )
     work = plan_archive(frame, home, _options(begun, home))
     _check_fits(work, begun)
-    work.writer.due = _due(home)
+    if manifest := _manifest(home):
+        _check_columns(work, manifest)
+        work.writer.due = _due(manifest)
     with home.locked():
         before = _sums(home)
         budget = None if memory is None else bytes_of(memory, "memory")
@@ -161,13 +164,40 @@ def _options(begun: Begun, home: Home) -> Options:
         ) from error
 
 
-def _due(home: Home) -> dict[str, list[ShardFile]] | None:
-    """Return the files of each part as the manifest has them; None where it is lost or damaged."""
+def _manifest(home: Home) -> Manifest | None:
+    """Return the manifest; None where it is lost or damaged."""
     try:
-        shards = Manifest.from_json(home.read(names.NAME), home.place / names.NAME).shards
+        return Manifest.from_json(home.read(names.NAME), home.place / names.NAME)
     except ArchiveError:
         return None
-    parts = groupby(shards, lambda file: part_name(file.split, file.number))
+
+
+def _check_columns(work: Work, manifest: Manifest) -> None:
+    """Raise where records.parquet is right, and would have other columns."""
+    home, table = work.writer.home, work.writer.job.table
+    try:
+        there = read_records(home.place, manifest)
+    except ArchiveError:
+        return  # it is one of the files to mend
+    there = there.drop("split", "shard", "error", *manifest.tensors)
+    # as it comes back: a file has fewer kinds of columns than a table
+    here = pl.read_parquet(to_parquet(records_table(table, pl.DataFrame())))
+    either = dict.fromkeys([*there.columns, *here.columns])
+    if other := [name for name in either if not _alike(name, there, here)]:
+        raise ArchiveError(
+            f"the archive {home} has in its records another column {other[0]!r} than this table; "
+            "give the table that it was written from, or run write, which takes this one's"
+        )
+
+
+def _alike(name: str, one: pl.DataFrame, other: pl.DataFrame) -> bool:
+    has = name in one.columns and name in other.columns
+    return has and one[name].equals(other[name], check_dtypes=True)
+
+
+def _due(manifest: Manifest) -> dict[str, list[ShardFile]]:
+    """Return the files of each part."""
+    parts = groupby(manifest.shards, lambda file: part_name(file.split, file.number))
     return {part: list(files) for part, files in parts}
 
 

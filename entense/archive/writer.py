@@ -15,6 +15,7 @@ from entense.archive.folder import Receipt
 from entense.archive.inputs import AT_ONCE, Inputs
 from entense.archive.part import Part
 from entense.errors import ArchiveError
+from entense.index.fetch import forget
 from entense.progress import progress
 from entense.threads import in_threads
 
@@ -174,6 +175,8 @@ class Writer:
             self.errors[row] = known.error or "it could not be surveyed"
             return None
         outcome = next(outcomes)
+        if outcome.error:
+            forget()  # what a store has said: it may be away since, which is no record's fault
         changed = self.inputs.changed(known.bound.paths)
         if outcome.arrays is None or changed:
             self.errors[row] = outcome.error or changed or "it could not be computed"

@@ -8,12 +8,17 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import nibabel as nib
+import numpy as np
+import polars as pl
 import pytest
 from serving import held
 from spoil import said
 from test_bad_places import small_disk
 
-from entense.errors import RecordError
+import entense as et
+from entense.archive.write import write
+from entense.errors import ArchiveError, RecordError
 from entense.files import head, local, version_of
 from entense.index.fetch import forget, retry
 from entense.index.fetch.cache import Cache
@@ -261,3 +266,26 @@ def test_who_waits_for_a_fetch_that_fails_tries_for_itself(site, kept, url):
     assert sorted(map(str, outcomes))[:2] == ["400000", "400000"]
     assert "HTTP 503" in next(one for one in outcomes if one != 400_000)
     assert site.count("GET") == 13
+
+
+def test_a_server_that_goes_away_meanwhile_is_no_error_of_its_records(
+    tmp_path, monkeypatch, site, kept
+):
+    """A receipt would keep that, too; what the server said of the file is remembered."""
+    for name in "ab":
+        image = nib.Nifti1Image(np.ones((3, 3, 3, 5), "f4"), np.eye(4))
+        nib.save(image, site.root / f"{name}.nii.gz")
+    urls = [f"{site.url}/{name}.nii.gz" for name in "ab"]
+    table = pl.DataFrame({"record": ["a", "b"], "bold": urls})
+    records = et.transform(table, tsnr=et.volume("bold").tsnr())
+    with monkeypatch.context() as patch:
+
+        def away(*_):
+            site.status = dict.fromkeys(["/a.nii.gz", "/b.nii.gz"], 503)
+            raise TimeoutError
+
+        patch.setattr("entense.index.fetch.remote._copy", away)
+        with pytest.raises(ArchiveError, match=r"nii.gz: is not to be seen any more"):
+            write(records, tmp_path / "out", on_error="skip")
+    site.status.clear()
+    assert write(records, tmp_path / "out", on_error="skip").manifest.failures == 0
