@@ -10,6 +10,7 @@ from entense.errors import EntenseError, hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import CodeType
 
 T = TypeVar("T")
 
@@ -32,7 +33,13 @@ def code_of(function: Callable[..., object]) -> str:
         code = getattr(function, "__code__", None)
         if code is None:
             return type(function).__qualname__
-        return _said((code.co_code, *(c for c in code.co_consts if not inspect.iscode(c))))
+        return _said(_parts(code))
+
+
+def _parts(code: CodeType) -> tuple[object, ...]:
+    """Return what code does, and to what names and constants, with the code within it."""
+    constants = (_parts(c) if inspect.iscode(c) else c for c in code.co_consts)
+    return code.co_code, code.co_names, *constants
 
 
 def _said(value: object) -> str:

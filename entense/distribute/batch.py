@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from entense.archive.job import prepare
 from entense.archive.locks import in_turn, sharing
 from entense.archive.manifest import Series, made_by
 from entense.archive.series import shared_by
+from entense.archive.shard import refusals
 from entense.archive.writer import Writer, written
 from entense.errors import ArchiveError
 
@@ -74,11 +76,13 @@ class Batch:
     def save(self, path: Path, table: pl.DataFrame) -> str:
         """Save it and its slice of the table; return a digest of both."""
         plain = vars(self) | {key: [*map(vars, getattr(self, key))] for key in ("parts", "series")}
-        text = json.dumps(plain, sort_keys=True).encode()
-        path.write_bytes(text)
-        table.write_parquet(_slice(path))
-        _said(path).touch()  # a disk over a network remembers for a while what was not there
-        return hashlib.sha256(text + _slice(path).read_bytes()).hexdigest()
+        text, cells = json.dumps(plain, sort_keys=True).encode(), io.BytesIO()
+        table.write_parquet(cells)
+        with refusals(path.parent):
+            path.write_bytes(text)
+            _slice(path).write_bytes(cells.getvalue())
+            _said(path).touch()  # a disk over a network remembers for a while what was not there
+        return hashlib.sha256(text + cells.getvalue()).hexdigest()
 
     @classmethod
     def of(cls, text: bytes) -> Batch:
@@ -223,8 +227,9 @@ def _check_same(batch: Batch, home: Home, job: Job, shared: Shared) -> None:
     if other := [name for name, it in mine.items() if it != planned.get(name)]:
         raise ArchiveError(
             f"a worker would write other bytes than were planned: its {', '.join(other)} "
-            f"{'is' if len(other) == 1 else 'are'} not as here ({mine[other[0]]} instead of "
-            f"{planned.get(other[0])}); use workers of one kind, with the same packages"
+            f"{'is' if len(other) == 1 else 'are'} not as where the run was started "
+            f"({mine[other[0]]} instead of {planned.get(other[0])}); use workers of one kind, and "
+            "start the run on a machine of that kind, with the same packages"
         )
     for part in batch.parts:
         if digest_of_rows(job, part.rows, batch.series, shared) != part.digest:

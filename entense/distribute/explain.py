@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from entense.archive.executors import Elsewhere, executors
 from entense.distribute.batch import ENTRY
-from entense.distribute.run import drawn, memory_of, number_of, seconds_of
+from entense.distribute.cost import memory_of, number_of, seconds_of
+from entense.distribute.run import drawn
 from entense.execute.pydra import Task
 from entense.plan import explain as plans
 from entense.plan.fuse import How, how_of

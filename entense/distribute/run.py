@@ -15,12 +15,14 @@ from entense.archive import folder as folders
 from entense.archive import locks
 from entense.archive.executors import register_executor
 from entense.archive.finish import ops_of
+from entense.archive.manifest import made_by
+from entense.archive.shard import refusals
 from entense.distribute.batch import ENTRY, Batch, Log, at
+from entense.distribute.cost import cut, memory_of, seconds_of
 from entense.errors import ExecutionError, RecipeError
-from entense.execute.pydra import Ended, Task, at_once, draw, run_tasks
+from entense.execute.pydra import Ended, Task, draw, run_tasks
 from entense.execute.room import Room
 from entense.ops.core import ops
-from entense.plan.demand import ITSELF
 from entense.progress import Counter
 
 if TYPE_CHECKING:
@@ -32,12 +34,7 @@ if TYPE_CHECKING:
     from entense.archive.job import Job
     from entense.archive.options import Options
     from entense.archive.writer import Writer
-    from entense.plan.survey import Survey
 
-TASKS, SECONDS = 1_000, 20  # so many tasks at most, each of so many seconds at least
-EACH = 4  # but so many for each process of this machine: the last ones end together
-INFLATED, STORED = 40e6, 400e6  # bytes a second and core: of packed inputs, of outputs
-HEADROOM = 1.25  # a scheduler kills what takes more than it asked for
 LINES = 10
 DEADLY = (
     "it kills every process that computes it, often because memory runs out; look at its files, "
@@ -87,14 +84,17 @@ class Distributed:
         """Say what would be submitted; its files are put where only this user sees them."""
         self._check(writer, parts)
         run = _Run(self, writer, Path(tempfile.mkdtemp(prefix="entense-")))
-        tasks = [run.task(batch, alone=False) for batch in cut(writer, parts, self)]
-        seconds = sum(seconds_of(writer.job.survey, row) for row in writer.computed(parts))
+        survey = writer.job.survey
+        batches = cut(survey, parts, self.memory, self.where)
+        tasks = [run.task(batch, alone=False) for batch in batches]
+        seconds = sum(seconds_of(survey, row) for row in writer.computed(parts))
         return f"{drawn(tasks, seconds, self.where)}; the files of the tasks are in {run.room}"
 
     def _check(self, writer: Writer, parts: Sequence[Planned]) -> None:
         """Raise for what each task would raise."""
         writer.home.check_shared(self.where.worker)
         _check_importable(writer.job, self.where.modules)
+        _check_device(self.where)
         Room(writer.job.survey, self.memory).check(writer.computed(parts))
 
 
@@ -102,46 +102,6 @@ def drawn(tasks: Sequence[Task], seconds: float, where: Elsewhere) -> str:
     """Say what would be submitted, and what it costs."""
     cost = f"COST  about {seconds / 3600:,.2f} core hours"
     return f"{draw(tasks, where.worker, **where.options)}\n{cost}"
-
-
-def cut(writer: Writer, parts: Sequence[Planned], how: Distributed) -> list[list[Planned]]:
-    """Cut parts, in their order, into batches that cost about the same."""
-    if not parts:
-        return []
-    costs = [sum(seconds_of(writer.job.survey, row) for row in part.rows) for part in parts]
-    rows = chain.from_iterable(part.rows for part in parts)
-    memory = how.memory or memory_of(writer.job.survey, rows, how.where.cores)
-    due = sum(costs) / number_of(sum(costs), len(parts), memory, how.where)
-    batches: list[list[Planned]] = [[]]
-    taken = 0.0
-    for part, cost in zip(parts, costs, strict=True):
-        if batches[-1] and taken + cost / 2 > due * len(batches):
-            batches.append([])
-        batches[-1].append(part)
-        taken += cost
-    return batches
-
-
-def number_of(seconds: float, most: int, memory: int, where: Elsewhere) -> int:
-    """Return how many tasks there are to be of so much work, in `most` pieces of so much memory."""
-    if where.tasks:
-        return where.tasks
-    task = Task("", ENTRY, "", "", memory, where.cores, where.gpus)
-    processes = at_once([task] * most, where.worker, **where.options) or 0
-    return max(1, EACH * processes, min(TASKS, round(seconds / SECONDS)))
-
-
-def seconds_of(survey: Survey, row: int) -> float:
-    """Estimate how long a core works on a record: of the sizes of its inputs and outputs."""
-    given = sum(spec.nbytes for spec in (survey.rows[row].specs or {}).values())
-    return survey.bytes(row) / INFLATED + given / STORED
-
-
-def memory_of(survey: Survey, rows: Iterable[int], cores: int) -> int:
-    """Estimate what a process takes: its own, and the largest record for each one on its way."""
-    demands = (survey.rows[row].demand for row in rows)
-    largest = max((demand.bytes() for demand in demands if demand), default=0)
-    return int(HEADROOM * (ITSELF + max(2, cores) * largest))
 
 
 class _Run:
@@ -156,7 +116,7 @@ class _Run:
     def wave(self, parts: Sequence[Planned], *, alone: bool) -> None:
         """Write parts at once: maybe record by record, since one kills its process."""
         where = self._how.where
-        batches = cut(self._writer, parts, self._how)
+        batches = cut(self._writer.job.survey, parts, self._how.memory, where)
         tasks = [self.task(batch, alone=alone) for batch in batches]
         logs = deque(Log(Path(task.job)) for task in tasks)
         named = {part.name: part for part in parts}
@@ -287,13 +247,24 @@ def _said(ended: Sequence[Ended], total: int) -> str:
     )
 
 
+def _check_device(where: Elsewhere) -> None:
+    """Raise where each worker would find itself to be of another kind than this process."""
+    if where.gpus and where.worker != "process" and made_by()["device"].startswith("cpu"):
+        raise ExecutionError(
+            f"gpus={where.gpus} is asked for, and JAX sees no GPU here, where the run is started: "
+            "workers that have one refuse to write other bytes than were planned; start the run on "
+            "a machine like theirs (as a small job with a GPU), or leave gpus= out"
+        )
+
+
 @contextmanager
 def _room(folder: Path) -> Iterator[Path]:
     """Give the folder of a run's tasks; it goes when all is well, else errors name its logs."""
     runs = folder.absolute() / folders.RUNS  # workers may be started elsewhere
-    runs.mkdir(exist_ok=True)
-    # a name of its own: a late worker of a killed run must not find the tasks of this one
-    room = Path(tempfile.mkdtemp(dir=runs))
+    with refusals(folder):
+        runs.mkdir(exist_ok=True)
+        # a name of its own: a late worker of a killed run must not find the tasks of this one
+        room = Path(tempfile.mkdtemp(dir=runs))
     try:
         yield room
     finally:

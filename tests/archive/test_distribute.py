@@ -13,7 +13,7 @@ import entense as et
 from entense.archive import locks
 from entense.archive.executors import Elsewhere
 from entense.distribute import run as distributed
-from entense.distribute.run import number_of
+from entense.distribute.cost import number_of
 from entense.errors import ArchiveError, EntenseError, ExecutionError, RecipeError
 
 WORKERS = ["process", "dask", SLURM]

@@ -68,6 +68,12 @@ def test_too_little_memory_for_a_record_is_told_before_anything_is_submitted(tri
     assert not list(trips.folder.rglob("*.parquet"))
 
 
+def test_gpus_are_refused_where_the_run_would_be_started_without_one(trips):
+    asked = trips.asked | {"worker": "slurm", "gpus": 1}
+    with pytest.raises(ExecutionError, match=r"gpus=1 is asked for.*start the run on a machine"):
+        et.dry_run(trips.table, trips.out, **asked)
+
+
 def test_the_slices_of_a_run_that_failed_are_not_kept(trips):
     with pytest.raises(ExecutionError, match=r"log: .*\.log") as error:
         trips.write(modules=["trips", "no_such_module"])

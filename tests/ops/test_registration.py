@@ -10,6 +10,7 @@ import pytest
 
 import entense as et
 from entense.ops import ops
+from entense.registry import code_of
 
 
 def define(factor):
@@ -43,7 +44,7 @@ def test_the_digest_of_an_op_is_the_same_in_each_process():
         from functools import partial
         from entense.registry import code_of
         scope = {}
-        exec("def inside(x): return x in {'a', 'b', 'c', 'd', 'e'}", scope)
+        exec("def inside(x): return [y in {'a', 'b', 'c', 'd', 'e'} for y in (lambda: x)()]", scope)
         print(code_of(scope["inside"]), code_of(partial(max, scope["inside"], key=abs)))
     """
     said = [
@@ -51,6 +52,23 @@ def test_the_digest_of_an_op_is_the_same_in_each_process():
         for seed in ({"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2"})
     ]
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("np.sin(x)", "np.cos(x)"),
+        ("(lambda y: y + 1)(x)", "(lambda y: y + 2)(x)"),
+        ("[(lambda: np.sin(y))() for y in x]", "[(lambda: np.cos(y))() for y in x]"),
+    ],
+)
+def test_the_digest_of_an_op_without_source_tells_all_that_it_does(one, other):
+    """An archive that was begun with one would be finished with the other."""
+    scope = {}
+    exec(
+        f"def one(x): return {one}\ndef same(x): return {one}\ndef other(x): return {other}", scope
+    )
+    assert code_of(scope["one"]) == code_of(scope["same"]) != code_of(scope["other"])
 
 
 def test_another_function_of_the_same_name_is_refused():
