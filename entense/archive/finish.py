@@ -48,7 +48,7 @@ def identity_of(job: Job, series: Sequence[Series], sharding: Sharding) -> dict[
         "tensors": {name: _kind(job, name) for name in job.survey.tensors},
         "columns": {name: str(dtype) for name, dtype in job.scalars.schema.items()},
         "code": {
-            **code_of(job, series),
+            **digests_of_code(job, series),
             f"sharding {sharding.scheme}": sharding.digest,
         },
         "made_by": made_by(),
@@ -56,7 +56,7 @@ def identity_of(job: Job, series: Sequence[Series], sharding: Sharding) -> dict[
     return dict(json.loads(json.dumps(identity)))
 
 
-def code_of(job: Job, series: Sequence[Series]) -> dict[str, str]:
+def digests_of_code(job: Job, series: Sequence[Series]) -> dict[str, str]:
     """Return digests of the code that decides the bytes of shards."""
     used = dict.fromkeys(one.format for one in series)
     return {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import polars as pl
 
 from entense.archive.assign import Planned, digest_of_rows
-from entense.archive.finish import code_of
+from entense.archive.finish import digests_of_code
 from entense.archive.folder import Receipt, begun_in
 from entense.archive.home import home_of
 from entense.archive.job import prepare
@@ -223,7 +223,7 @@ def _check_same(batch: Batch, home: Home, job: Job, shared: Shared) -> None:
             f"{home} is not there for a worker; write to a disk that all machines share"
         )
     planned = {**begun.identity["made_by"], **begun.identity["code"]}
-    mine = {**made_by(), **code_of(job, batch.series)}
+    mine = {**made_by(), **digests_of_code(job, batch.series)}
     if other := [name for name, it in mine.items() if it != planned.get(name)]:
         raise ArchiveError(
             f"a worker would write other bytes than were planned: its {', '.join(other)} "

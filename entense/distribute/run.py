@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 LINES = 10
 DEADLY = (
     "it kills every process that computes it, often because memory runs out; look at its files, "
-    "or give tasks more memory="
+    'or give tasks more memory=; a rerun with on_error="raise" tries it again'
 )
 
 
