@@ -40,8 +40,8 @@ class Items:
     NaN; a string ``""``), ``"record"``, the id, and ``"start"``, the first frame; with
     ``short="pad"``, ``"<tensor>_shape"``, how much of it is not padding. It is what
     grain calls a random access data source; an item that cannot be read is None, which grain leaves
-    out, where `on_error` is ``"skip"``. It can be pickled; what a
-    process has read from stays open in it.
+    out, where `on_error` is ``"skip"``. It can be pickled; shards stay open in the process that
+    reads them.
 
     Parameters
     ----------
