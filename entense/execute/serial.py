@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entense.buffers import Buffers
-from entense.errors import RecipeError
+from entense.errors import RecipeError, RecordError
 from entense.execute.ahead import fetch_ahead
 from entense.execute.compute import Record, finish, run_stage
 from entense.execute.coverage import counts_of
@@ -203,6 +203,16 @@ def _check(arrays: Mapping[str, NDArray[Any]], specs: Mapping[str, Spec]) -> Non
                 f"the tensor {name!r} came out as {array.dtype} {array.shape}, "
                 f"{due.dtype} {due.shape} was promised; an op's `infer` is wrong"
             )
+        if due.dtype == "float16" and any(map(_overflows, np.atleast_2d(array))):
+            raise RecordError(
+                f"the tensor {name!r} has values that float16 does not hold (beyond 65,504): "
+                "z-score it first, or store it as bfloat16 or float32"
+            )
+
+
+def _overflows(row: NDArray[np.float16]) -> bool:
+    """Whether a number is infinite; the bits are looked at a few times faster than the numbers."""
+    return bool(((row.view(np.uint16) & 0x7FFF) == 0x7C00).any())
 
 
 def _counts(loaded: Loaded, env: Mapping[Node, Any]) -> Iterator[dict[str, Any]]:

@@ -43,7 +43,8 @@ def astype(x: Any, *, dtype: str, scale: float | None = None, frames: Any = None
     x
         Any tensor.
     dtype
-        ``"float32"``, ``"float16"`` (11 bits, up to 65,504: a z-score loses 0.05% at most),
+        ``"float32"``, ``"float16"`` (11 bits, up to 65,504, else the record fails: a z-score loses
+        0.05% at most),
         ``"bfloat16"`` (8 bits), or ``"int16"`` or ``"int8"`` with a scale.
     scale
         What one step of whole numbers stands for, in the unit of `x`: ``round(x / scale)`` is

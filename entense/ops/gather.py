@@ -59,13 +59,13 @@ def _longer(xs: Sequence[Spec]) -> Spec:
     _check_shapes("concat", [replace(x, shape=(0, *x.shape[1:])) for x in xs])
     frames = sum(x.shape[0] for x in xs)
     shape, even = (frames, *first.shape[1:]), all(map(is_even, xs))
-    return replace(first, shape=shape, kept=np.empty(0, bool), even=even)
+    return replace(first, shape=shape, kept=np.empty(0, bool), begins=0.0, even=even)
 
 
 def _deeper(xs: Sequence[Spec]) -> Spec:
     _check_shapes("stack", xs)
     shape = (len(xs), *xs[0].shape)
-    return replace(xs[0], dims=("item", *xs[0].dims), shape=shape, kept=None)
+    return replace(xs[0], dims=("item", *xs[0].dims), shape=shape, kept=None, begins=0.0)
 
 
 def _same(xs: Sequence[Spec]) -> Spec:

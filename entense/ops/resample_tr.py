@@ -34,13 +34,14 @@ def _times(x: Spec, tr: float) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
 def _at_another_tr(x: Spec, *, tr: float, method: str) -> Spec:
     old, new = _times(in_time(x), tr)
+    begins = x.begins + int(places(x)[0]) * tr_of(x)
     if min(len(old), len(new)) < 2:
         raise RecordError(
             f"the run of {x.size('time')} frames, {tr_of(x):g} s each, is too short for a "
             f"repetition time of {tr:g} s; leave short runs out"
         )
     shape = (len(new), *x.shape[1:])
-    return replace(in_time(x), shape=shape, tr=tr, kept=np.empty(0, bool))
+    return replace(in_time(x), shape=shape, tr=tr, kept=np.empty(0, bool), begins=begins)
 
 
 @op(kind=Kind.OPERATOR, infer=_at_another_tr, check=_some_tr)

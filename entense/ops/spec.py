@@ -44,6 +44,8 @@ class Spec:
     kept
         (frame of the run,) bool, once some were left out: which frames of its run these are. None
         where they are all of it, an empty array where they are of no one run.
+    begins
+        Seconds from its run's first frame to its own, where `kept` no longer tells.
     even
         Whether its frames follow one another: false of runs that were joined with gaps in them.
     scale
@@ -57,6 +59,7 @@ class Spec:
     mask: Columns | None = None
     tr: float | None = None
     kept: NDArray[np.bool_] | None = field(default=None, compare=False)
+    begins: float = 0.0
     even: bool = True
     scale: float | None = None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from entense.errors import RecipeError, RecordError
 from entense.ops.core import Kind, Spec, in_time, op
-from entense.ops.timing import tr_of
+from entense.ops.timing import places, tr_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,20 +24,34 @@ def _positive(*, seconds: float) -> None:
 
 def _cut(x: Spec, start: float, *, seconds: float) -> Spec:
     """Infer: as many frames as the window has, the same for all records of one TR."""
-    begin, count = _frames(x, start, seconds)
-    if begin < 0 or begin + count > x.size("time"):
-        raise RecordError(
-            f"the window from {start:g} s, {seconds:g} s long, is not whole in the run of "
-            f"{x.size('time') * tr_of(x):g} s; filter such trials out, or take a shorter window"
-        )
-    return in_time(x).keeping(np.isin(np.arange(x.size("time")), np.arange(begin, begin + count)))
+    made = in_time(x)
+    frames = _frames(x, start, seconds)
+    of_run = x.kept is None or bool(x.kept.size)  # else it is told by seconds alone
+    begins = x.begins if of_run else x.begins + int(frames[0]) * tr_of(x)
+    return replace(made.keeping(np.isin(np.arange(x.size("time")), frames)), begins=begins)
 
 
-def _frames(x: Spec, start: float, seconds: float) -> tuple[int, int]:
-    tr = tr_of(x)
+def _frames(x: Spec, start: float, seconds: float) -> NDArray[np.intp]:
+    """Return which frames of the tensor the window has."""
+    tr, at = tr_of(x), places(x)
     if not math.isfinite(start):
         raise RecordError(f"the window starts at {start} s; filter such trials out")
-    return _nearest(start / tr), max(1, _nearest(seconds / tr))
+    run = len(at) if x.kept is None or not x.kept.size else x.kept.size
+    begin, count = _nearest((start - x.begins) / tr), max(1, _nearest(seconds / tr))
+    said = f"the window from {start:g} s, {seconds:g} s long,"
+    if begin < 0 or begin + count > run:
+        raise RecordError(
+            f"{said} is not whole in the run of {run * tr:g} s; filter such trials out, or take a "
+            "shorter window"
+        )
+    due = np.arange(begin, begin + count)
+    if lost := count - int(np.isin(due, at).sum()):
+        raise RecordError(
+            f"{said} has {lost} of its {count} frames no longer, which were left out before it "
+            "(dummies, or censored); filter such trials out, or interpolate frames instead of "
+            "censoring them"
+        )
+    return np.searchsorted(at, due)
 
 
 def _nearest(frames: float) -> int:
@@ -56,8 +71,9 @@ def window(x: Spec, start: float, *, seconds: float) -> NDArray[np.float64]:
     x
         (time, …); its TR must be known.
     start
-        Seconds from the first frame: a column, a Polars expression such as ``pl.col("onset")``, or
-        a number for all. The nearest frame is taken, of two the later.
+        Seconds from the first frame of the run, whatever was left out since (dummies, say); of
+        runs that were joined, from the first of all. A column, a Polars expression such as
+        ``pl.col("onset")``, or a number for all. The nearest frame is taken, of two the later.
     seconds
         How long the window is; rounded to whole frames, at least one.
 
@@ -68,7 +84,7 @@ def window(x: Spec, start: float, *, seconds: float) -> NDArray[np.float64]:
     Raises
     ------
     RecordError
-        Where the window is not whole in the run, or the TR is unknown.
+        Where the window is not whole in the run or has censored frames, or the TR is unknown.
 
     Examples
     --------
@@ -76,5 +92,4 @@ def window(x: Spec, start: float, *, seconds: float) -> NDArray[np.float64]:
     >>> et.volume("bold", mask="mask").zscore().window("onset", seconds=12)
     volume(bold, mask) → zscore → window(onset, seconds=12.0)
     """
-    begin, count = _frames(x, start, seconds)
-    return np.eye(x.size("time"))[begin : begin + count]
+    return np.eye(x.size("time"))[_frames(x, start, seconds)]

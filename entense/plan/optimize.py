@@ -102,7 +102,7 @@ def compose(roots: Roots) -> Roots:
 
 def reduce_first(roots: Roots) -> Roots:
     """Make parcellate(apply(x, A)) apply(parcellate(x), A): means and filters commute."""
-    return _before_filters(roots, lambda node: kind(node) is Kind.POOL)
+    return _before_filters(roots, lambda node: node.op == "parcellate")
 
 
 def space_first(roots: Roots) -> Roots:

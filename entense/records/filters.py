@@ -65,6 +65,8 @@ def drop_incomplete(
     groups = [by] if isinstance(by, str) else list(by or [])
     wanted = [over] if isinstance(over, str) else over or []
     _check_columns(schema, groups, wanted)
+    if "subject" in groups and "dataset" in schema and "dataset" not in groups:
+        groups.insert(0, "dataset")  # 01 of another one is another subject
     files = (_has_file(pl.col(role), schema[role]) for role in _needed(schema, roles))
     kept = pl.all_horizontal(pl.lit(True), *files)
     if groups:

@@ -139,7 +139,7 @@ def _inferred(column: pl.Series) -> pl.Series:
     for dtype in (pl.Int64, pl.Float64):
         number = column.cast(dtype, strict=False)
         if number.null_count() == column.null_count() < len(column):
-            return number
+            return number.fill_nan(None) if dtype == pl.Float64 else number
     return column
 
 

@@ -40,6 +40,21 @@ def test_what_lies_beyond_becomes_the_last_number():
     np.testing.assert_array_equal(astype(x, dtype="int8", scale=0.5), due)
 
 
+def test_what_float16_does_not_hold_is_that_records_error(study):
+    for subject, height in (("01", 65_504), ("02", 65_520)):  # the first that rounds to infinity
+        data = np.full((*study.shape, 40), 900, "f4")
+        data[tuple(np.argwhere(study.inside)[0])][7] = height
+        study.run(subject, data=data, dtype="float32")
+    table = et.transform(study.records, raw=BOLD)
+    archive = table.entense.write(
+        study.root.parent / "out", dtype={"raw": "float16"}, on_error="skip"
+    )
+    good, bad = archive.records["error"]
+    assert good is None
+    assert "'raw' has values that float16 does not hold (beyond 65,504): z-score it first" in bad
+    assert archive[0]["raw"].max() == 65_504
+
+
 @pytest.mark.parametrize("dtype", LARGEST)
 @pytest.mark.parametrize("scale", [None, 0.0, -0.5])
 def test_whole_numbers_need_a_scale(dtype, scale):

@@ -103,6 +103,54 @@ def test_a_window_of_no_length_is_an_error_where_it_is_written():
         BOLD.window(seconds=3)
 
 
+LEFT_OUT = {
+    "dummies": lambda v: v.drop_dummies(count=4),
+    "a window": lambda v: v.window(8.0, seconds=60),
+    "dummies, then a window": lambda v: v.drop_dummies(count=2).window(6.0, seconds=60),
+    "dummies, at another repetition time": lambda v: v.drop_dummies(count=4).resample_tr(tr=2.0),
+    "that, and a window": lambda v: (
+        v.drop_dummies(count=4).resample_tr(tr=2.0).window(10.0, seconds=50)
+    ),
+}
+
+
+@pytest.mark.parametrize("chain", LEFT_OUT.values(), ids=LEFT_OUT)
+def test_the_start_counts_from_the_runs_first_frame_whatever_was_left_out(study, chain):
+    """Onsets are those of the run as it was measured."""
+    study.run("01")
+    (whole,) = study.compute(BOLD)
+    (ours,) = study.compute(chain(BOLD).window(20.0, seconds=10))
+    np.testing.assert_allclose(ours, whole[10:15], rtol=1e-6)
+
+
+@given(st.integers(0, 39), st.integers(1, 12), st.sets(st.integers(0, 39)), st.integers(0, 6))
+def test_frames_that_were_left_out_are_never_made_up_for_by_others(start, count, lost, dummies):
+    kept = np.ones(40, bool)
+    kept[[*range(dummies), *lost]] = False
+    x = Spec(("time", "voxel"), (int(kept.sum()), 1), "float32", tr=2.0, kept=kept)
+    due = np.arange(start, start + count)
+    if start + count <= 40 and kept[due].all():
+        run = np.arange(40.0)[:, None]
+        assert (window(x, 2.0 * start, seconds=2 * count) @ run[kept])[:, 0].tolist() == [*due]
+    else:
+        with pytest.raises(et.RecordError, match=r"is not whole|no longer, which were left out"):
+            window(x, 2.0 * start, seconds=2 * count)
+
+
+def test_a_window_with_censored_frames_is_that_records_error(study):
+    study.run("01")
+    table = pl.read_csv(study.rows[0]["confounds"], separator="\t", null_values="n/a")
+    fd = table["framewise_displacement"].fill_null(0.0).to_numpy()
+    moved, count = int(fd.argmax()), 5
+    before = moved - count if moved >= count else moved + 1
+    censored = BOLD.censor("confounds", fd=float(np.sort(fd)[-2]))
+    (whole,) = study.compute(BOLD)
+    (ours,) = study.compute(censored.window(2.0 * before, seconds=2.0 * count))
+    np.testing.assert_array_equal(ours, whole[before : before + count])
+    with pytest.raises(et.RecordError, match=r"has 1 of its 3 frames no longer.*filter"):
+        study.compute(censored.window(2.0 * moved - 2, seconds=6))
+
+
 def test_confounds_are_those_of_the_whole_run(study):
     study.run("01")
     (late,) = study.compute(BOLD.window(20.0, seconds=40).denoise("confounds", "6P"))

@@ -4,12 +4,14 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 import entense as et
 from entense.execute.serial import run
 from entense.ops import ops
+from entense.ops.core import Kind
 from entense.plan.fuse import compile_program
 from entense.plan.host import read_tables
 from entense.plan.jit import form_of, function_for
@@ -77,6 +79,28 @@ def test_a_connectome_alone_filters_parcels_and_keeps_no_voxel(study):
     (operator,) = program.hosted
     assert ops_of(operator.inputs) == ["detrend", "bandpass", "denoise"]
     assert [ops_of(stage.nodes) for stage in program.stages] == [["apply", "correlation"]]
+
+
+def test_sums_that_are_no_means_are_not_moved_before_filters(study, monkeypatch):
+    """The power of what was filtered is not the filtered power."""
+    study.run("01")
+    monkeypatch.setattr(ops, "_things", dict(ops._things))
+    known = ops["parcellate"]
+
+    @et.op(kind=Kind.POOL, reads={"atlas": "labels"}, infer=known.infer, finish=known.finish)
+    def power(x, atlas):
+        return known.function(x * x, atlas)
+
+    table = study.records.entense.transform(
+        x=BOLD.detrend(), power=BOLD.detrend().power(str(study.atlas()))
+    )
+    program, _ = program_of(survey(table))
+    assert "reduce-first" not in [rule.name for rule in program.rules]
+    found = table.entense.collect()
+    x, parcels = (et.to_numpy(found[name])[0] for name in ("x", "power"))
+    atlas = nib.load(study.root.parent / "atlas.nii.gz").get_fdata()[study.inside]
+    due = [(x[:, atlas == label].astype("f8") ** 2).mean(axis=1) for label in (2, 3, 5)]
+    np.testing.assert_allclose(parcels[:, :3], np.transpose(due), rtol=1e-4)
 
 
 def test_a_file_is_decoded_once_whatever_number_of_tensors_use_it(study, decodes):

@@ -109,6 +109,13 @@ def whole(rows, subject, combinations):
     return all(row[3] for row in ours) and combinations <= {row[1:3] for row in ours}
 
 
+def test_a_subject_of_another_dataset_is_another_subject():
+    rows = [("a", "01", "/a1.nii"), ("b", "01", None), ("b", "02", "/b2.nii")]
+    frame = pl.DataFrame(rows, ["dataset", "subject", "bold"], orient="row")
+    frame = frame.with_columns(bold_sidecar=pl.lit(None))
+    assert drop_incomplete(frame, by="subject")["bold"].to_list() == ["/a1.nii", "/b2.nii"]
+
+
 def test_over_one_column_of_numbers_by_two():
     table = pl.DataFrame(
         {

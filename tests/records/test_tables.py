@@ -198,3 +198,26 @@ def test_a_run_is_a_number():
     records = pl.DataFrame({"subject": ["01", "01"], "run": ["1", "02"]})
     table = pl.DataFrame({"subject": ["01", "01"], "run": ["run-01", "2"], "good": [True, False]})
     assert join_table(records, table, on=["subject", "run"])["good"].to_list() == [True, False]
+
+
+def test_a_table_of_one_dataset_is_not_joined_to_the_subjects_of_another():
+    """Two studies have a subject 01 each, who are two persons."""
+    people = pl.DataFrame({"participant_id": ["sub-01", "sub-02"], "age": [30, 31]})
+    one, other = (
+        pl.DataFrame({"dataset": [name] * 2, "subject": ["01", "02"]}) for name in ("ds1", "ds2")
+    )
+    with pytest.raises(TableError, match=r"subject 01 is, and there is one in ds1, ds2: join it"):
+        join_table(pl.concat([one, other]), people)
+    both = people.with_columns(dataset=pl.lit("ds2"))
+    joined = join_table(pl.concat([one, other]), both, on=["dataset", "subject"])
+    assert joined.rows() == [
+        *(("ds1", "01", None), ("ds1", "02", None)),
+        *(("ds2", "01", 30), ("ds2", "02", 31)),
+    ]
+    twice = pl.concat([one, one.with_columns(session=pl.lit("b"))], how="diagonal")
+    assert join_table(twice, people)["age"].to_list() == [30, 31] * 2
+    apart = pl.concat([one.head(1), other.tail(1)])
+    assert join_table(apart, people)["age"].to_list() == [30, 31]
+    families = pl.DataFrame({"family": ["f"], "income": [1]})
+    related = pl.concat([one, other]).with_columns(family=pl.lit("f"))
+    assert join_table(related, families, on="family")["income"].to_list() == [1] * 4

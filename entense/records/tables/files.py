@@ -124,6 +124,7 @@ def typed(text: pl.Series) -> pl.Series:
     -------
     Series
         Int64, Float64 or Boolean; String where a cell is none of these, or where all are null.
+        A NaN among numbers, which pandas writes for what is missing, is null.
 
     Examples
     --------
@@ -133,7 +134,8 @@ def typed(text: pl.Series) -> pl.Series:
     missing = text.null_count()
     if missing == len(text):
         return text
-    return next((made for made in _readings(text) if made.null_count() == missing), text)
+    made = next((made for made in _readings(text) if made.null_count() == missing), text)
+    return made.fill_nan(None) if made.dtype == pl.Float64 else made  # it is above any number
 
 
 def _readings(text: pl.Series) -> Iterator[pl.Series]:

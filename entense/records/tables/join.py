@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("entense")
 KEY = " of the record"
+DATASET = "dataset"
 
 
 def join_table(
@@ -56,7 +57,8 @@ def join_table(
     ------
     TableError
         A file is missing, damaged or of another kind, no column matches, no record matches, a key
-        is there twice, both have a column of one name, or a second header row follows the first.
+        is there twice or is of subjects of several datasets, both have a column of one name, or a
+        second header row follows the first.
 
     Examples
     --------
@@ -67,7 +69,7 @@ def join_table(
     """
     given = [on] if isinstance(on, str) else list(on or [])
     wanted: list[str] = [BIDS_IDS.get(key, key) for key in given]
-    there = [key for key in frame.collect_schema() if key in {*IDENTIFYING, *wanted}]
+    there = [key for key in frame.collect_schema() if key in {DATASET, *IDENTIFYING, *wanted}]
     records = frame.lazy().select(there).collect()
     for one in table_sets(table):
         frame = _join(frame, records, one, wanted)
@@ -79,6 +81,7 @@ def _join(frame: Frame, records: pl.DataFrame, one: TableSet, wanted: Sequence[s
     keys = _keys(records, rows, wanted, one.name)
     left = records.select(_key(key, key) for key in keys)  # the records' own ids stay as they are
     right = _table(one, rows, left, keys)
+    _check_one_dataset(records, left, right, one.name)
     _check_unique(right, left.columns, one.name)
     _check_clash(frame.collect_schema(), right, one.name)
     _report(left, right, one.name)
@@ -146,6 +149,25 @@ def _key(key: str, column: str) -> pl.Expr:
     """Bring an id to one form. What is absent in both is the same, unless it is the subject."""
     text = label(key, pl.col(column)).alias(f"{key}{KEY}")
     return text.fill_null("") if key in ENTITIES and key != "subject" else text
+
+
+def _check_one_dataset(
+    records: pl.DataFrame, left: pl.DataFrame, right: pl.DataFrame, name: str
+) -> None:
+    """Raise where a row would go to subjects of two datasets: they are not one person."""
+    keys = left.columns
+    if DATASET not in records.columns or "subject" not in map(_plain, keys):
+        return
+    found = left.with_columns(records[DATASET]).join(right, on=keys, how="semi").unique()
+    several = found.filter(pl.struct(keys).is_duplicated()).sort(*keys, DATASET)
+    if DATASET in map(_plain, keys) or several.is_empty():
+        return
+    those = several.join(several.head(1), on=keys, how="semi")[DATASET].sort()
+    raise TableError(
+        f"{name} does not say of which dataset its {_ids(several.head(1), keys)} is, and there is "
+        f"one in {listed(those)}: join it to the records of its own dataset, before pl.concat, or "
+        'give it a column dataset and say on=["dataset", "subject"]'
+    )
 
 
 def _check_unique(right: pl.DataFrame, keys: Sequence[str], name: str) -> None:
