@@ -75,7 +75,7 @@ IN_TIME = [
     Step("interpolate", {"fd": LIMIT}, TABLE),
     Step("interpolate", {"fd": LIMIT, "method": "spline"}, TABLE),
     Step("drop_dummies", {"count": 3}, TABLE),
-    Step("window", {"start": 20.0, "seconds": 60.0}, TABLE, "many"),
+    Step("window", {"start": 20.0, "seconds": 60.0}, TABLE + "even", "many"),  # of whole runs
     Step("resample_tr", {"tr": 3.0}, SERIES, "run many even"),
     Step("resample_tr", {"tr": 1.3, "method": "spline"}, SERIES, "run"),
 ]
