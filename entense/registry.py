@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
 
 from entense.errors import EntenseError, hint
 
@@ -16,7 +20,9 @@ T = TypeVar("T")
 
 
 def code_of(function: Callable[..., object]) -> str:
-    """Return a function's source, or its byte code where there is no source; of a partial both.
+    """Return a function's source, or its byte code where there is no source, and what it is given.
+
+    That is a partial's arguments, and what a function took from the one around it.
 
     Examples
     --------
@@ -27,13 +33,22 @@ def code_of(function: Callable[..., object]) -> str:
         given = (function.args, *sorted(function.keywords.items()))
         return f"{code_of(function.func)} {_said(given)}"
     function = inspect.unwrap(function)  # what jax.jit has wrapped
+    taken = "".join(map(_said, _taken(function)))
     try:
-        return inspect.getsource(function)
+        return inspect.getsource(function) + taken
     except (OSError, TypeError):  # typed at a prompt, or no plain function
         code = getattr(function, "__code__", None)
         if code is None:
             return type(function).__qualname__
-        return _said(_parts(code))
+        return _said(_parts(code)) + taken
+
+
+def _taken(function: Callable[..., object]) -> Iterator[object]:
+    """Yield the values that a function took from the one around it; of functions their names."""
+    for cell in getattr(function, "__closure__", None) or ():
+        with suppress(ValueError):  # not given yet
+            value = cell.cell_contents
+            yield value.__qualname__ if inspect.isroutine(value) else value
 
 
 def _parts(code: CodeType) -> tuple[object, ...]:
@@ -44,12 +59,17 @@ def _parts(code: CodeType) -> tuple[object, ...]:
 
 def _said(value: object) -> str:
     """Return the text of a value that is the same in each process: no address, no set's order."""
+    if hasattr(value, "__array__") and (array := np.asarray(value)).dtype.kind != "O":
+        # its own text leaves most of it out
+        return f"{array.dtype} {array.shape} {sha256(array.tobytes()).hexdigest()}"
     if isinstance(value, tuple):
         return f"({', '.join(map(_said, value))})"
     if isinstance(value, set | frozenset):
         return f"{{{', '.join(sorted(map(_said, value)))}}}"
     text = repr(value)
-    return code_of(value) if callable(value) and " at 0x" in text else text
+    if " at 0x" not in text:
+        return text
+    return code_of(value) if callable(value) else type(value).__qualname__
 
 
 class Registry(Generic[T]):

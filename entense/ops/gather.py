@@ -12,7 +12,7 @@ import numpy as np
 
 from entense.errors import RecordError
 from entense.ops.core import Kind, Spec, is_tr, op
-from entense.ops.timing import is_even
+from entense.ops.timing import is_even, places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,18 @@ def _deeper(xs: Sequence[Spec]) -> Spec:
 
 def _same(xs: Sequence[Spec]) -> Spec:
     _check_shapes("mean", xs)
-    return replace(xs[0], dtype="float32")
+    first = replace(xs[0], dtype="float32")
+    if "time" not in first.dims:
+        return first
+    whole, *others = map(places, xs)
+    if any(not np.array_equal(np.diff(at), np.diff(whole)) for at in others):
+        raise RecordError(
+            "mean takes the same frames of each run, and different ones were left out of these; "
+            "interpolate frames instead of censoring them, or average what is made of the runs"
+        )
+    if all(np.array_equal(at, whole) for at in others):
+        return first
+    return replace(first, kept=np.empty(0, bool), begins=0.0)  # windows from here and there
 
 
 def _check_shapes(what: str, xs: Sequence[Spec]) -> None:
@@ -166,7 +177,7 @@ def mean(xs: Any, *, frames: Any = None) -> Any:
     Raises
     ------
     RecordError
-        Where they differ in shape, columns or repetition time.
+        Where they differ in shape, columns or repetition time, or in which frames were censored.
 
     Examples
     --------

@@ -1,11 +1,14 @@
 """Lists of runs become one tensor: against NumPy, and what cannot be joined."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import polars as pl
 import pytest
 
 import entense as et
+from entense.ops.core import Spec, ops
 from entense.plan.survey import survey
 
 SUBJECTS = ("01", "02")
@@ -106,6 +109,31 @@ def test_stack_and_mean_of_runs_of_one_length(study):
     spec = survey(table.entense.transform(x=bold_of.stack())).specs[0]["x"]
     assert spec.dims == ("item", "time", "voxel")
     assert spec.shape == (3, 40, int(study.inside.sum()))
+
+
+def test_the_mean_of_windows_around_events(study):
+    onsets = [6.0, 20.0, 44.0]
+    study.run("01")
+    trials = pl.concat([study.records] * 3).with_columns(onset=pl.Series(onsets))
+    tensor = et.volume("bold", mask="mask").window(pl.col("onset"), seconds=20)
+    (ours,) = collected(trials.entense.pivot("subject"), tensor.mean())
+    np.testing.assert_allclose(ours, np.mean(collected(trials, tensor), axis=0), rtol=1e-6)
+
+
+def left(*frames):
+    """Return what is known of a run of six frames of which some are left."""
+    kept = np.isin(np.arange(6), frames)
+    return Spec(("time", "voxel"), (len(frames), 3), "float32", tr=2.0, kept=kept, begins=1.0)
+
+
+def test_the_mean_of_what_was_left_of_runs():
+    infer = ops["mean"].infer
+    assert infer([left(0, 1, 4), left(0, 1, 4)]).kept.tolist() == [1, 1, 0, 0, 1, 0]
+    late = infer([left(0, 1, 4), left(1, 2, 5)])  # as far apart, but of no one time of the run
+    assert (late.kept.size, late.begins, late.shape) == (0, 0, (3, 3))
+    for other in (left(0, 2, 4), left(0, 1, 5), replace(left(0, 1, 2), kept=None)):
+        with pytest.raises(et.RecordError, match="mean takes the same frames of each run, and"):
+            infer([left(0, 1, 4), other])
 
 
 def test_a_list_of_one_is_that_one(study):

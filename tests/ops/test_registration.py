@@ -71,6 +71,37 @@ def test_the_digest_of_an_op_without_source_tells_all_that_it_does(one, other):
     assert code_of(scope["one"]) == code_of(scope["same"]) != code_of(scope["other"])
 
 
+class Given:
+    """What says no more of itself than where it is."""
+
+
+def test_the_digest_tells_what_a_function_took_from_the_one_around_it():
+    def around(factor):
+        def inside(x):
+            return x * factor
+
+        return inside
+
+    weights = np.zeros(5000)
+    values = [2, 3, weights, weights + (np.arange(5000) == 2500), np.sin, around(2), Given()]
+    assert len({code_of(around(value)) for value in values}) == len(values)
+    for one, other in (
+        (2, 2),
+        (weights, weights.copy()),
+        (around(2), around(2)),
+        (Given(), Given()),
+    ):
+        assert code_of(around(one)) == code_of(around(other))
+
+
+def test_a_function_that_calls_itself_has_a_digest():
+    def inside(x):
+        return inside(x - 1) if x else later
+
+    assert "later" in code_of(inside)
+    later = 1
+
+
 def test_another_function_of_the_same_name_is_refused():
     def zscore(x):
         return x

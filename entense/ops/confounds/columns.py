@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from entense.errors import RecordError, hint
 from entense.index.fetch import name_of
@@ -79,7 +78,7 @@ def _numbers(table: Regressors, name: str) -> NDArray[np.float64]:
             f"{table.path}: the column {name!r} holds text, numbers are due; mend the table or "
             "leave the column out"
         )
-    values = series.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    values = series.to_numpy(writable=True)  # null is NaN
     bad = ~np.isfinite(values)
     bad[0] &= np.isinf(values[0])
     if bad.any():

@@ -12,7 +12,7 @@ from polars import selectors as cs
 from entense.errors import RecordError
 from entense.files import opening
 from entense.index.fetch import name_of
-from entense.records.tables.files import KINDS, check_no_folder, ending, read_table, typed
+from entense.records.tables.files import KINDS, check_no_folder, ending, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,22 +81,24 @@ def read_confounds(path: str | Path) -> pl.DataFrame:
     if table.is_empty():
         raise RecordError(f"{path}: the table has no rows, one a frame is due; copy it again")
     with opening(path):
-        return _with_displacement(table.with_columns(cs.float().fill_nan(None)))
+        return _with_displacement(table.with_columns(cs.numeric().cast(pl.Float64).fill_nan(None)))
 
 
 def _read_named(path: str | Path) -> pl.DataFrame:
     if ending(path) not in KINDS:
         raise RecordError(f"{path}: a table is due: .tsv, .csv, .parquet or .txt")
     table = read_table(path)
-    table = table.with_columns(_numbers(text) for text in table.select(cs.string()))
+    table = table.with_columns(_numbers(table.select(cs.string())))
     if _LEGACY.isdisjoint(table.columns):
         return table
     with opening(path):
         return table.rename({name: _today(name) for name in table.columns})
 
 
-def _numbers(text: pl.Series) -> pl.Series:
-    return text.cast(pl.Float64) if text.null_count() == len(text) else typed(text)
+def _numbers(text: pl.DataFrame) -> list[pl.Series]:
+    """Return the columns that hold nothing but numbers; cast at once, for there are hundreds."""
+    made = text.cast(pl.Float64, strict=False)
+    return [one for one in made if one.null_count() == text[one.name].null_count()]
 
 
 def _today(name: str) -> str:

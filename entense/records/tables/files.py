@@ -91,7 +91,7 @@ def _read_text(path: str | Path, data: bytes, separator: str) -> pl.DataFrame:
         raise
     if table.height and table[:, -1].null_count():  # only then can a row lack cells
         _check_width(path, text, separator)
-    return table.with_columns(pl.all().replace("n/a", None))
+    return table.with_columns(pl.when(pl.all() != "n/a").then(pl.all()))
 
 
 def _check_width(path: str | Path, text: str, separator: str) -> None:
