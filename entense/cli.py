@@ -223,10 +223,8 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _repair(options: argparse.Namespace) -> None:
-    from entense.archive.repair import repair
-
     _import(options.modules)
-    print(repair(_plan(options), options.archive, memory=options.memory))
+    print(et.repair(_plan(options), options.archive, memory=options.memory))
 
 
 def _print(body: Mapping[str, Any]) -> None:
@@ -248,8 +246,6 @@ def _import(modules: Sequence[str]) -> None:
 
 def _plan(options: argparse.Namespace) -> pl.DataFrame:
     """Read a record table; its lazy columns come back because importing entense registered them."""
-    from entense.records.confine import confine
-
     try:
         table = pl.read_parquet(options.plan)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -257,7 +253,7 @@ def _plan(options: argparse.Namespace) -> pl.DataFrame:
             f"{options.plan}: cannot be read as a plan ({_first_line(error)});"
             " a plan is a record table saved with write_parquet"
         ) from error
-    return confine(table, options.roots) if options.roots else table
+    return et.confine(table, options.roots) if options.roots else table
 
 
 def _first_line(error: Exception) -> str:

@@ -43,6 +43,10 @@ def code_of(function: Callable[..., object]) -> str:
         return _said(_parts(code)) + taken
 
 
+def _where(function: Callable[..., object]) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
+
+
 def _taken(function: Callable[..., object]) -> Iterator[object]:
     """Yield the values that a function took from the one around it; of functions their names."""
     for cell in getattr(function, "__closure__", None) or ():
@@ -108,6 +112,12 @@ class Registry(Generic[T]):
         self.generation += 1
         self._things[name] = thing
         return thing
+
+    def define(self, name: str, thing: T, code: Callable[[T], Callable[..., object]]) -> T:
+        """Register `thing`, also in the place of what a notebook's cell has defined before."""
+        if name in self and _where(code(self[name])) == _where(code(thing)):
+            return self.replace(name, thing)
+        return self.add(name, thing)
 
     def __getitem__(self, name: str) -> T:
         try:

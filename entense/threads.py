@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import chain, islice
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 Taken = TypeVar("Taken")
 Given = TypeVar("Given")
 
 _PIECE = 64  # items at most
 _STRETCH = 16  # pieces a thread, at most, before it is tried here again
+
+
+def in_order(tasks: Iterable[Callable[[], Given]], threads: int, ahead: int) -> Generator[Given]:
+    """Yield what `tasks` return, in their order; up to `ahead` are done before they are asked for.
+
+    An error comes out where its result would have. What was not begun when the generator is
+    closed never is, and its threads have ended then.
+
+    Examples
+    --------
+    >>> list(in_order([lambda: 1, lambda: 4], threads=2, ahead=1))
+    [1, 4]
+    """
+    waiting: deque[Future[Given]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(task))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def in_threads(
@@ -33,17 +59,7 @@ def in_threads(
     if threads == 1:  # here, where Ctrl-C ends it at once
         yield from map(function, items)
         return
-    left = iter(items)
-    with ThreadPoolExecutor(threads) as pool:
-        begun = deque(pool.submit(function, item) for item in islice(left, 2 * threads))
-        try:
-            while begun:
-                given = begun.popleft().result()
-                begun.extend(pool.submit(function, item) for item in islice(left, 1))
-                yield given
-        finally:
-            for future in begun:
-                future.cancel()
+    yield from in_order((partial(function, item) for item in items), threads, 2 * threads)
 
 
 def here_or_in_threads(

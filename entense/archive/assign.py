@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from entense.archive.job import Job
     from entense.archive.manifest import Series
     from entense.archive.sharding import Sharding
+    from entense.ops.core import Spec
     from entense.plan.bind import Bound
-    from entense.plan.survey import Spec
     from entense.tensors.graph import Node
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from entense.archive.manifest import Series
     from entense.archive.sharding import Sharding
     from entense.geometry import Columns
-    from entense.plan.survey import Spec
+    from entense.ops.core import Spec
 
 
 def identity_of(job: Job, series: Sequence[Series], sharding: Sharding) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from entense.archive import locks, store
 from entense.archive.folder import HIDDEN
-from entense.archive.shard import make_folder, partial, refusals, save
+from entense.archive.shard import make_folder, refusals, save, unfinished
 from entense.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Here:
         with refusals(self.place):
             for path in (self.place / name for name in names):
                 path.unlink(missing_ok=True)
-                partial(path).unlink(missing_ok=True)
+                unfinished(path).unlink(missing_ok=True)
                 for above in path.relative_to(self.place).parents[:-1]:
                     _remove_if_empty(self.place / above)
 

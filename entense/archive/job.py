@@ -9,6 +9,9 @@ import polars as pl
 
 from entense.archive.table import check_names, names_of_files
 from entense.errors import ArchiveError, TableError, hint
+from entense.plan.fuse import DEFAULT
+from entense.records.identity import with_record_id
+from entense.tensors.lazy import check_no_lists, tensor_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,17 +51,14 @@ def prepare(
     frame: pl.DataFrame | pl.LazyFrame,
     columns: Sequence[str],
     dtype: Mapping[str, str] | None,
-    how: How | None = None,
+    how: How = DEFAULT,
 ) -> Job:
     """Sort the records of a table and learn all that can be known of them without a voxel.
 
     A TableError where there is nothing to compute, an ArchiveError where a column cannot go into
     a sample.
     """
-    from entense.plan.fuse import DEFAULT
     from entense.plan.survey import survey
-    from entense.records.identity import with_record_id
-    from entense.tensors.lazy import check_no_lists, tensor_columns
 
     columns = as_names("columns", columns)
     if isinstance(dtype, str):
@@ -75,7 +75,7 @@ def prepare(
     table = table if table["record"].is_sorted() else table.sort("record")
     plain = names_of_files(table.drop(tensors))
     scalars = scalars_of(plain, columns)
-    known = survey(table, tensors, dtype=dtype or {}, how=how or DEFAULT)
+    known = survey(table, tensors, dtype=dtype or {}, how=how)
     return Job(plain, scalars, known, table.select("record", *tensors))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from entense.archive.folder import HIDDEN, RUNS
 from entense.archive.shard import make_root, refusals
 from entense.errors import ArchiveError
+from entense.execute.pydra import stop_left
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,11 @@ def locked(folder: Path) -> Iterator[None]:
         make_root(folder / HIDDEN)
         fd = os.open(folder / HIDDEN / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        _lock(fd, folder)
+        if not _is_free(fd):
+            raise ArchiveError(
+                f"another process is writing into {folder}; wait until it is done, "
+                "or choose another folder"
+            )
         _end_killed(folder / RUNS)
         yield
     finally:
@@ -70,8 +75,6 @@ def alone(runs: Path) -> Iterator[None]:
 
 def _end_killed(runs: Path) -> None:
     """Stop, or wait for, the workers of a run that was killed; clear away its tasks."""
-    from entense.execute.pydra import stop_left
-
     if not runs.exists():
         return
     for cache in runs.glob("*/pydra"):
@@ -92,6 +95,7 @@ def _held(file: Path, how: int) -> Iterator[None]:
 
 
 def _is_free(fd: int) -> bool:
+    """Lock a file, if nobody holds it; where the disk has no locks, care is the user's."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -100,16 +104,3 @@ def _is_free(fd: int) -> bool:
         if error.errno not in NO_LOCKS:
             raise
     return True
-
-
-def _lock(fd: int, folder: Path) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ArchiveError(
-            f"another process is writing into {folder}; wait until it is done, "
-            "or choose another folder"
-        ) from error
-    except OSError as error:
-        if error.errno not in NO_LOCKS:  # some network disks have none: then care is the user's
-            raise

@@ -110,7 +110,7 @@ class Shard(Generic[S]):
     """
 
     def __init__(self, path: Path, begin: Callable[[Path], S]) -> None:
-        self.path, self.temporary = path, partial(path)
+        self.path, self.temporary = path, unfinished(path)
         with refusals(path.parent):
             self.temporary.unlink(missing_ok=True)  # of a writer that was killed, or a link
             self.sink = begin(self.temporary)
@@ -164,7 +164,7 @@ def save(path: Path, content: bytes) -> None:
     """Write a small file whole, as shards are; leave it alone if it has this content already."""
     with refusals(path.parent):
         if path.exists() and path.read_bytes() == content:
-            partial(path).unlink(missing_ok=True)  # of a writer that was killed over another one
+            unfinished(path).unlink(missing_ok=True)  # of a writer that was killed over another one
             return
     with writing(path) as file:
         file.append([content])
@@ -189,7 +189,7 @@ def make_root(folder: Path) -> None:
         sync(place.parent)
 
 
-def partial(path: Path) -> Path:
+def unfinished(path: Path) -> Path:
     """Return the name that a file has while it is being written."""
     return path.with_name(f".{path.name}.partial")
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from entense.archive.store import content_of
 from entense.errors import ArchiveError
+from entense.images.masks import read_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +32,6 @@ class Masks(dict[str, "Columns"]):
         self._folder, self._files = folder, files
 
     def __missing__(self, digest: str) -> Columns:
-        from entense.images.masks import read_columns
-
         file = self._files[digest]
         content = content_of(self._folder, file)
         if content is None:
@@ -51,8 +50,6 @@ def unmask(
     archive: Archive, values: NDArray[Any], tensor: str, record: int | str | None
 ) -> Nifti1Image | Cifti2Image:
     """Put values back into the brain; see `Archive.unmask`."""
-    from entense.geometry import unmask
-
     known = archive.tensor(tensor)
     own = None if record is None else archive.place_of(archive.row(record), tensor)
     digest = str(known.mask if own is None else own["mask"])
@@ -69,4 +66,4 @@ def unmask(
             f"({file.voxels},) or (time, {file.voxels}); give all voxels, in their order"
         )
     tr = known.tr if own is None or own["tr"] is None else own["tr"]
-    return unmask(values, archive.masks[digest], tr)
+    return archive.masks[digest].image(np.asarray(values), tr)

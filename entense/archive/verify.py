@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from entense.archive.manifest import ShardFile
 from entense.archive.store import checksum
 from entense.errors import ArchiveError
+from entense.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,8 +75,6 @@ class DamagedError(ArchiveError):
 
 def verify(archive: Archive) -> Verified:
     """Read every byte of an archive; see `Archive.verify`."""
-    from entense.progress import progress
-
     manifest, files = archive.manifest, archive.manifest.files
     found = [_damage(archive, file) for file in progress(files, what="verify", unit="file")]
     if damage := [one for one in found if one]:

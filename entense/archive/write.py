@@ -23,6 +23,8 @@ from entense.archive.sharding import Sharding
 from entense.archive.table import check_free, check_storable
 from entense.archive.writer import Writer, write_parts
 from entense.errors import ArchiveError
+from entense.plan.fuse import how_of
+from entense.plan.host import FEW, warn_of_noise
 from entense.sizes import bytes_of
 
 if TYPE_CHECKING:
@@ -237,8 +239,6 @@ def plan_archive(
     frame: pl.DataFrame | pl.LazyFrame, home: Home, asked: Options, *, overwrite: bool = False
 ) -> Work:
     """Decide all that can be decided without a voxel; see `write`."""
-    from entense.plan.fuse import how_of
-
     if asked.on_error not in ON_ERROR:
         raise ArchiveError(f'on_error={asked.on_error!r} is neither "raise" nor "skip"; use one')
     cut = Sharding.of(
@@ -261,8 +261,6 @@ def plan_archive(
 
 
 def _say_noise(archive: Archive) -> None:
-    from entense.plan.host import FEW, warn_of_noise
-
     for name in archive.schema:
         few = archive.records.filter(pl.col(name).struct.field("freedom") <= FEW)["record"]
         warn_of_noise(name, few.to_list(), len(archive))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NETWORKS = ("Vis", "SomMot", "DorsAttn", "SalVentAttn", "Limbic", "Cont", "Default")
 ORIGIN = (-96.0, -132.0, -78.0)  # the corner of MNI152NLin2009cAsym, in mm
 WIDTH = 192.0  # of the field of view from left to right, in mm
+HALF = 14  # parcels of a hemisphere
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,13 @@ class Anatomy:
         return np.stack(np.meshgrid(*axes, indexing="ij"))
 
 
-def make_anatomy(shape: tuple[int, int, int], *, parcels: int = 28) -> Anatomy:
+def make_anatomy(shape: tuple[int, int, int]) -> Anatomy:
     """Make the head that every subject shares, without chance.
 
     Parameters
     ----------
     shape
         Voxels along x, y and z, at least 10 each.
-    parcels
-        How many parcels the cortex has, an even number: half of them a hemisphere.
 
     Examples
     --------
@@ -101,7 +100,7 @@ def make_anatomy(shape: tuple[int, int, int], *, parcels: int = 28) -> Anatomy:
         grey=grey,
         white=white,
         csf=(radius <= 1) & ~white & ~grey,
-        parcels=_parcellate(grey, np.stack([x, y, z], axis=-1), parcels // 2),
+        parcels=_parcellate(grey, np.stack([x, y, z], axis=-1), HALF),
     )
 
 

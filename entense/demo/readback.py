@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -78,15 +77,8 @@ def _read_ours(archive: Archive, split: str) -> None:
 
 
 def _webdataset_samples(archive: Archive, split: str) -> Iterator[dict[str, Any]]:
-    """Read tar shards with webdataset; its own decoder would run pickles, NumPy's does not."""
-    import webdataset
-
-    shards = [str(archive.local / shard.path) for shard in archive.manifest.shards_of(split)]
-    for sample in webdataset.WebDataset(shards, shardshuffle=False, empty_check=False):
-        yield {
-            name: np.load(io.BytesIO(sample[f"{name}.npy"]), allow_pickle=False)
-            for name in archive.schema
-        }
+    for sample in archive.to_webdataset(split):
+        yield {name: sample[f"{name}.npy"] for name in archive.schema}
 
 
 def _tf_samples(archive: Archive, split: str) -> Iterator[dict[str, Any]]:

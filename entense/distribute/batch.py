@@ -23,6 +23,8 @@ from entense.archive.series import shared_by
 from entense.archive.shard import refusals
 from entense.archive.writer import Writer, written
 from entense.errors import ArchiveError
+from entense.plan.fuse import how_of
+from entense.plan.rows import Row, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -118,26 +120,13 @@ def write_batch(job: str, digest: str) -> None:
 
 def _write(batch: Batch, cells: pl.DataFrame, path: Path) -> None:
     """Write the parts of the batch that was saved at `path`."""
-    from entense.plan.fuse import how_of
-
-    known = prepare(
-        cells,
-        batch.columns,
-        batch.dtype,
-        how_of(batch.without, batch.fusion),
-    )
+    known = prepare(cells, batch.columns, batch.dtype, how_of(batch.without, batch.fusion))
     common = replace(shared_by(known), ragged=frozenset(batch.ragged))
     home = home_of(batch.folder, scratch=batch.scratch)
     _check_same(batch, home, known, common)
     known = replace(known, survey=_without(known, batch.banned))
-    writer = Writer(
-        known,
-        batch.series,
-        home,
-        skip=batch.skip,
-        shared=common,
-        hash_inputs=batch.hash_inputs,
-    )
+    skip, hashes = batch.skip, batch.hash_inputs
+    writer = Writer(known, batch.series, home, skip=skip, shared=common, hash_inputs=hashes)
     path.with_suffix(".at").touch()
     with _said(path).open("a") as log:
         for part, receipt in _receipts(writer, batch, path):
@@ -208,8 +197,6 @@ def _one_by_one(
 
 def _without(job: Job, banned: Mapping[str, str]) -> Survey:
     """Return the survey as if banned records could not be surveyed."""
-    from entense.plan.rows import Row, Rows
-
     known = zip(job.ids, job.survey.rows, strict=True)
     rows = (Row(row.bound, error=banned[i]) if i in banned else row for i, row in known)
     return replace(job.survey, rows=Rows(rows))

@@ -1,1 +1,1 @@
-"""From a program to arrays: decode, compute, in one process."""
+"""From a program to arrays: decode and compute, in this process or in Pydra's."""

@@ -11,7 +11,7 @@ from entense.errors import RecordError
 from entense.execute.decode import ColumnSink, Decoded, ParcelSink, Sink, decode, sparse_of
 from entense.ops.parcels import codes_of
 from entense.plan.demand import kept_as
-from entense.plan.fuse import How, Program, compile_program
+from entense.plan.fuse import Program, compile_program
 from entense.plan.host import make, read_tables
 from entense.plan.optimize import COLUMNS_OF_FILES, source
 from entense.plan.shapes import BLOCK
@@ -33,7 +33,6 @@ class Running:
     """What is the same for all rows of a run; `cores` inflate each of its files."""
 
     survey: Survey
-    how: How
     room: Room
     buffers: Buffers
     cores: int = 1
@@ -156,7 +155,7 @@ def _opened(running: Running, row: int) -> Loaded:
     if surveyed.error is not None:
         raise RecordError(surveyed.error)
     known, roots = look(surveyed.bound), surveyed.bound.roots
-    program, specs = compile_program(roots, known, running.how)
+    program, specs = compile_program(roots, known, running.survey.how)
     at_once = 2 if room.bytes is None else 1
     read_tables(program, known)
     parts, cores = room.parts(row), running.cores

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from entense.ops.core import Spec
-    from entense.plan.fuse import How
     from entense.tensors.graph import Node
 
 _MOST_DECODERS = 8  # more would only wait for the thread that computes and writes
@@ -68,7 +67,6 @@ def run(
     rows: Sequence[int],
     *,
     memory: int | None = None,
-    how: How | None = None,
     keeps: bool = False,
 ) -> Iterator[Outcome]:
     """Compute rows of a surveyed table.
@@ -83,9 +81,6 @@ def run(
         Which rows, in the order in which they are wanted.
     memory
         How many bytes may be taken at once. Unless given, what a record a decoding thread takes.
-    how
-        The rules of the optimiser, and the way of fusing; the survey's own unless given.
-
     keeps
         Whether the caller keeps the arrays; else they are valid until the next row is asked for.
 
@@ -102,7 +97,7 @@ def run(
     room.check(rows)
     # of few files each is inflated by several cores, where their memory is not counted
     cores = 1 if memory is not None else max(1, min(_cores(), _MOST_DECODERS) // max(len(rows), 1))
-    running = Running(survey, how or survey.how, room, Buffers(), cores)
+    running = Running(survey, room, Buffers(), cores)
     known = (survey.rows[row] for row in rows)
     inputs = (() if one.error else one.bound.paths for one in known)
     with fetch_ahead(inputs) as done:

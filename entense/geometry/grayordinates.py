@@ -183,7 +183,7 @@ class Grayordinates:
         return content
 
     def image(self, values: NDArray[Any], tr: float | None = None) -> Any:
-        """Put (column,) or (time, column) values into a CIFTI image; see `unmask`."""
+        """Put (column,) or (time, column) values into a CIFTI image; see `Archive.unmask`."""
         return self._cifti(np.atleast_2d(values).astype(np.float32), tr, values.ndim == 2)
 
     def _cifti(self, values: NDArray[Any], tr: float | None, series: bool = False) -> Any:

@@ -117,7 +117,7 @@ class Mask:
         return packed[:9] + b"\xff" + packed[10:]  # an unknown system: Pythons name others there
 
     def image(self, values: NDArray[Any], tr: float | None = None) -> Any:
-        """Put (voxel,) or (time, voxel) values back into the brain; see `unmask`."""
+        """Put (voxel,) or (time, voxel) values back into the brain; see `Archive.unmask`."""
         import nibabel as nib
 
         keep = values.dtype.kind in "iu" and values.dtype.itemsize < 8

@@ -104,12 +104,6 @@ def read_surface(path: str | Sides) -> Surface:
     )
 
 
-def read_mask(path: str | Sides) -> Grayordinates:
-    """Read the vertices at which a shape.gii or label.gii is above 0."""
-    whole, inside = read_whole_mask(path)
-    return whole.where(inside)
-
-
 def read_whole_mask(path: str | Sides) -> tuple[Grayordinates, NDArray[np.bool_]]:
     """Read shape.gii or label.gii: all vertices, and those at which the first map is above 0."""
     inside = {name: _first(_image(file)) > 0 for name, file in _sides(path).items()}

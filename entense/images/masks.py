@@ -39,7 +39,8 @@ def read_vertices(path: str | Sides) -> Grayordinates:
 
 @lru_cache(maxsize=16)
 def _read_gifti(path: str | Sides, _version: object) -> Grayordinates:
-    return gifti.read_mask(path)
+    whole, inside = gifti.read_whole_mask(path)
+    return whole.where(inside)
 
 
 def write_mask(mask: Columns, path: str | Path) -> None:

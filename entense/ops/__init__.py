@@ -4,7 +4,7 @@ Importing this package registers the built-in ones and imports no JAX: it is loa
 program is built.
 """
 
-from entense.ops import (
+from entense.ops import (  # noqa: F401  importing them registers them
     connectome,
     denoise,
     despike,
@@ -30,32 +30,4 @@ from entense.ops import (
 )
 from entense.ops.core import Kind, Op, Spec, op, ops
 
-__all__ = [
-    "Kind",
-    "Op",
-    "Spec",
-    "connectome",
-    "denoise",
-    "despike",
-    "dtype",
-    "edges",
-    "filters",
-    "frames",
-    "gather",
-    "grid",
-    "load",
-    "medians",
-    "missing",
-    "op",
-    "ops",
-    "parcels",
-    "regions",
-    "regress",
-    "resample",
-    "resample_tr",
-    "smooth",
-    "space",
-    "standardize",
-    "summary",
-    "window",
-]
+__all__ = ["Kind", "Op", "Spec", "op", "ops"]

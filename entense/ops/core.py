@@ -14,6 +14,7 @@ import polars as pl
 from entense.errors import RecipeError
 from entense.ops.spec import Spec, in_time, is_tr
 from entense.registry import Registry, code_of
+from entense.tensors.graph import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -280,15 +281,7 @@ def _add(new: Op) -> None:
             f"the op {new.name!r} is {new.kind.name}, of which JAX cannot tell the shape: give "
             "infer=, from the specs of its inputs to that of its result"
         )
-    # a notebook's cell that is run again defines its op again
-    if new.name in ops and _where(ops[new.name].function) == _where(new.function):
-        ops.replace(new.name, new)
-    else:
-        ops.add(new.name, new)
-
-
-def _where(function: Callable[..., Any]) -> tuple[str, str]:
-    return function.__module__, function.__qualname__
+    ops.define(new.name, new, lambda operation: operation.function)
 
 
 def _signature(
@@ -335,8 +328,6 @@ def _evaluate(annotation: Any, scope: dict[str, Any]) -> Any:
 
 def _typed(op_name: str, param: inspect.Parameter, value: Any) -> Any:
     """Return `value` as its annotation has it: an int for a float becomes a float."""
-    from entense.tensors.graph import canonical
-
     if isinstance(value, pl.Expr):  # it is typed when the cells are known
         return value
     value = canonical(value, param.name)

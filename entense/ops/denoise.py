@@ -34,7 +34,7 @@ def _known(
     **params: Any,
 ) -> None:
     """Check: the model and the methods are there, the cut-offs in order, the limits possible."""
-    models.check(model)
+    models.formula_of(model)
     check_band(method=filter, high_pass=high_pass, low_pass=low_pass)
     if filter != "butterworth" and high_pass is None and low_pass is None:
         raise RecipeError(f"the {filter} filter has no cut-off; give high_pass= in Hz")

@@ -7,7 +7,7 @@ from typing import Any
 
 from entense.errors import RecipeError
 from entense.ops.core import Kind, Spec, in_time, op
-from entense.ops.standardize import within
+from entense.ops.standardize import sums, within
 
 
 def _known(*, value: float | str) -> None:
@@ -90,16 +90,11 @@ def missing(x: Any, *, frames: Any = None) -> Any:
 
 
 def _mean(x: Any, there: Any) -> Any:
-    """Return (1, …) the mean of what is there; found twice, so that the baseline costs no digits.
-
-    Sums over time are products with a row: the same bits whatever the blocks.
-    """
+    """Return (1, …) the mean of what is there; twice, so that the baseline costs no digits."""
     import jax.numpy as jnp
 
-    row = jnp.ones((1, x.shape[0]), jnp.float32)
-    count = jnp.maximum(jnp.matmul(row, there.astype(jnp.float32), precision="highest"), 1)
+    count = jnp.maximum(sums(there.astype(jnp.float32)), 1)
     mean = jnp.zeros((1, *x.shape[1:]), jnp.float32)
     for _ in range(2):
-        part = jnp.where(there, x - mean, 0)
-        mean += jnp.matmul(row, part, precision="highest") / count
+        mean += sums(jnp.where(there, x - mean, 0)) / count
     return mean

@@ -26,7 +26,7 @@ _NOTHING = 1e-12  # of a column's size: what rounding leaves of one that does no
 
 def _known(*, model: str | list[str], ridge: float, **params: Any) -> None:
     """Check: the model is there, the penalty none or positive, the limits possible."""
-    models.check(model)
+    models.formula_of(model)
     if ridge < 0:
         raise RecipeError(f"ridge={ridge} rewards large weights; give 0 or more")
     check_censoring(rule_of(model, *(params[name] for name in Censoring._fields)))

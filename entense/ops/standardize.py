@@ -184,14 +184,15 @@ def about_mean(x: Any, frames: Any = None) -> tuple[Any, Any]:
     return within(delta - mean, frames), x[:1] + mean
 
 
-def within(x: Any, frames: Any) -> Any:
-    """Return (time, …) with 0 beyond the last frame of a padded series."""
+def within(x: Any, frames: Any, axis: int = 0) -> Any:
+    """Return an array with 0 beyond the last frame of a padded time axis."""
     import jax.numpy as jnp
 
     if frames is None:
         return x
-    there = jnp.arange(x.shape[0])[:, None] < frames
-    return jnp.where(there, x, jnp.zeros((), x.dtype))
+    there = jnp.arange(x.shape[axis]) < frames
+    nothing = jnp.zeros((), x.dtype)
+    return jnp.where(there.reshape(-1, *[1] * (x.ndim - 1 - axis)), x, nothing)
 
 
 def count(x: Any, frames: Any) -> Any:

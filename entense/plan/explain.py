@@ -6,16 +6,15 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from entense.errors import EntenseError
-from entense.ops.core import is_tr, ops
+from entense.ops.core import Spec, is_tr, ops
 from entense.plan.demand import demand_of
 from entense.plan.fuse import Decode, Program, Stage, compile_program
 from entense.plan.host import freedom, make
 from entense.plan.jit import cost_of
 from entense.plan.optimize import source
 from entense.plan.shapes import FRAMES
-from entense.plan.survey import Spec, Survey, look
-from entense.tensors.graph import Node, describe, from_json, walk
-from entense.tensors.graph import said as _said
+from entense.plan.survey import Survey, look
+from entense.tensors.graph import Node, describe, from_json, said, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +56,7 @@ def _program(known: Survey, row: Row) -> Iterator[str]:
     program, specs = compile_program(row.bound.roots, found, known.how)
     names = dict(zip(program.roots, known.tensors, strict=True))
     yield "RULES"
-    yield from _rules(known, program)
+    yield from _rules(program)
     yield "STAGES  (a record; shapes are those of the first that could be read)"
     stages = groupby(_stages(program, specs, found, names))
     for i, (line, alike) in enumerate(stages, 1):
@@ -74,7 +73,7 @@ def _mb(size: float) -> str:
     return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e6:,.3f} MB"
 
 
-def _rules(known: Survey, program: Program) -> Iterator[str]:
+def _rules(program: Program) -> Iterator[str]:
     apart = sum(len(walk(root)) for root in program.recipe)
     together = len(walk(*program.recipe))
     if together < apart:
@@ -113,7 +112,7 @@ def _kept(node: Node, spec: Spec) -> str:
 
 
 def _hosted(node: Node, known: dict[Node, Any], made: dict[Node, Any]) -> Iterator[str]:
-    chain = " then ".join(_said(step) for step in node.inputs if step.op in ops)
+    chain = " then ".join(said(step) for step in node.inputs if step.op in ops)
     try:
         made[node] = make(node, known)
     except EntenseError as error:

@@ -96,14 +96,7 @@ def register_fusion(name: str, function: Fusion) -> Fusion:
     --------
     >>> alone = register_fusion("alone-again", lambda steps, room: [[step] for step in steps])
     """
-    # a notebook's cell that is run again defines its fusion again
-    if name in fusions and _where(fusions[name]) == _where(function):
-        return fusions.replace(name, function)
-    return fusions.add(name, function)
-
-
-def _where(function: Fusion) -> tuple[str, str]:
-    return function.__module__, function.__qualname__
+    return fusions.define(name, function, lambda fusion: fusion)
 
 
 def greedy(steps: Sequence[Step], room: int) -> list[list[Step]]:

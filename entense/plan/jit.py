@@ -12,6 +12,7 @@ from entense.errors import RecipeError, naming
 from entense.ops.core import Kind, function_of, ops
 from entense.ops.linear import Centred, Operator, Stored, apply, mix
 from entense.ops.parcels import Codes, Weights
+from entense.ops.standardize import within
 from entense.plan.fuse import Stage
 from entense.plan.optimize import kind
 from entense.plan.shapes import BLOCK, FRAMES, frames_of, is_timed, is_wide, padded
@@ -127,7 +128,7 @@ def function_for(form: Form, _generation: int) -> Callable[..., Any]:
             if node.op in ops and kind(node) is not Kind.POOL:
                 _check(node, value, form, number)
             if masks and length and kind(node) is not Kind.POOL:
-                value = _within(jax.lax.slice_in_dim(value, 0, length, axis=axis), own, axis)
+                value = within(jax.lax.slice_in_dim(value, 0, length, axis=axis), own, axis)
             env[node] = value
         return [env[node] for node in stage.outputs]
 
@@ -156,16 +157,8 @@ def _check(node: Node, value: Any, form: Form, number: int) -> None:
 def _only(value: Any, frames: Any) -> Any:
     """Return a series with zeros beyond its last frame."""
     if isinstance(value, Centred):
-        return Centred(_within(value.delta, frames, 0), value.first)
-    return _within(value, frames, 0)
-
-
-def _within(value: Any, frames: Any, axis: int) -> Any:
-    import jax.numpy as jnp
-
-    there = jnp.arange(value.shape[axis]) < frames
-    nothing = jnp.zeros((), value.dtype)
-    return jnp.where(there.reshape(-1, *[1] * (value.ndim - 1 - axis)), value, nothing)
+        return Centred(within(value.delta, frames), value.first)
+    return within(value, frames)
 
 
 def _function(node: Node) -> Callable[..., Any]:

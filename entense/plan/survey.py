@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from entense.index.fetch import Version
     from entense.plan.optimize import Roots
 
-__all__ = ["Spec", "Survey", "survey"]
-
 _READERS = 8  # threads that read headers: they wait for the disk, not for a core
 
 

@@ -9,6 +9,9 @@ import numpy as np
 import polars as pl
 
 from entense.errors import RecordError, TableError
+from entense.geometry.grayordinates import Sides
+from entense.images import cifti, gifti
+from entense.images.masks import read_columns, read_mask, write_mask
 from entense.index.fetch import name_of
 from entense.progress import progress
 
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from entense.geometry import Columns
-    from entense.geometry.grayordinates import Sides
 
 
 def group_mask(
@@ -81,8 +83,6 @@ def group_mask(
 
 
 def _files(frame: pl.DataFrame | pl.LazyFrame, role: str) -> list[str | Sides]:
-    from entense.geometry.grayordinates import Sides
-
     schema = frame.collect_schema()
     if role not in schema:
         raise TableError(f"there is no role {role!r} in the table; it has {', '.join(schema)}")
@@ -121,9 +121,6 @@ def _count(files: Sequence[str | Sides]) -> tuple[NDArray[np.int32], Columns]:
 
 def _inside(file: str | Sides) -> tuple[Columns, NDArray[np.bool_]]:
     """Return where a mask lies, and what of that is inside."""
-    from entense.images import cifti, gifti
-    from entense.images.masks import read_mask
-
     name = _name(file)
     kind = name_of(name)
     if kind.endswith((".dtseries.nii", ".func.gii")):
@@ -154,8 +151,6 @@ def _name(file: str | Sides) -> str:
 
 
 def _write_if_new(mask: Columns, target: Path) -> None:
-    from entense.images.masks import read_columns, write_mask
-
     endings = (".nii", ".nii.gz") if mask.extension == ".nii.gz" else (mask.extension,)
     wrong = mask.extension == ".nii.gz" and target.name.endswith(".dscalar.nii")
     if wrong or not target.name.endswith(endings):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from entense.errors import RecordError, TableError, hint
 from entense.progress import progress
 from entense.records.frames import Frame, attach, distinct, roles_of
 from entense.records.tables.confounds import read_confounds
+from entense.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -119,15 +119,8 @@ def _repetition_time(schema: pl.Schema, tr: str | None) -> pl.Expr:
 
 def _measure_all(paths: Iterable[str], measure: partial[dict[str, object]]) -> pl.DataFrame:
     names = list(paths)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        rows = list(
-            progress(
-                pool.map(measure, names),
-                what="reading confounds",
-                unit="tables",
-                total=len(names),
-            )
-        )
+    found = in_threads(measure, names, _THREADS)
+    rows = list(progress(found, what="reading confounds", unit="tables", total=len(names)))
     _warn([str(row["error"]) for row in rows if row["error"]], len(rows))
     made = pl.DataFrame(rows, schema={**_MEASURES, "error": pl.String})
     return made.drop("error").with_columns(path=pl.Series(names, dtype=pl.String))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from entense.errors import TableError
+from entense.tensors.lazy import Lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,7 +73,7 @@ def _moved(value: pl.Expr, dtype: pl.DataType, change: Change) -> pl.Expr | None
     if isinstance(dtype, pl.List):
         inner = _moved(pl.element(), _instance(dtype.inner), change)
         return None if inner is None else value.list.eval(inner)
-    if isinstance(dtype, pl.BaseExtension) and dtype.ext_name() == "entense.tensor":
+    if isinstance(dtype, Lazy):
         storage = _moved(value.ext.storage(), _instance(dtype.ext_storage()), change)
         return None if storage is None else storage.ext.to(dtype)
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, final
 
 import polars as pl
 
@@ -16,7 +16,7 @@ from entense.tensors.inputs import Input, gathers, is_list, number, parameter, p
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
+    from entense.records.frames import Frame
 
 
 @final

@@ -44,21 +44,19 @@ class Node:
     True
     """
 
-    __slots__ = ("__weakref__", "_params", "_values", "inputs", "op")
+    __slots__ = ("__weakref__", "_values", "inputs", "op")
     _interned: ClassVar[WeakValueDictionary[tuple[object, ...], Node]] = WeakValueDictionary()
     op: str
     inputs: tuple[Node, ...]
-    _params: str
     _values: dict[str, Any]
 
     def __new__(cls, op: str, *inputs: Node, **params: Any) -> Node:  # noqa: D102
         values = {name: canonical(params[name], name) for name in sorted(params)}
-        text = dumps(values)
-        key = (op, tuple(map(id, inputs)), text)
+        key = (op, tuple(map(id, inputs)), dumps(values))
         with _interning:
             if (node := cls._interned.get(key)) is None:
                 node = object.__new__(cls)
-                node.op, node.inputs, node._params, node._values = op, inputs, text, values
+                node.op, node.inputs, node._values = op, inputs, values
                 cls._interned[key] = node
         return node
 

@@ -1,7 +1,4 @@
-"""The lazy column: an Arrow extension type whose metadata is the recipe and whose cells the inputs.
-
-Everything that Polars marks unstable is in this module.
-"""
+"""The lazy column: an Arrow extension type: its metadata are the recipe, its cells the inputs."""
 
 from __future__ import annotations
 
@@ -179,7 +176,7 @@ def cells(series: pl.Series) -> pl.DataFrame:
 
 
 def arrow_tensors(
-    name: str, arrays: list[NDArray[Any] | None], dims: tuple[str, ...], *, ragged: bool = False
+    name: str, arrays: list[NDArray[Any]], dims: tuple[str, ...], *, ragged: bool = False
 ) -> pl.Series:
     """Return computed tensors as an Arrow tensor column with named dimensions.
 
@@ -188,20 +185,14 @@ def arrow_tensors(
     bfloat16: it becomes float32, which holds the same numbers. `ragged` says that others of the
     column have another shape.
     """
-    arrays = [array if array is None else _arrow(array) for array in arrays]
-    present = [array for array in arrays if array is not None]
-    shapes = {array.shape for array in present}
+    arrays = [_arrow(array) for array in arrays]
+    shapes = {array.shape for array in arrays}
     if not ragged and len(shapes) == 1 and (shape := shapes.pop()) and 0 not in shape:
-        flat: list[NDArray[np.generic] | None] = [a if a is None else a.ravel() for a in arrays]
-        inner = _flat_series(name, flat).cast(pl.Array(_dtype(present[0]), int(np.prod(shape))))
+        inner = _flat_series(name, arrays).cast(pl.Array(_dtype(arrays[0]), int(np.prod(shape))))
         meta = json.dumps({"shape": list(shape), "dim_names": list(dims)})
         return inner.ext.to(pl.Extension(FIXED, inner.dtype, meta))
-    data = _flat_series("data", [a if a is None else a.ravel() for a in arrays])
-    rank = len(dims)
-    shape_rows = [None if a is None else list(a.shape) for a in arrays]
-    both = pl.DataFrame(
-        {"data": data, "shape": pl.Series(shape_rows, dtype=pl.Array(pl.Int32, rank))}
-    )
+    extents = pl.Series([list(a.shape) for a in arrays], dtype=pl.Array(pl.Int32, len(dims)))
+    both = pl.DataFrame({"data": _flat_series("data", arrays), "shape": extents})
     struct = both.to_struct(name)
     meta = json.dumps({"dim_names": list(dims)})
     return struct.ext.to(pl.Extension(RAGGED, struct.dtype, meta))
@@ -255,11 +246,9 @@ def _dtype(array: NDArray[Any]) -> pl.DataType:
     return pl.Series(array.ravel()[:0]).dtype
 
 
-def _flat_series(name: str, rows: list[NDArray[Any] | None]) -> pl.Series:
-    present = [row for row in rows if row is not None] or [np.empty(0, np.float32)]
-    sizes = [0 if row is None else row.size for row in rows]
-    offsets = pa.array(np.cumsum([0, *sizes]), pa.int64())
-    nulls = pa.array([row is None for row in rows], pa.bool_())
+def _flat_series(name: str, arrays: list[NDArray[Any]]) -> pl.Series:
+    rows = [array.ravel() for array in arrays] or [np.empty(0, np.float32)]
+    offsets = pa.array(np.cumsum([0, *(array.size for array in arrays)]), pa.int64())
     # what is one array is shared, not copied
-    flat = pa.array(np.concatenate(present) if len(present) > 1 else present[0])
-    return pl.Series(name, pa.LargeListArray.from_arrays(offsets, flat, mask=nulls))
+    flat = pa.array(np.concatenate(rows) if len(rows) > 1 else rows[0])
+    return pl.Series(name, pa.LargeListArray.from_arrays(offsets, flat))

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entense.archive import Archive
-from entense.archive.loaders.prefetch import in_order
 from entense.archive.loaders.table import loader
 from entense.archive.write import write
 from entense.errors import ArchiveError, EntenseError, RecordError, TableError
+from entense.threads import in_order
 
 
 @pytest.fixture(params=["archive", "table"])

@@ -1,5 +1,7 @@
 """Steps that move columns: what an archive says of them, masks of surfaces, and what is refused."""
 
+from dataclasses import replace
+
 import brains
 import nibabel as nib
 import numpy as np
@@ -281,6 +283,6 @@ def without_freedom(counts):
 
 
 def computed(known, how):
-    (outcome,) = run(known, [0], how=how)
+    (outcome,) = run(replace(known, how=how), [0])
     assert outcome.error is None
     return {name: array.copy() for name, array in outcome.arrays.items()}, outcome.counts

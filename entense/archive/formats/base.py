@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -116,11 +116,7 @@ class Format:
     layout: Callable[[Sample], list[Piece]]
     seal: Callable[[Sequence[Buffer]], bytes] = no_seal
     trailer: bytes = b""
-
-    @property
-    def single(self) -> bool:
-        """Whether a file holds one tensor of one record: never, samples follow each other."""
-        return False
+    single: ClassVar[bool] = False  # samples follow each other in a file
 
     @property
     def digest(self) -> str:

@@ -12,11 +12,11 @@ import numpy as np
 
 from entense.archive.loaders.batches import check_free, read_batch
 from entense.archive.loaders.order import Order
-from entense.archive.loaders.prefetch import in_order
 from entense.archive.loaders.state import position, state_of
 from entense.archive.loaders.windows import Windows
 from entense.buffers import Buffers
 from entense.errors import ArchiveError
+from entense.threads import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping

@@ -2,7 +2,7 @@
 
 from entense.ops.confounds.censoring import Censoring, check_censoring, kept, merged
 from entense.ops.confounds.design import design
-from entense.ops.confounds.models import censoring_of, check, formula_of, regressors
+from entense.ops.confounds.models import censoring_of, formula_of, regressors
 from entense.ops.confounds.strategies import STRATEGIES
 from entense.ops.confounds.table import Regressors
 
@@ -11,7 +11,6 @@ __all__ = [
     "Censoring",
     "Regressors",
     "censoring_of",
-    "check",
     "check_censoring",
     "design",
     "formula_of",

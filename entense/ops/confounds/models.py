@@ -44,11 +44,6 @@ def formula_of(model: str | list[str]) -> Formula:
     return total([Column(name) for name in dict.fromkeys(model)])
 
 
-def check(model: str | list[str]) -> None:
-    """Raise a RecipeError where no table whatever could have such a model."""
-    formula_of(model)
-
-
 def regressors(
     table: Regressors, model: str | list[str], of_run: NDArray[np.bool_]
 ) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from entense.errors import RecipeError
-from entense.ops.confounds import STRATEGIES, check, formula_of
+from entense.ops.confounds import STRATEGIES, formula_of
 from entense.ops.confounds.formula import (
     Column,
     Components,
@@ -172,7 +172,7 @@ WRONG = {  # the text, the character that is wrong (counted from 1), and what th
 def test_what_is_wrong_is_said_with_its_place(text):
     place, says = WRONG[text]
     with pytest.raises(RecipeError, match=says) as error:
-        check(text)
+        formula_of(text)
     assert f"{text!r} are wrong at character {place}: " in str(error.value)
 
 
@@ -201,10 +201,10 @@ def test_a_formula_that_is_cut_or_spoilt_is_read_or_says_where(text, data):
 )
 def test_a_model_that_no_table_can_have(model, says):
     with pytest.raises(RecipeError, match=says):
-        check(model)
+        formula_of(model)
 
 
 def test_what_a_table_may_have_is_not_refused():
     for model in ("csf", "motion_outlier03", "cosine*", "d1(cardiac)", "x + y", '"simpel"'):
-        check(model)
+        formula_of(model)
     assert formula_of(["simple", "a + b", "simple"]) == Sum((Column("simple"), Column("a + b")))
