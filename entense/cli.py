@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except EntenseError as error:
-        print(f"entense: {error}", file=sys.stderr)
+        print(f"entense: {_in_flags(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         again = options.run in (_write, _repair)
@@ -47,6 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"entense: stopped{resumes}", file=sys.stderr)
         return 130
     return 0
+
+
+def _in_flags(sentence: str) -> str:
+    """Say as the command line has it what is said as Python has it."""
+    for told, flag in (('on_error="skip"', "--on-error skip"), ("overwrite=True", "--overwrite")):
+        sentence = sentence.replace(told, flag)
+    return sentence
 
 
 def parser() -> argparse.ArgumentParser:

@@ -29,8 +29,8 @@ class FailedRecordsError(ArchiveError):
     def __init__(self, failures: Mapping[str, str], total: int) -> None:
         super().__init__(
             f"{len(failures)} of {total} records could not be computed; repair them and write "
-            'again (the shards that are finished are kept), or pass on_error="skip" to leave them '
-            f"out:{_listed(failures)}"
+            "again (finished shards are kept, the archive opens when all are there), or pass "
+            f'on_error="skip" to leave them out:{_listed(failures)}'
         )
         self.failures = dict(failures)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 ON_ERROR = ("raise", "skip")
+_LOG = logging.getLogger("entense")
 
 
 def write(
@@ -190,6 +192,7 @@ def write(
     execute = executors[executor](asked, budget, where)
     archive = _write(frame, home, asked, execute, overwrite=overwrite)
     _say_noise(archive)
+    _say_left_out(archive)
     return archive
 
 
@@ -258,6 +261,15 @@ def plan_archive(
     skip, hashes = asked.on_error == "skip", asked.hash_inputs
     writer = Writer(job, series, home, skip=skip, shared=shared, hash_inputs=hashes)
     return Work(asked, identity, parts, writer)
+
+
+def _say_left_out(archive: Archive) -> None:
+    bad = archive.records.filter(pl.col("error").is_not_null())
+    if len(bad):
+        _LOG.warning(
+            "%d of %d records are left out, as %s: %s; archive.records['error'] says why of each",
+            *(len(bad), len(archive), *bad.select("record", "error").row(0)),
+        )
 
 
 def _say_noise(archive: Archive) -> None:

@@ -20,6 +20,7 @@ from entense.execute.compute import Record, finish, run_stage
 from entense.execute.coverage import counts_of
 from entense.execute.loading import Loaded, Running, files_of, load
 from entense.execute.room import Room
+from entense.ops.dtype import LARGEST
 from entense.ops.load import GIVEN
 from entense.plan.demand import parted
 from entense.plan.host import freedom, make
@@ -203,11 +204,24 @@ def _check(arrays: Mapping[str, NDArray[Any]], specs: Mapping[str, Spec]) -> Non
                 f"the tensor {name!r} has values that float16 does not hold (beyond 65,504): "
                 "z-score it first, or store it as bfloat16 or float32"
             )
+        if due.scale is not None and _is_cut(array):
+            most = LARGEST[due.dtype] * due.scale
+            raise RecordError(
+                f"the tensor {name!r} lies mostly beyond what {due.dtype} with a scale of "
+                f"{due.scale:g} holds (±{most:g}): z-score it first, or give a larger scale"
+            )
 
 
 def _overflows(row: NDArray[np.float16]) -> bool:
     """Whether a number is infinite; the bits are looked at a few times faster than the numbers."""
     return bool(((row.view(np.uint16) & 0x7FFF) == 0x7C00).any())
+
+
+def _is_cut(array: NDArray[Any]) -> bool:
+    """Whether more than half of the values are the last ones; a few are as documented."""
+    most = LARGEST[str(array.dtype)]
+    last = sum(np.count_nonzero((row == most) | (row == -most)) for row in np.atleast_2d(array))
+    return bool(2 * last > array.size)
 
 
 def _counts(loaded: Loaded, env: Mapping[Node, Any]) -> Iterator[dict[str, Any]]:

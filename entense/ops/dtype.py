@@ -21,9 +21,11 @@ def _known(*, dtype: str, scale: float | None) -> None:
     if dtype in FLOATS and scale is not None:
         raise RecipeError(f"{dtype} takes no scale, only {' and '.join(LARGEST)} do; leave it out")
     if dtype in LARGEST and (scale is None or scale <= 0):
+        usual = 0.001 if dtype == "int16" else 0.05
         raise RecipeError(
-            f"{dtype} needs a scale above 0, what one step stands for: end the tensor with "
-            f".astype({dtype!r}, scale=0.001), where write(dtype=…) takes float formats alone"
+            f"{dtype} needs a scale above 0, what one step stands for: end z-scores with "
+            f".astype({dtype!r}, scale={usual}), where write(dtype=…) takes float formats alone; "
+            "other numbers take a scale of their size"
         )
 
 
@@ -53,7 +55,8 @@ def astype(x: Any, *, dtype: str, scale: float | None = None, frames: Any = None
     Returns
     -------
     Of the same shape. Whole numbers go from -32,767 to 32,767, or -127 to 127: what lies beyond
-    becomes the last one; NaN becomes the one below, -32,768 or -128.
+    becomes the last one, and the record fails where that is most of it; NaN becomes the one below,
+    -32,768 or -128.
 
     Raises
     ------

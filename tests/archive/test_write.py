@@ -292,9 +292,10 @@ class TestFailures:
         write(records, tmp_path / "fresh", shard_size="3kB")
         assert files(tmp_path / "out") == files(tmp_path / "fresh")
 
-    def test_skip_finishes_without_them(self, records, tmp_path):
+    def test_skip_finishes_without_them(self, records, tmp_path, caplog):
         path, whole = break_input(tmp_path, 1)
         archive = write(records, tmp_path / "out", shard_size=SMALL, on_error="skip")
+        assert "1 of 9 records are left out, as ds_sub-01: clean-1.npy" in caplog.text
         assert (len(archive), archive.manifest.failures) == (9, 1)
         assert archive.manifest.splits == {"train": 5, "test": 3}
         assert path.name in archive.records["error"][1]

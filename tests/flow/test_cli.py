@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from inspect import signature
 
@@ -159,6 +160,18 @@ def test_an_error_is_one_sentence_and_exit_code_1(words, says, capsys):
     assert caught.err.startswith("entense: ")
     assert "Traceback" not in caught.err
     assert not caught.out
+
+
+def test_options_are_named_as_they_are_typed_here(plan, tmp_path, capsys):
+    assert main(["write", str(plan), str(tmp_path / "out")]) == 0
+    assert main(["write", str(plan), str(tmp_path / "out"), "--shard-size", "1kB"]) == 1
+    assert "pass --overwrite to replace it" in capsys.readouterr().err
+
+
+def test_python_runs_the_package_as_the_command():
+    command = [sys.executable, "-m", "entense", "info", "nowhere"]
+    said = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (said.returncode, said.stderr[:9]) == (1, "entense: ")
 
 
 def test_a_wrong_dtype_option_says_how_to_write_it(plan, tmp_path, capsys):

@@ -72,7 +72,7 @@ def test_floats_take_no_scale_and_other_formats_are_not_known():
 def test_write_says_where_the_scale_goes(study):
     study.run("01")
     table = et.transform(study.records, clean=Z)
-    with pytest.raises(et.RecipeError, match=r"needs a scale.*end the tensor with \.astype\('int1"):
+    with pytest.raises(et.RecipeError, match=r"needs a scale.*end z-scores with \.astype\('int1"):
         table.entense.write(study.root.parent / "out", dtype={"clean": "int16"})
 
 
@@ -137,6 +137,16 @@ def test_collect_gives_whole_numbers(study):
     for dtype in LARGEST:
         (ours,) = study.compute(Z.astype(dtype, scale=0.05))
         assert ours.dtype == dtype
+
+
+def test_whole_numbers_that_hold_next_to_nothing_are_the_records_error(study):
+    """Unscaled voxels in thousandths all become 32.767."""
+    study.run("01")
+    raw = et.volume("bold", mask="mask")
+    with pytest.raises(et.RecordError, match=r"lies mostly beyond what int16 .* \(±32.767\): z-sc"):
+        study.compute(raw.astype("int16", scale=0.001))
+    few = Z.astype("int8", scale=0.01)  # a fifth is cut, as documented
+    assert (np.abs(study.compute(few)[0]) == 127).mean() > 0.1
 
 
 def test_tensorflow_reads_whole_numbers(study):
