@@ -150,7 +150,7 @@ def _members(pieces: Sequence[Piece], starts: Sequence[int], begin: int) -> Iter
     """Yield the members of a sample: a header is where the one before it and its filling end."""
     due = 0
     for piece, start in zip(pieces, starts, strict=False):
-        if start == due and isinstance(piece, bytes):
+        if start == due and isinstance(piece, bytes) and piece:  # else it fills nothing up
             info = TarInfo.frombuf(piece, "utf-8", "surrogateescape")
             yield Member(info.name, begin + start + TAR, info.size)
             due = start + TAR + -(-info.size // TAR) * TAR

@@ -100,7 +100,7 @@ def _damage(archive: Archive, file: File) -> Damage | None:
     rows, series = _rows(archive, file), archive.manifest.series[file.series]
     first = series.format == archive.manifest.format  # of the others no places are known
     spoilt = [row for row in rows if first and _is_spoilt(archive, row, series)]
-    if not spoilt:
+    if first and not spoilt:
         what += " around the tensors of some of its records"
     return Damage(file.path, what, tuple(archive.records["record"][spoilt or rows]))
 

@@ -72,6 +72,7 @@ def despike(x: Any, *, low: float = 2.5, high: float = 4.0) -> Any:
     """
     import jax.numpy as jnp
 
+    x = x.astype(jnp.float32)  # whole numbers have no differences beyond their range
     series = x - x[:1]
     curve = jnp.asarray(_curve(x.shape[0]))
     weights = jnp.matmul(curve.T, _without_worst(series), precision="highest")

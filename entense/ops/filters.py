@@ -12,7 +12,7 @@ import numpy as np
 
 from entense.errors import RecipeError, RecordError
 from entense.ops.core import Kind, Spec, in_time, op
-from entense.ops.timing import check_even, places, tr_of
+from entense.ops.timing import check_even, check_joined, places, tr_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,6 +85,8 @@ def detrend(x: Spec, *, order: int | str = 1) -> NDArray[np.float64]:
     >>> print(et.volume("bold", mask="mask").detrend(order=2))
     volume(bold, mask) → detrend(order=2)
     """
+    if order:
+        check_joined(x, "detrend")
     at = places(x)
     if isinstance(order, str):
         order = 1 + int((at[-1] - at[0] + 1) * tr_of(x) / _AUTO)

@@ -17,6 +17,8 @@ from entense.ops.timing import is_even, places
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 
 def check_alike(what: str, xs: Sequence[Spec]) -> None:
     """Raise a RecordError unless tensors have the same columns, and runs the same TR.
@@ -59,7 +61,10 @@ def _longer(xs: Sequence[Spec]) -> Spec:
     _check_shapes("concat", [replace(x, shape=(0, *x.shape[1:])) for x in xs])
     frames = sum(x.shape[0] for x in xs)
     shape, even = (frames, *first.shape[1:]), all(map(is_even, xs))
-    return replace(first, shape=shape, kept=np.empty(0, bool), begins=0.0, even=even)
+    if len(xs) == 1:  # it stays what it was
+        return first
+    none: NDArray[np.bool_] = np.empty(0, bool)
+    return replace(first, shape=shape, kept=none, begins=0.0, even=even, windowed=False)
 
 
 def _deeper(xs: Sequence[Spec]) -> Spec:
@@ -71,17 +76,22 @@ def _deeper(xs: Sequence[Spec]) -> Spec:
 def _same(xs: Sequence[Spec]) -> Spec:
     _check_shapes("mean", xs)
     first = replace(xs[0], dtype="float32")
-    if "time" not in first.dims:
+    if "time" not in first.dims or all(_at_one_time(x, first) for x in xs):
         return first
-    whole, *others = map(places, xs)
-    if any(not np.array_equal(np.diff(at), np.diff(whole)) for at in others):
+    gaps = np.diff(places(first))
+    if not all(x.windowed and np.array_equal(np.diff(places(x)), gaps) for x in xs):
         raise RecordError(
             "mean takes the same frames of each run, and different ones were left out of these; "
             "interpolate frames instead of censoring them, or average what is made of the runs"
         )
-    if all(np.array_equal(at, whole) for at in others):
-        return first
     return replace(first, kept=np.empty(0, bool), begins=0.0)  # windows from here and there
+
+
+def _at_one_time(x: Spec, other: Spec) -> bool:
+    """Whether the frames of two runs were taken as long after the first ones of their runs."""
+    return isclose(x.begins, other.begins, abs_tol=1e-6) and np.array_equal(
+        places(x), places(other)
+    )
 
 
 def _check_shapes(what: str, xs: Sequence[Spec]) -> None:

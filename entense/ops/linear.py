@@ -91,7 +91,10 @@ def apply(x: Any, operator: Operator) -> Any:
     """
     import jax.numpy as jnp
 
-    delta, first = x if isinstance(x, Centred) else (x - x[:1], x[0])
+    if not isinstance(x, Centred):
+        x = x.astype(jnp.float32)  # whole numbers have no differences beyond their range
+        x = Centred(x - x[:1], x[0])
+    delta, first = x
     filtered = jnp.matmul(operator.matrix, delta, precision="highest")
     filtered = filtered + operator.ones[:, None] * first
     # an infinity stays one, or not, by where it is and by how filters are composed

@@ -10,7 +10,7 @@ import numpy as np
 from entense.errors import RecipeError, RecordError
 from entense.ops.core import Kind, Spec, in_time, is_tr, op
 from entense.ops.interpolation import check_method, weights
-from entense.ops.timing import places, tr_of
+from entense.ops.timing import check_joined, places, tr_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,7 @@ def _some_tr(*, tr: float, method: str) -> None:
 
 def _times(x: Spec, tr: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return when the frames were taken and when the new ones are, in seconds from the first."""
+    check_joined(x, "resample_tr")
     at = places(x)
     old = (at - at[0]).astype(np.float64) * tr_of(x)
     # a billionth of a frame goes for what division leaves of a whole number

@@ -46,6 +46,8 @@ class Spec:
         where they are all of it, an empty array where they are of no one run.
     begins
         Seconds from its run's first frame to its own, where `kept` no longer tells.
+    windowed
+        Whether it is a part of its run that `window` cut.
     even
         Whether its frames follow one another: false of runs that were joined with gaps in them.
     scale
@@ -60,6 +62,7 @@ class Spec:
     tr: float | None = None
     kept: NDArray[np.bool_] | None = field(default=None, compare=False)
     begins: float = 0.0
+    windowed: bool = False
     even: bool = True
     scale: float | None = None
 
@@ -85,7 +88,8 @@ class Spec:
         """Return what is known once only some frames are kept: (time,) bool of this tensor's."""
         shape = (int(frames.sum()), *self.shape[1:])
         if self.kept is not None and not self.kept.size:  # of no one run before, nor now
-            return replace(self, shape=shape)
+            since = int(frames.argmax()) * (self.tr or 0.0)
+            return replace(self, shape=shape, begins=self.begins + since)
         of_run = self.of_run.copy()
         of_run[of_run] = frames
         return replace(self, shape=shape, kept=of_run)

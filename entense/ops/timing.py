@@ -61,6 +61,16 @@ def check_even(x: Spec, what: str) -> None:
         )
 
 
+def check_joined(x: Spec, what: str) -> None:
+    """Raise where runs were joined that have gaps: when their frames were taken is not known."""
+    if not x.even:
+        raise RecordError(
+            f"{what} takes frames of which it is known when they were taken, and some were left "
+            f"out in between of runs that were joined: call {what} before concat, or interpolate "
+            "frames instead of censoring them"
+        )
+
+
 def is_even(x: Spec) -> bool:
     """Whether the frames follow one another without a gap."""
     at = places(x)

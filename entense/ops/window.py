@@ -10,7 +10,7 @@ import numpy as np
 
 from entense.errors import RecipeError, RecordError
 from entense.ops.core import Kind, Spec, in_time, op
-from entense.ops.timing import places, tr_of
+from entense.ops.timing import check_joined, places, tr_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,13 +26,12 @@ def _cut(x: Spec, start: float, *, seconds: float) -> Spec:
     """Infer: as many frames as the window has, the same for all records of one TR."""
     made = in_time(x)
     frames = _frames(x, start, seconds)
-    of_run = x.kept is None or bool(x.kept.size)  # else it is told by seconds alone
-    begins = x.begins if of_run else x.begins + int(frames[0]) * tr_of(x)
-    return replace(made.keeping(np.isin(np.arange(x.size("time")), frames)), begins=begins)
+    return replace(made.keeping(np.isin(np.arange(x.size("time")), frames)), windowed=True)
 
 
 def _frames(x: Spec, start: float, seconds: float) -> NDArray[np.intp]:
     """Return which frames of the tensor the window has."""
+    check_joined(x, "window")
     tr, at = tr_of(x), places(x)
     if not math.isfinite(start):
         raise RecordError(f"the window starts at {start} s; filter such trials out")
@@ -72,8 +71,9 @@ def window(x: Spec, start: float, *, seconds: float) -> NDArray[np.float64]:
         (time, …); its TR must be known.
     start
         Seconds from the first frame of the run, whatever was left out since (dummies, say); of
-        runs that were joined, from the first of all. A column, a Polars expression such as
-        ``pl.col("onset")``, or a number for all. The nearest frame is taken, of two the later.
+        runs that were joined, from the first frame that is left of the first. A column, a Polars
+        expression such as ``pl.col("onset")``, or a number for all. The nearest frame is taken, of
+        two the later.
     seconds
         How long the window is; rounded to whole frames, at least one.
 

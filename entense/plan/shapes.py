@@ -115,8 +115,8 @@ def _nothing(*_: Any) -> None:
 def _filtered(node: Node, specs: Mapping[Node, Any], known: Mapping[Node, Any]) -> Spec:
     x: Spec = specs[node.inputs[0]]
     after: Spec = known[node.inputs[1].inputs[-1]]
-    shape = (after.shape[0], *x.shape[1:])
-    return replace(x, shape=shape, dtype="float32", tr=after.tr, kept=after.kept)
+    in_time = {name: getattr(after, name) for name in ("tr", "kept", "begins", "windowed")}
+    return replace(x, shape=(after.shape[0], *x.shape[1:]), dtype="float32", **in_time)
 
 
 def _parcels(node: Node, _: Mapping[Node, Any], known: Mapping[Node, Any]) -> Spec:

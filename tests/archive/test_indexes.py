@@ -8,7 +8,7 @@ from itertools import groupby
 import npy_tables
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from entense.archive.manifest import sealed, unsealed
@@ -83,6 +83,7 @@ def test_tar_shards_with_a_record_that_failed(records, tmp_path):
     text=st.text("ab c", max_size=600),
     count=st.integers(1, 4),
 )
+@example(shapes=[[384], [3]], text="", count=2)  # with its header it fills blocks up
 def test_any_shapes_and_scalars(tmp_path_factory, shapes, text, count):
     folder = tmp_path_factory.mktemp("any")
     arrays = {f"t{n}": [np.zeros(shape, "u1")] * count for n, shape in enumerate(shapes)}

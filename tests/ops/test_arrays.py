@@ -77,6 +77,30 @@ def test_an_array_is_a_tensor_like_others(tmp_path):
     np.testing.assert_allclose(made, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i1", "i2"])
+def test_whole_numbers_are_filtered_as_numbers(tmp_path, dtype):
+    """Their differences are beyond their range."""
+    least, most = np.iinfo(dtype).min, min(np.iinfo(dtype).max, 2**20)
+    array = np.random.default_rng(0).choice([least, 3, most], (40, 5)).astype(dtype)
+    np.save(tmp_path / "x.npy", array)
+    table, x = pl.DataFrame({"x": [str(tmp_path / "x.npy")]}), et.array("x")
+    chains = (
+        (lambda v: v.drop_dummies(count=1)),
+        (lambda v: v.detrend(order=1)),
+        (lambda v: v.despike()),
+    )
+    for chain in chains:
+        made = et.transform(table, ours=chain(x), due=chain(x.astype("float32")))
+        ours, due = (et.to_numpy(et.collect(made)[name])[0] for name in ("ours", "due"))
+        np.testing.assert_array_equal(ours, due)
+    np.testing.assert_allclose(
+        et.to_numpy(et.collect(et.transform(table, y=x.drop_dummies(count=1)))["y"])[0],
+        array[1:].astype("f8"),
+        rtol=1e-6,
+        atol=1e-3 * (most - least) / 2**8,
+    )
+
+
 class Spy:
     """Unpickling one of these is noticed."""
 

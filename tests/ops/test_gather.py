@@ -120,18 +120,21 @@ def test_the_mean_of_windows_around_events(study):
     np.testing.assert_allclose(ours, np.mean(collected(trials, tensor), axis=0), rtol=1e-6)
 
 
-def left(*frames):
+def left(*frames, windowed=False):
     """Return what is known of a run of six frames of which some are left."""
     kept = np.isin(np.arange(6), frames)
-    return Spec(("time", "voxel"), (len(frames), 3), "float32", tr=2.0, kept=kept, begins=1.0)
+    return Spec(
+        ("time", "voxel"), (len(frames), 3), "float32", tr=2.0, kept=kept, windowed=windowed
+    )
 
 
 def test_the_mean_of_what_was_left_of_runs():
     infer = ops["mean"].infer
     assert infer([left(0, 1, 4), left(0, 1, 4)]).kept.tolist() == [1, 1, 0, 0, 1, 0]
-    late = infer([left(0, 1, 4), left(1, 2, 5)])  # as far apart, but of no one time of the run
-    assert (late.kept.size, late.begins, late.shape) == (0, 0, (3, 3))
-    for other in (left(0, 2, 4), left(0, 1, 5), replace(left(0, 1, 2), kept=None)):
+    late = infer([left(1, 2, windowed=True), left(3, 4, windowed=True)])
+    assert (late.kept.size, late.begins, late.shape) == (0, 0, (2, 3))
+    others = left(0, 2, 4), left(1, 2, 5), replace(left(0, 1, 2), kept=None)
+    for other in (*others, replace(left(0, 1, 4), begins=0.7)):
         with pytest.raises(et.RecordError, match="mean takes the same frames of each run, and"):
             infer([left(0, 1, 4), other])
 

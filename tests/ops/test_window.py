@@ -1,5 +1,6 @@
 """Windows of runs: the nearest frames, as NumPy cuts them."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.signal import detrend
 
 import entense as et
-from entense.ops.core import Spec
+from entense.ops.core import Spec, ops
 from entense.ops.window import window
 from entense.plan.survey import survey
 
@@ -108,6 +109,8 @@ LEFT_OUT = {
     "a window": lambda v: v.window(8.0, seconds=60),
     "dummies, then a window": lambda v: v.drop_dummies(count=2).window(6.0, seconds=60),
     "dummies, at another repetition time": lambda v: v.drop_dummies(count=4).resample_tr(tr=2.0),
+    "another repetition time, then dummies": lambda v: v.resample_tr(tr=2.0).drop_dummies(count=4),
+    "a list of one": lambda v: v.drop_dummies(count=4).concat(),
     "that, and a window": lambda v: (
         v.drop_dummies(count=4).resample_tr(tr=2.0).window(10.0, seconds=50)
     ),
@@ -119,8 +122,26 @@ def test_the_start_counts_from_the_runs_first_frame_whatever_was_left_out(study,
     """Onsets are those of the run as it was measured."""
     study.run("01")
     (whole,) = study.compute(BOLD)
-    (ours,) = study.compute(chain(BOLD).window(20.0, seconds=10))
+    tensor = chain(BOLD).window(20.0, seconds=10)
+    table = study.records.entense.pivot("subject") if "concat" in str(tensor) else study.records
+    (ours,) = et.to_numpy(et.collect(et.transform(table, x=tensor))["x"])
     np.testing.assert_allclose(ours, whole[10:15], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("window", {"start": 10.0, "seconds": 6.0}),
+        ("resample_tr", {"tr": 4.0}),
+        ("detrend", {"order": 1}),
+    ],
+)
+def test_frames_that_were_joined_with_gaps_have_no_times(name, given):
+    """They would be taken for one TR apart."""
+    whole = Spec(("time", "voxel"), (60, 1), "float32", tr=2.0)
+    ops[name].function(whole, **given)
+    with pytest.raises(et.RecordError, match=f"call {name} before concat, or interpolate frames"):
+        ops[name].function(replace(whole, even=False), **given)
 
 
 @given(st.integers(0, 39), st.integers(1, 12), st.sets(st.integers(0, 39)), st.integers(0, 6))
