@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from entense.errors import RecordError
 from entense.execute.decode import ColumnSink, Decoded, ParcelSink, Sink, decode, sparse_of
+from entense.ops.core import Kind
 from entense.ops.parcels import codes_of
 from entense.plan.demand import kept_as
 from entense.plan.fuse import Program, compile_program
 from entense.plan.host import make, read_tables
-from entense.plan.optimize import COLUMNS_OF_FILES, source
+from entense.plan.optimize import COLUMNS_OF_FILES, Roots, kind, nodes, source
 from entense.plan.shapes import BLOCK
 from entense.plan.survey import Survey, look
 
@@ -146,8 +148,17 @@ def load(running: Running, row: int) -> Loaded:
 def files_of(running: Running, row: int) -> object:
     """Return what is equal for rows of which the same is read."""
     known = running.survey.rows[row]
-    files = tuple(value for value in known.bound.values if not isinstance(value, float))
-    return row if known.error else (known.bound.roots, files)
+    roots, values = known.bound.roots, known.bound.values
+    if not _moved_by_numbers(roots):
+        values = tuple(value for value in values if not isinstance(value, float))
+    return row if known.error else (roots, values)
+
+
+@lru_cache(maxsize=64)  # rows of one recipe follow each other
+def _moved_by_numbers(roots: Roots) -> bool:
+    """Whether which columns are read depends on a number of the row."""
+    moved = (node for node in nodes(roots) if kind(node) is Kind.SPACE)
+    return any(one.op == "value" for node in moved for one in node.inputs)
 
 
 def _opened(running: Running, row: int) -> Loaded:

@@ -235,7 +235,8 @@ def _header(path: str, said: _Said, version: Version | None) -> Header:
 
 
 def _tr_of(header: Any) -> float | None:
-    unit, zoom = header.get_xyzt_units()[1], float(header["pixdim"][4])
+    # by its text: 0.72, and not what float32 makes of it
+    unit, zoom = header.get_xyzt_units()[1], float(str(header["pixdim"][4]))
     return zoom * _SECONDS[unit] if zoom > 0 and unit in _SECONDS else None
 
 

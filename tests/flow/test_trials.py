@@ -130,5 +130,5 @@ def test_hcp(tmp_path):
         for trial, kind in enumerate(("0bk_body", "2bk_faces", "0bk_body"))
     ]
     name = pl.format("hcp_sub-{}_task-wm_dir-LR_space-MNI152NLin6Asym_res-2", "subject")
-    hold(archive, table.collect().with_columns(name=name), tr, round(9 / tr))
+    hold(archive, table.collect().with_columns(name=name), tr, int(9 / tr + 0.5))
     assert archive.records["error"].null_count() == 6

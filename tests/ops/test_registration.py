@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ import pytest
 
 import entense as et
 from entense.ops import ops
+from entense.ops.linear import Neighbours
 from entense.registry import code_of
 
 
@@ -69,6 +71,27 @@ def test_the_digest_of_an_op_without_source_tells_all_that_it_does(one, other):
         f"def one(x): return {one}\ndef same(x): return {one}\ndef other(x): return {other}", scope
     )
     assert code_of(scope["one"]) == code_of(scope["same"]) != code_of(scope["other"])
+
+
+def test_which_columns_are_read_may_be_a_number_of_the_row(study):
+    """Rows of one file follow each other: they are not those of the first."""
+
+    def inferred(x, column):
+        chosen = np.cumsum(x.mask.inside).reshape(x.mask.shape) == int(column) + 1
+        return replace(x, shape=(x.shape[0], 1), mask=x.mask.where(chosen & x.mask.inside))
+
+    @et.op(kind=et.Kind.SPACE, infer=inferred)
+    def one_column(x: et.Spec, column: float) -> Neighbours:
+        """Take one column."""
+        return Neighbours(np.array([[int(column)]], np.int32), np.ones((1, 1), np.float32))
+
+    study.run("01")
+    bold = et.volume("bold", mask="mask")
+    (whole,) = study.compute(bold)
+    table = pl.concat([study.records] * 3).with_columns(column=pl.Series([3.0, 7.0, 11.0]))
+    made = et.collect(et.transform(table, x=bold.one_column("column")))["x"]
+    for ours, column in zip(et.to_numpy(made), (3, 7, 11), strict=True):
+        np.testing.assert_array_equal(ours, whole[:, [column]])
 
 
 class Given:

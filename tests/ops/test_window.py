@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.signal import detrend
 
 import entense as et
+from entense.images.nifti import read_header
 from entense.ops.core import Spec, ops
 from entense.ops.window import window
 from entense.plan.survey import survey
@@ -102,6 +103,12 @@ def test_a_window_of_no_length_is_an_error_where_it_is_written():
         BOLD.window(0.0, seconds="12")
     with pytest.raises(et.RecipeError, match="window needs 'start'"):
         BOLD.window(seconds=3)
+
+
+@pytest.mark.parametrize("tr", [0.645, 0.7, 0.72, 1.3, 2.2])
+def test_a_header_holds_the_decimal_that_was_meant(study, tr):
+    """In float32 it is a little more or less, and a run a frame shorter at another TR."""
+    assert read_header(study.run("01", tr=tr)["bold"]).tr == tr
 
 
 LEFT_OUT = {
